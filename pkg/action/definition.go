@@ -1,0 +1,120 @@
+// Package action is an action's definition: what may be sent, how it is stored and returned, the
+// inputs it takes and the invocation method it renders.
+//
+// A definition is stored as it was sent and returned as it was sent; defaults are assumed where a
+// field is absent, never stored. Both of Port's generations become one model.
+package action
+
+import (
+	"context"
+	"encoding/json"
+
+	"longshore/pkg/jqtemplate"
+)
+
+// Generations of definitions.
+const (
+	V1 = 1
+	V2 = 2
+)
+
+// Kinds of trigger.
+const (
+	SelfService = "self-service"
+	Automation  = "automation"
+)
+
+// Operations of a self-service action.
+const (
+	Create = "CREATE"
+	Day2   = "DAY-2"
+	Delete = "DELETE"
+)
+
+// Definition is a compiled definition. It is immutable and safe for concurrent use.
+type Definition struct {
+	// Generation is V1 or V2: as it was written.
+	Generation  int
+	Identifier  string
+	Title, Icon string
+	// Kind is SelfService or Automation.
+	Kind string
+	// Operation is Create, Day2 or Delete; empty for an automation.
+	Operation string
+	// Blueprint is the identifier of the action's blueprint, empty without one.
+	Blueprint string
+	// RequiredApproval is as it was sent, nil when absent. ApprovalRequired is its meaning.
+	RequiredApproval json.RawMessage
+	ApprovalRequired bool
+	// Publish is false for a definition that is switched off; absent means true.
+	Publish bool
+	// Inputs checks and completes user inputs.
+	Inputs *Inputs
+	Method Method
+	// Uses names what the definition needs that is refused when it is triggered; see trigger.
+	Uses Uses
+	// Warnings are the expressions that do not compile.
+	Warnings []jqtemplate.Warning
+}
+
+// Uses tells which features a definition uses that not every deployment can carry out.
+type Uses struct {
+	// Encryption: an input has "encryption".
+	Encryption bool
+	// JQQuery: {"jqQuery": …} stands somewhere in the inputs, steps or titles.
+	JQQuery bool
+	// CatalogInput: an input (or its items) has format entity, user or team.
+	CatalogInput bool
+}
+
+// Method is an invocation method.
+type Method struct {
+	// Type is as Port's v2 names it (AZURE_DEVOPS, also for v1's AZURE-DEVOPS).
+	Type string
+	// Template is the whole invocationMethod object but its "type", compiled; for V1, whose methods
+	// hold no templates, nil.
+	Template *jqtemplate.Template
+	// Raw is the invocationMethod object as it was written, decoded.
+	Raw *jqtemplate.Object
+}
+
+// Inputs are the user inputs of a definition.
+type Inputs struct{}
+
+// Complete fills in fixed defaults and checks the inputs: type, required, enum, bounds, pattern,
+// format. Inputs that are not declared pass as they are. The result is a new object. All faults come
+// in one fault.Invalid with paths properties.<name>….
+func (i *Inputs) Complete(properties *jqtemplate.Object) (*jqtemplate.Object, error) {
+	panic("not implemented")
+}
+
+// Parse decodes a definition of either generation strictly and compiles it. All faults come in one
+// fault.Invalid with their paths and positions.
+func Parse(text json.RawMessage) (*Definition, error) { panic("not implemented") }
+
+// View returns a definition as the API returns it: what was sent, with id, createdAt, updatedAt,
+// createdBy, updatedBy, and what answers always have. Version is "v1", "v2" or empty, which is the
+// generation that it was written in.
+func View(r *Record, d *Definition, version string) (*jqtemplate.Object, error) {
+	panic("not implemented")
+}
+
+// Entry is a stored definition and its compiled form. Both are shared: read only.
+type Entry struct {
+	Record     *Record
+	Definition *Definition
+}
+
+// Cache keeps compiled definitions until the store's stamp moves. It is safe for concurrent use.
+type Cache struct{}
+
+// NewCache returns a cache over a store.
+func NewCache(s Store) *Cache { panic("not implemented") }
+
+// Get returns a definition by identifier. fault.NotFound when there is none.
+func (c *Cache) Get(ctx context.Context, identifier string) (*Entry, error) {
+	panic("not implemented")
+}
+
+// List returns all definitions, by identifier.
+func (c *Cache) List(ctx context.Context) ([]*Entry, error) { panic("not implemented") }

@@ -1,0 +1,45 @@
+// Package backend is what a dispatcher calls: one method, and the table that turns an HTTP status
+// into a verdict.
+//
+// A backend makes one attempt and says what it means; leases, retries and storage are dispatch's.
+// It promises that no URL's query, header or body reaches the error it reports.
+package backend
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"longshore/pkg/invocation"
+	"longshore/pkg/run"
+)
+
+// Backend carries out invocations of one kind.
+type Backend interface {
+	// Call makes one attempt. It never panics on what a target answers and returns before ctx's
+	// deadline has passed by more than a second.
+	Call(ctx context.Context, c Call) Outcome
+}
+
+// Call is one attempt.
+type Call struct {
+	RunID      string
+	Action     string
+	Attempt    int
+	Invocation *invocation.Invocation
+}
+
+// Outcome is what an attempt came to.
+type Outcome struct {
+	Verdict run.Verdict
+	// StatusCode is the HTTP status, 0 without an answer.
+	StatusCode int
+	// Error is a sentence for the attempt and the log: no URL beyond its host, no header, no body.
+	Error string
+	// RetryAfter is what the target asked for, at most an hour; 0 for the usual delay.
+	RetryAfter time.Duration
+	// Response is the target's answer where it ends the run.
+	Response json.RawMessage
+	// StatusLabel is set on a run that the outcome ends.
+	StatusLabel string
+}
