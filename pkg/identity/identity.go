@@ -1,4 +1,7 @@
 // Package identity knows who calls: it issues and checks access tokens.
+//
+// It promises that a token which this deployment did not sign is never accepted, that credentials
+// are compared in constant time, and that neither issuing nor checking reads a store.
 package identity
 
 // Caller is who made a request, as its token says.

@@ -1,0 +1,161 @@
+package identity
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"longshore/pkg/fault"
+)
+
+const (
+	// Lifetime is how long an access token is valid: 10,800 seconds, as clients are told.
+	Lifetime = 3 * time.Hour
+	// MinKey is the least length of the signing key in bytes: HS256's own output (RFC 7518, 3.2).
+	MinKey = 32
+
+	// leeway is how far the clocks of two hosts of a deployment may differ.
+	leeway = 5 * time.Second
+	// maxToken is the longest token in bytes that is looked at; our own have about 350.
+	maxToken = 4 << 10
+)
+
+// Config is what Tokens need.
+type Config struct {
+	OrgID string
+	// ClientID is the organization's one client.
+	ClientID string
+	// Secrets are the client's valid secrets: the current one and, during a rotation, the previous
+	// one. Empty ones count as absent; without any, Issue refuses everybody.
+	Secrets []string
+	// Key signs the tokens: at least MinKey bytes, independent of the secrets, so that rotating a
+	// secret ends no session.
+	Key []byte
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+// Tokens issues and checks access tokens. It keeps no state, reads no store, and is safe for
+// concurrent use.
+type Tokens struct {
+	orgID    string
+	clientID [sha256.Size]byte
+	client   string
+	secrets  [][sha256.Size]byte
+	key      []byte
+	keyID    string
+	parser   *jwt.Parser
+	now      func() time.Time
+}
+
+// claims of an access token: RFC 7519's registered ones, and Port's own.
+type claims struct {
+	jwt.RegisteredClaims
+	OrgID     string `json:"orgId"`
+	IsMachine bool   `json:"isMachine"`
+}
+
+// NewTokens checks the configuration; its error names everything that is wrong with it.
+func NewTokens(c Config) (*Tokens, error) {
+	var faults []error
+	if c.OrgID == "" {
+		faults = append(faults, errors.New("the organization's id is empty"))
+	}
+	if c.ClientID == "" {
+		faults = append(faults, errors.New("the client id is empty"))
+	}
+	if len(c.Key) < MinKey {
+		faults = append(faults, fmt.Errorf("the token key has %d bytes, it needs %d", len(c.Key), MinKey))
+	}
+	if len(faults) > 0 {
+		return nil, fmt.Errorf("configure tokens: %w", errors.Join(faults...))
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	mac := hmac.New(sha256.New, c.Key)
+	mac.Write([]byte("longshore key id"))
+	t := &Tokens{
+		orgID: c.OrgID, client: c.ClientID, clientID: sha256.Sum256([]byte(c.ClientID)),
+		key: c.Key, keyID: hex.EncodeToString(mac.Sum(nil)[:8]), now: c.Now,
+		parser: jwt.NewParser(
+			jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}),
+			jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithLeeway(leeway),
+			jwt.WithStrictDecoding(), jwt.WithTimeFunc(c.Now)),
+	}
+	for _, secret := range c.Secrets {
+		if secret != "" {
+			t.secrets = append(t.secrets, sha256.Sum256([]byte(secret)))
+		}
+	}
+	return t, nil
+}
+
+// Issue exchanges the client's credentials for an access token and the time it is valid for. All
+// comparisons are made, each in constant time. Wrong credentials are a fault.Unauthorized that does
+// not say which one is wrong.
+func (t *Tokens) Issue(clientID, clientSecret string) (token string, expiresIn time.Duration, err error) {
+	id, secret := sha256.Sum256([]byte(clientID)), sha256.Sum256([]byte(clientSecret))
+	known := 0
+	for _, s := range t.secrets {
+		known |= subtle.ConstantTimeCompare(secret[:], s[:])
+	}
+	if known&subtle.ConstantTimeCompare(id[:], t.clientID[:]) != 1 {
+		return "", 0, fault.New(fault.Unauthorized, "", "The client id or the client secret is wrong.")
+	}
+	token, err = t.Sign()
+	return token, Lifetime, err
+}
+
+// Sign makes a token of the organization's own client, for calls that a deployment makes to itself.
+func (t *Tokens) Sign() (string, error) {
+	now := t.now()
+	token := jwt.NewWithClaims(jwt.SigningMethodHS256, claims{
+		RegisteredClaims: jwt.RegisteredClaims{
+			Subject:   t.client,
+			IssuedAt:  jwt.NewNumericDate(now),
+			ExpiresAt: jwt.NewNumericDate(now.Add(Lifetime)),
+		},
+		OrgID: t.orgID, IsMachine: true,
+	})
+	token.Header["kid"] = t.keyID
+	text, err := token.SignedString(t.key)
+	if err != nil {
+		return "", fmt.Errorf("sign access token: %w", err)
+	}
+	return text, nil
+}
+
+// Verify tells who a token stands for. Every token that is not ours, not valid any more, or not of
+// this organization is a fault.Unauthorized; only an expired one of our own says more than that.
+func (t *Tokens) Verify(token string) (Caller, error) {
+	var c claims
+	if len(token) > maxToken {
+		return Caller{}, refused(errors.New("longer than any of ours"))
+	}
+	_, err := t.parser.ParseWithClaims(token, &c, func(parsed *jwt.Token) (any, error) {
+		if kid, _ := parsed.Header["kid"].(string); kid != t.keyID {
+			return nil, errors.New("signed with another key")
+		}
+		return t.key, nil
+	})
+	switch {
+	case errors.Is(err, jwt.ErrTokenExpired):
+		return Caller{}, fault.Wrap(fault.Unauthorized, err, "The access token has expired.")
+	case err != nil:
+		return Caller{}, refused(err)
+	case c.OrgID != t.orgID || !c.IsMachine || c.Subject == "":
+		return Caller{}, refused(errors.New("not a machine token of this organization"))
+	}
+	return Caller{OrgID: c.OrgID, Machine: true, ID: c.Subject}, nil
+}
+
+func refused(cause error) error {
+	return fault.Wrap(fault.Unauthorized, cause, "The access token is not valid.")
+}
