@@ -1,0 +1,100 @@
+// Package boot is what every Lambda main needs: settings from the environment, a log, and the AWS
+// configuration, read once.
+package boot
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/caarlos0/env/v11"
+
+	"longshore/pkg/awsevent"
+	"longshore/pkg/queue"
+)
+
+// Version is the version that builds are stamped with (-ldflags -X).
+var Version = "dev"
+
+// Env is what a function starts with.
+type Env struct {
+	Settings
+	Log *slog.Logger
+	AWS aws.Config
+}
+
+// Main reads the settings into a struct that embeds Settings or is *Settings, calls build once, and
+// serves events with what it returns. A failure ends the process with one sentence on standard
+// error, which the platform logs.
+func Main(build func(ctx context.Context, e *Env) (awsevent.Handler, error)) {
+	h, err := start(context.Background(), build)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "longshore:", err)
+		os.Exit(1)
+	}
+	awsevent.Start(h)
+}
+
+func start(ctx context.Context, build func(ctx context.Context, e *Env) (awsevent.Handler, error)) (awsevent.Handler, error) {
+	var e Env
+	if err := Read(&e.Settings); err != nil {
+		return nil, fmt.Errorf("read settings: %w", err)
+	}
+	if err := e.Validate(); err != nil {
+		return nil, fmt.Errorf("read settings: %w", err)
+	}
+	e.Log = slog.New(slog.NewJSONHandler(os.Stdout, &slog.HandlerOptions{Level: e.LogLevel}))
+	var err error
+	if e.AWS, err = LoadAWS(ctx); err != nil {
+		return nil, err
+	}
+	h, err := build(ctx, &e)
+	if err != nil {
+		return nil, fmt.Errorf("start: %w", err)
+	}
+	return h, nil
+}
+
+// Read fills a struct with env tags from the environment. Empty variables count as absent.
+func Read(into any) error {
+	present := map[string]string{}
+	for name, value := range env.ToMap(os.Environ()) {
+		if value != "" {
+			present[name] = value
+		}
+	}
+	return env.ParseWithOptions(into, env.Options{Environment: present})
+}
+
+// LoadAWS returns the AWS configuration with one HTTP client shared by all services: its calls are
+// tried three times, each within five seconds, so that a handler outlives a failing dependency.
+func LoadAWS(ctx context.Context) (aws.Config, error) {
+	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
+		Proxy:               nil,
+		MaxIdleConnsPerHost: 64,
+		IdleConnTimeout:     50 * time.Second,
+		TLSHandshakeTimeout: 3 * time.Second,
+		ForceAttemptHTTP2:   true,
+	}}
+	c, err := config.LoadDefaultConfig(ctx, config.WithHTTPClient(client), config.WithRetryMaxAttempts(3))
+	if err != nil {
+		return aws.Config{}, fmt.Errorf("load AWS configuration: %w", err)
+	}
+	return c, nil
+}
+
+// Received turns the messages of an event into those that dispatchers take.
+func Received(handle func(ctx context.Context, messages []queue.Received) (again []string)) awsevent.Handler {
+	return awsevent.SQS(func(ctx context.Context, messages []awsevent.Message) []string {
+		received := make([]queue.Received, len(messages))
+		for i, m := range messages {
+			received[i] = queue.Received(m)
+		}
+		return handle(ctx, received)
+	})
+}

@@ -1,0 +1,84 @@
+package boot_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"longshore/pkg/boot"
+)
+
+func TestDurationTakesDays(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]time.Duration{"": 0, "90s": 90 * time.Second, "7d": 7 * 24 * time.Hour, "1h30m": 90 * time.Minute} {
+		var got boot.Duration
+		if err := got.UnmarshalText([]byte(text)); err != nil || time.Duration(got) != want {
+			t.Errorf("%q: got %v, %v, want %v", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"7", "-1d", "1.5d", "d", "week"} {
+		var got boot.Duration
+		if err := got.UnmarshalText([]byte(text)); err == nil || !strings.Contains(err.Error(), "expected") {
+			t.Errorf("%q: got %v, %v, want an error that says what was expected", text, got, err)
+		}
+	}
+}
+
+func TestSettingsFromAnEmptyEnvironmentWork(t *testing.T) {
+	for _, name := range []string{"LONGSHORE_LOG_LEVEL", "LONGSHORE_RUN_TIMEOUT", "LONGSHORE_CALL_TIMEOUT", "LONGSHORE_BACKENDS"} {
+		t.Setenv(name, "")
+	}
+	var s boot.Settings
+	if err := boot.Read(&s); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.Timeout("webhook"); got != 7*24*time.Hour {
+		t.Errorf("time-out of a webhook's run: got %s, want 7 days", got)
+	}
+	if got := s.Timeout("github"); got != 35*24*time.Hour {
+		t.Errorf("time-out of a workflow's run: got %s, want 35 days", got)
+	}
+	if s.Configured("webhook") {
+		t.Error("webhook is configured without a setting")
+	}
+}
+
+func TestSettingsNameEveryFaultAtOnce(t *testing.T) {
+	t.Setenv("LONGSHORE_CALL_TIMEOUT", "46s")
+	t.Setenv("LONGSHORE_CONNECT_TIMEOUT", "1ms")
+	t.Setenv("LONGSHORE_RUN_TIMEOUT", "30d")
+	t.Setenv("LONGSHORE_RUN_RETENTION", "30d")
+	var s boot.Settings
+	if err := boot.Read(&s); err != nil {
+		t.Fatal(err)
+	}
+	err := s.Validate()
+	for _, want := range []string{"LONGSHORE_CALL_TIMEOUT", "LONGSHORE_CONNECT_TIMEOUT", "LONGSHORE_RUN_RETENTION"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want it to name %s", err, want)
+		}
+	}
+}
+
+func TestKeyIsThirtyTwoBytes(t *testing.T) {
+	t.Parallel()
+	for text, ok := range map[string]bool{
+		strings.Repeat("A", 43):        true,
+		strings.Repeat("A", 43) + "=":  true,
+		strings.Repeat("z9", 21) + "Q": true,
+		strings.Repeat("A", 42):        false,
+		"":                             false,
+		strings.Repeat("!", 43):        false,
+	} {
+		key, err := boot.Key("LONGSHORE_TOKEN_KEY", text)
+		if (err == nil) != ok || ok && len(key) != 32 {
+			t.Errorf("Key(%q): got %d bytes, %v", text, len(key), err)
+		}
+		if err != nil && text != "" && strings.Contains(err.Error(), text) {
+			t.Errorf("Key(%q): the error holds the key", text)
+		}
+	}
+}

@@ -1,0 +1,122 @@
+package boot
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"time"
+
+	"longshore/pkg/invocation"
+)
+
+// Settings are what the functions and the local process read from the environment, each variable
+// under the same name everywhere. An empty variable counts as absent, and a missing one works, so
+// that code and template deploy in either order.
+type Settings struct {
+	LogLevel slog.Level `name:"log-level" env:"LONGSHORE_LOG_LEVEL" default:"info" envDefault:"info" help:"debug, info, warn or error."`
+	OrgID    string     `name:"org-id" env:"LONGSHORE_ORG_ID" help:"The organization's id; generated and kept by default."`
+	ClientID string     `name:"client-id" env:"LONGSHORE_CLIENT_ID" help:"The client id; generated and kept by default."`
+	BaseURL  string     `name:"base-url" env:"LONGSHORE_BASE_URL" help:"The address that clients use; by default the address that is listened on."`
+
+	RunTimeout     Duration `name:"run-timeout" env:"LONGSHORE_RUN_TIMEOUT" help:"How long a run may stay IN_PROGRESS; by default 7d, GitHub and GitLab 35d."`
+	RunRetention   Duration `name:"run-retention" env:"LONGSHORE_RUN_RETENTION" default:"365d" envDefault:"365d" help:"How long a run is kept."`
+	CallTimeout    Duration `name:"call-timeout" env:"LONGSHORE_CALL_TIMEOUT" default:"25s" envDefault:"25s" help:"Longest call to a backend, 1s to 45s."`
+	ConnectTimeout Duration `name:"connect-timeout" env:"LONGSHORE_CONNECT_TIMEOUT" default:"5s" envDefault:"5s" help:"Longest wait for a connection to a backend."`
+
+	RunsTable    string `name:"runs-table" env:"LONGSHORE_RUNS_TABLE" default:"longshore-runs" envDefault:"longshore-runs" help:"DynamoDB table of runs."`
+	CatalogTable string `name:"catalog-table" env:"LONGSHORE_CATALOG_TABLE" default:"longshore-catalog" envDefault:"longshore-catalog" help:"DynamoDB table of definitions."`
+	QueueWebhook string `name:"queue-webhook" env:"LONGSHORE_QUEUE_WEBHOOK" help:"URL of the SQS queue of webhooks."`
+	// Backends are the configured ones, separated by commas. The local process derives them.
+	Backends string `kong:"-" env:"LONGSHORE_BACKENDS"`
+	// Stack is the dimension of the metrics.
+	Stack string `kong:"-" env:"LONGSHORE_STACK"`
+}
+
+// Validate reports every setting that is out of range.
+func (s *Settings) Validate() error {
+	var faults []error
+	between := func(name string, d, least, most time.Duration) {
+		if d < least || d > most {
+			faults = append(faults, fmt.Errorf("%s is %s, expected %s to %s", name, d, least, most))
+		}
+	}
+	between("LONGSHORE_CALL_TIMEOUT", time.Duration(s.CallTimeout), time.Second, 45*time.Second)
+	between("LONGSHORE_CONNECT_TIMEOUT", time.Duration(s.ConnectTimeout), 100*time.Millisecond, 45*time.Second)
+	between("LONGSHORE_RUN_RETENTION", time.Duration(s.RunRetention), time.Minute, 100*365*24*time.Hour)
+	if s.RunTimeout != 0 {
+		between("LONGSHORE_RUN_TIMEOUT", time.Duration(s.RunTimeout), time.Second, 100*365*24*time.Hour)
+	}
+	for _, backend := range []string{invocation.BackendWebhook, invocation.BackendGitHub, invocation.BackendGitLab} {
+		if backend != invocation.BackendWebhook && !s.Configured(backend) {
+			continue
+		}
+		if timeout := s.Timeout(backend); timeout >= time.Duration(s.RunRetention) {
+			faults = append(faults, fmt.Errorf("LONGSHORE_RUN_RETENTION is %s, expected more than the time-out of a run, %s",
+				time.Duration(s.RunRetention), timeout))
+			break
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// Timeout returns how long a run of a backend may stay IN_PROGRESS.
+func (s *Settings) Timeout(backend string) time.Duration {
+	switch {
+	case s.RunTimeout != 0:
+		return time.Duration(s.RunTimeout)
+	case backend == invocation.BackendGitHub || backend == invocation.BackendGitLab:
+		return 35 * 24 * time.Hour
+	}
+	return 7 * 24 * time.Hour
+}
+
+// Configured reports whether runs of a backend can be delivered.
+func (s *Settings) Configured(backend string) bool {
+	for name := range strings.SplitSeq(s.Backends, ",") {
+		if strings.TrimSpace(name) == backend && backend != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// Duration is a Go duration, or a whole number of days with "d".
+type Duration time.Duration
+
+// UnmarshalText reads 90s, 12h, 7d. Empty is zero.
+func (d *Duration) UnmarshalText(text []byte) error {
+	s := string(text)
+	if s == "" {
+		*d = 0
+		return nil
+	}
+	if days, found := strings.CutSuffix(s, "d"); found {
+		n, err := strconv.ParseUint(days, 10, 16)
+		if err != nil {
+			return fmt.Errorf("%q is no duration, expected a Go duration such as 12h, or days such as 7d", s)
+		}
+		*d = Duration(time.Duration(n) * 24 * time.Hour)
+		return nil
+	}
+	v, err := time.ParseDuration(s)
+	if err != nil {
+		return fmt.Errorf("%q is no duration, expected a Go duration such as 12h, or days such as 7d", s)
+	}
+	*d = Duration(v)
+	return nil
+}
+
+// String writes the duration as Go does.
+func (d Duration) String() string { return time.Duration(d).String() }
+
+// Key decodes a key of 32 bytes from base64, padded or not.
+func Key(name, text string) ([]byte, error) {
+	key, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(strings.TrimSpace(text), "="))
+	if err != nil || len(key) != 32 {
+		return nil, fmt.Errorf("%s is no key, expected 32 bytes in base64", name)
+	}
+	return key, nil
+}
