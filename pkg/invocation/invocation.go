@@ -33,8 +33,11 @@ type Invocation struct {
 	// Backend is one of the Backend constants.
 	Backend string `json:"backend"`
 	// Payload is the rendered invocation method as readers see it in a run: an object with "type",
-	// in the order it was written, secrets masked. Never what is sent where Webhook is set.
-	Payload json.RawMessage `json:"payload"`
+	// in the order it was written, secrets masked. Never what is sent where Webhook is set: there it
+	// is {type, url, agent, synchronized, method, headers, body}, headers and body {} when there are
+	// none, and messages leave it out. The definitions of the first generation, whose methods have no
+	// payload, get one in the place of v2's: workflowInputs, pipelineVariables, payload or body.
+	Payload json.RawMessage `json:"payload,omitempty"`
 	// Webhook is set for type WEBHOOK.
 	Webhook *Webhook `json:"webhook,omitempty"`
 }

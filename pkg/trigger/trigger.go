@@ -1,22 +1,73 @@
-// Package trigger starts runs: may the caller, are the inputs right, what is to be sent, and then
-// record first, send second.
+// Package trigger starts runs: is there such an action, are the inputs right, what is to be sent,
+// and then record first, send second.
+//
+// It promises:
+//   - a run that Start answers is recorded; its message is sent, or the sweeper sends it;
+//   - a request that is refused has stored nothing and has bound no idempotency key;
+//   - what a template rendered is checked before it is accepted, so that a dispatcher never meets a
+//     URL, a method or a header that cannot be sent;
+//   - defaults, inputs and templates of one request take at most Deadline.
 package trigger
 
 import (
 	"context"
 	"encoding/json"
+	"log/slog"
+	"sync"
+	"time"
 
+	"longshore/pkg/action"
+	"longshore/pkg/fault"
 	"longshore/pkg/identity"
 	"longshore/pkg/jqtemplate"
 	"longshore/pkg/queue"
 	"longshore/pkg/run"
 )
 
+// Deadline is how long inputs and templates of one trigger may take together.
+const Deadline = 5 * time.Second
+
+// retryAfter is what a caller is told to wait when a run could not be recorded, or is being recorded
+// under the same idempotency key.
+const retryAfter = time.Second
+
 // Accepter records a run and sends its first message, in this order or in one commit. When it
 // returns an error nothing was accepted, or the sweeper sends the message; m is nil for a run that
 // waits. Line is its first log line, nil for none. Errors: fault.Unavailable, fault.Conflict when the run id is taken.
 type Accepter interface {
 	Accept(ctx context.Context, r *run.Run, b *run.Body, m *queue.Message, line *run.Log) error
+}
+
+// Actions finds compiled definitions; *action.Cache is one.
+type Actions interface {
+	// Get returns a definition by identifier. fault.NotFound when there is none.
+	Get(ctx context.Context, identifier string) (*action.Entry, error)
+}
+
+// Runs is what a trigger needs of a run.Store, whose comments say what the methods promise.
+type Runs interface {
+	Read(ctx context.Context, id string) (*run.Record, error)
+	Update(ctx context.Context, id string, move func(*run.Run) (*run.Write, error)) (*run.Run, error)
+	Reserve(ctx context.Context, want run.Reservation, now time.Time) (held run.Reservation, won bool, err error)
+}
+
+// Config is what a trigger works with. Actions, Runs, Accepter, Sender, Configured and Log are
+// required.
+type Config struct {
+	Actions  Actions
+	Runs     Runs
+	Accepter Accepter
+	// Sender carries the messages of redelivered runs; first messages are Accepter's.
+	Sender queue.Sender
+	// OrgID is the organization's id, as trigger data and run messages show it.
+	OrgID string
+	// Configured says whether this deployment has a backend; runs for any other wait.
+	Configured func(backend string) bool
+	Log        *slog.Logger
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+	// NewID draws run ids; nil means run.NewID.
+	NewID func(now time.Time) string
 }
 
 // Request asks for a run.
@@ -43,25 +94,110 @@ type Started struct {
 type Dry struct {
 	// Invocation is the rendered invocation method, with its type.
 	Invocation json.RawMessage
-	// TriggerData is what the templates saw.
-	TriggerData       json.RawMessage
+	// TriggerData is what the templates saw, without "secrets".
+	TriggerData json.RawMessage
+	// FailedExpressions yielded null because they failed.
 	FailedExpressions []jqtemplate.Warning
-	Warnings          []jqtemplate.Warning
+	// Warnings are the definition's expressions that do not compile.
+	Warnings []jqtemplate.Warning
 }
 
-// Trigger starts runs.
-type Trigger struct{}
+// Trigger starts runs. It is safe for concurrent use.
+type Trigger struct {
+	Config
+
+	mu       sync.Mutex
+	prepared map[string]*prepared
+}
+
+// New returns a trigger.
+func New(c Config) *Trigger {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.NewID == nil {
+		c.NewID = run.NewID
+	}
+	return &Trigger{Config: c, prepared: map[string]*prepared{}}
+}
+
+// now is the time as runs store it: UTC, in milliseconds.
+func (t *Trigger) now() time.Time { return t.Now().UTC().Truncate(time.Millisecond) }
 
 // Start records a run and sends its message. Errors: fault.NotFound for an unknown action,
 // fault.Invalid for everything that the request or the definition has wrong (not_supported,
-// idempotency_key_reused, …), fault.Conflict request_in_progress, fault.Unavailable.
-func (t *Trigger) Start(ctx context.Context, q Request) (*Started, error) { panic("not implemented") }
+// idempotency_key_reused, template_limit, …), fault.Conflict request_in_progress,
+// fault.Unavailable when nothing was accepted.
+func (t *Trigger) Start(ctx context.Context, q Request) (*Started, error) {
+	now := t.now()
+	rendering, cancel := context.WithTimeout(ctx, Deadline)
+	defer cancel()
+	c, err := t.check(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	p, err := t.plan(rendering, c, t.NewID(now), now, false)
+	if err != nil {
+		return nil, err
+	}
+	if q.IdempotencyKey != "" {
+		held, won, err := t.Runs.Reserve(ctx, reservation(q, c, p.run.ID, now), now)
+		switch {
+		case err != nil:
+			return nil, notRecorded(err)
+		case !won:
+			return t.replay(ctx, q, c, held)
+		case held.RunID != p.run.ID:
+			// The key's earlier holder died before its run existed: this request is that run now.
+			if p, err = t.plan(rendering, c, held.RunID, now, false); err != nil {
+				return nil, err
+			}
+		}
+	}
+	err = t.Accepter.Accept(ctx, p.run, p.body, p.message, p.line)
+	if fault.KindOf(err) == fault.Conflict && q.IdempotencyKey != "" {
+		return t.overtaken(ctx, p)
+	}
+	if err != nil {
+		return nil, notRecorded(err)
+	}
+	t.Log.LogAttrs(ctx, slog.LevelInfo, "run accepted", slog.String("run_id", p.run.ID),
+		slog.String("action", p.run.Action.Identifier), slog.String("backend", p.run.Backend),
+		slog.String("waiting", p.run.Delivery.Waiting))
+	return &Started{Record: &run.Record{Run: p.run, Body: *p.body}}, nil
+}
 
-// DryRun checks and renders like Start; it stores and sends nothing.
-func (t *Trigger) DryRun(ctx context.Context, q Request) (*Dry, error) { panic("not implemented") }
+// DryRun checks and renders like Start; it stores and sends nothing and binds no idempotency key.
+func (t *Trigger) DryRun(ctx context.Context, q Request) (*Dry, error) {
+	now := t.now()
+	rendering, cancel := context.WithTimeout(ctx, Deadline)
+	defer cancel()
+	c, err := t.check(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	p, err := t.plan(rendering, c, t.NewID(now), now, true)
+	if err != nil {
+		return nil, err
+	}
+	shown := new(jqtemplate.Object)
+	for name, value := range p.data.All() {
+		if name != "secrets" {
+			shown.Set(name, value)
+		}
+	}
+	return &Dry{
+		Invocation:        p.body.Invocation.Payload,
+		TriggerData:       jqtemplate.Encode(shown),
+		FailedExpressions: p.failed,
+		Warnings:          c.Definition.Warnings,
+	}, nil
+}
 
-// Redeliver sends a run whose delivery failed once more, in a new generation. fault.NotFound;
-// fault.Invalid run_not_redeliverable.
-func (t *Trigger) Redeliver(ctx context.Context, by identity.Caller, id string) (*run.Record, error) {
-	panic("not implemented")
+// notRecorded answers a store that could not write: nothing was accepted.
+func notRecorded(err error) error {
+	if e, ok := asFault(err); ok && e.Kind == fault.Unavailable && e.RetryAfter > 0 {
+		return err
+	}
+	return fault.Busy(err, retryAfter, "the run could not be recorded; nothing was accepted")
 }

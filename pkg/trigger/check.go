@@ -1,0 +1,111 @@
+package trigger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"longshore/pkg/action"
+	"longshore/pkg/fault"
+	"longshore/pkg/identity"
+	"longshore/pkg/jqtemplate"
+)
+
+// maxKey is the longest idempotency key, in characters.
+const maxKey = 255
+
+// checked is a request that may start a run.
+type checked struct {
+	*prepared
+	caller identity.Caller
+	// given and inputs are the user inputs as they were sent, and after defaults.
+	given, inputs *jqtemplate.Object
+}
+
+// check finds the action and checks everything about a request that needs no rendering.
+func (t *Trigger) check(ctx context.Context, q Request) (*checked, error) {
+	entry, err := t.Actions.Get(ctx, q.Action)
+	if err != nil {
+		return nil, err
+	}
+	d := entry.Definition
+	switch {
+	case d.Kind == action.Automation:
+		return nil, fault.New(fault.Invalid, "", "%s is an automation: its event starts it, a request cannot", d.Identifier)
+	case !d.Publish:
+		return nil, fault.New(fault.Invalid, "", "action %s is not published, so that it cannot be executed", d.Identifier)
+	}
+	if err := unsupported(q, d); err != nil {
+		return nil, err
+	}
+	c := &checked{caller: q.Caller, given: q.Properties}
+	if c.given == nil {
+		c.given = new(jqtemplate.Object)
+	}
+	var details []fault.Detail
+	if message := keyFault(q.IdempotencyKey); message != "" {
+		details = append(details, fault.Detail{Path: "Idempotency-Key", Message: message})
+	}
+	c.inputs, err = d.Inputs.Complete(c.given)
+	if e, ok := asFault(err); ok && e.Kind == fault.Invalid && len(e.Details) > 0 {
+		details = append(details, e.Details...)
+	} else if err != nil {
+		return nil, err
+	}
+	if err := fault.InvalidDetails(details); err != nil {
+		return nil, err
+	}
+	c.prepared, err = t.prepare(entry)
+	return c, err
+}
+
+// unsupported refuses what a definition or a request asks for and this version cannot do. Each line
+// goes when its feature comes.
+func unsupported(q Request, d *action.Definition) error {
+	table := []struct {
+		asked   bool
+		path    string
+		feature string
+	}{
+		{d.Blueprint != "" && d.Operation != action.Create, "", "running a " + d.Operation + " action on an entity of a blueprint"},
+		{d.Blueprint != "" && d.Operation == action.Create && q.Entity != "", "entity", "an entity for a CREATE action of a blueprint"},
+		{d.ApprovalRequired, "", "requiredApproval"},
+		{d.Uses.Encryption, "", "inputs with encryption"},
+		{d.Uses.JQQuery, "", "inputs with a jqQuery"},
+		{q.RunAs != "", "run_as", "run_as"},
+	}
+	var details []fault.Detail
+	var lines []string
+	for _, row := range table {
+		if row.asked {
+			message := fmt.Sprintf("action %s cannot be executed: %s is not supported yet", d.Identifier, row.feature)
+			details = append(details, fault.Detail{Path: row.path, Message: message})
+			lines = append(lines, message)
+		}
+	}
+	if len(details) == 0 {
+		return nil
+	}
+	return &fault.Error{Kind: fault.Invalid, Code: "not_supported", Message: strings.Join(lines, "\n"), Details: details}
+}
+
+// keyFault says what is wrong with an idempotency key, nothing when it is absent or right.
+func keyFault(key string) string {
+	if !utf8.ValidString(key) || strings.ContainsFunc(key, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return "must be printable characters only"
+	}
+	if n := utf8.RuneCountInString(key); n > maxKey {
+		return fmt.Sprintf("must be 1 to %d characters, but has %d", maxKey, n)
+	}
+	return ""
+}
+
+// asFault returns the first fault.Error in err's chain.
+func asFault(err error) (*fault.Error, bool) {
+	var e *fault.Error
+	ok := errors.As(err, &e)
+	return e, ok
+}

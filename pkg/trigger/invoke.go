@@ -1,0 +1,148 @@
+package trigger
+
+import (
+	"context"
+	"strings"
+
+	"longshore/pkg/action"
+	"longshore/pkg/fault"
+	"longshore/pkg/invocation"
+	"longshore/pkg/jqtemplate"
+)
+
+// Types of invocation methods, as v2 names them.
+const (
+	typeWebhook      = "WEBHOOK"
+	typeGitHub       = "GITHUB"
+	typeGitLab       = "GITLAB"
+	typeAzureDevOps  = "AZURE_DEVOPS"
+	typeKafka        = "KAFKA"
+	typeUpsertEntity = "UPSERT_ENTITY"
+)
+
+// invokeV2 renders a method and checks what came out. Failed is collected if report is set.
+func invokeV2(ctx context.Context, d *action.Definition, data *jqtemplate.Object, report bool) (i *invocation.Invocation, failed []jqtemplate.Warning, err error) {
+	result, err := d.Method.Template.Render(ctx, jqtemplate.NewData(data), jqtemplate.Options{Report: report})
+	if err != nil {
+		return nil, nil, err
+	}
+	var f faults
+	method, ok := result.Value.(*jqtemplate.Object)
+	switch {
+	case result.Undefined || !ok:
+		f.kind("", "must be an object", result.Value)
+	case d.Method.Type == typeWebhook:
+		written, _ := get(d.Method.Raw, "url").(string)
+		literal, _, _ := strings.Cut(written, "{{")
+		body, array := f.body(get(method, "body"))
+		i = f.webhook(method, literal, body, array)
+	default:
+		i = other(d.Method.Type, f.realBooleans(method), "", nil)
+	}
+	return i, result.Failed, fault.InvalidDetails(f)
+}
+
+// invokeV1 makes the invocation of a method of the first generation: its fields as they were written
+// and, where v2 has its payload, what v1 sends. Message is the run message.
+func invokeV1(d *action.Definition, inputs *jqtemplate.Object, message []byte) (*invocation.Invocation, error) {
+	method := d.Method.Raw
+	switch d.Method.Type {
+	case typeWebhook:
+		var f faults
+		literal, _ := get(method, "url").(string)
+		i := f.webhook(method, literal, message, false)
+		return i, fault.InvalidDetails(f)
+	case typeGitHub:
+		// GitHub takes strings only: the run message goes as its JSON text.
+		text := jqtemplate.Encode(string(message))
+		return other(d.Method.Type, method, "workflowInputs", portPayload(method, inputs, text)), nil
+	case typeGitLab:
+		return other(d.Method.Type, method, "pipelineVariables", portPayload(method, inputs, message)), nil
+	}
+	return other(d.Method.Type, method, "payload", message), nil
+}
+
+// portPayload is what v1 sends to GitHub and GitLab: each user input, unless omitUserInputs, and the
+// run message as port_payload, unless omitPayload.
+func portPayload(method, inputs *jqtemplate.Object, message []byte) []byte {
+	sent := new(jqtemplate.Object)
+	if get(method, "omitUserInputs") != true {
+		for name, value := range inputs.All() {
+			sent.Set(name, value)
+		}
+	}
+	if get(method, "omitPayload") == true {
+		return jqtemplate.Encode(sent)
+	}
+	sent.Delete("port_payload")
+	if sent.Len() == 0 {
+		return append(append([]byte(`{"port_payload":`), message...), '}')
+	}
+	return with(jqtemplate.Encode(sent), "port_payload", message)
+}
+
+// other is the invocation of a method that is no webhook. The payload, if any, is added under name.
+func other(kind string, method *jqtemplate.Object, name string, payload []byte) *invocation.Invocation {
+	text := jqtemplate.Encode(changed(object(member{"type", kind}), method, "type"))
+	if payload != nil {
+		text = with(text, name, payload)
+	}
+	i := &invocation.Invocation{V: invocation.Version, Type: kind, Payload: text}
+	switch kind {
+	case typeGitHub:
+		i.Backend = invocation.BackendGitHub
+	case typeGitLab:
+		i.Backend = invocation.BackendGitLab
+		if get(method, "agent") == true {
+			// An agent takes GitLab runs from Kafka only.
+			i.Backend = invocation.BackendKafka
+		}
+	case typeAzureDevOps:
+		i.Backend = invocation.BackendAzureDevOps
+	case typeKafka:
+		i.Backend = invocation.BackendKafka
+	case typeUpsertEntity:
+		i.Backend = invocation.BackendUpsertEntity
+	default:
+		// INTEGRATION_ACTION: an integration claims it.
+		i.Backend = invocation.BackendAgent
+	}
+	return i
+}
+
+// realBooleans returns a rendered method with a real boolean for reportWorkflowStatus, wherever the
+// method has it.
+func (f *faults) realBooleans(method *jqtemplate.Object) *jqtemplate.Object {
+	const name, nested = "reportWorkflowStatus", "integrationActionExecutionProperties"
+	if _, ok := method.Get(name); ok {
+		method = changed(method, object(member{name, f.boolean(name, get(method, name), true)}), "")
+	}
+	if inner, ok := get(method, nested).(*jqtemplate.Object); ok {
+		if _, ok := inner.Get(name); ok {
+			inner = changed(inner, object(member{name, f.boolean(nested+"."+name, get(inner, name), true)}), "")
+			method = changed(method, object(member{nested, inner}), "")
+		}
+	}
+	return method
+}
+
+// changed returns a copy of o with the members of more, but the one called without; what a template
+// rendered may be part of it and is not written to.
+func changed(o, more *jqtemplate.Object, without string) *jqtemplate.Object {
+	result := new(jqtemplate.Object)
+	for name, value := range o.All() {
+		result.Set(name, value)
+	}
+	for name, value := range more.All() {
+		if name != without {
+			result.Set(name, value)
+		}
+	}
+	return result
+}
+
+// get returns a member's value, nil when there is none.
+func get(o *jqtemplate.Object, name string) any {
+	v, _ := o.Get(name)
+	return v
+}

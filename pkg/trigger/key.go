@@ -1,0 +1,93 @@
+package trigger
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+	"time"
+
+	"longshore/pkg/fault"
+	"longshore/pkg/jqtemplate"
+	"longshore/pkg/run"
+)
+
+// reservation is the claim of a request's idempotency key, for the run of that id.
+func reservation(q Request, c *checked, id string, now time.Time) run.Reservation {
+	return run.Reservation{
+		Key:   digest([]any{q.Caller.OrgID, q.Caller.ID, c.Record.ID, q.IdempotencyKey}),
+		RunID: id,
+		BodyHash: digest(object(member{"properties", c.given}, member{"entity", q.Entity},
+			member{"run_as", q.RunAs})),
+		Until:   now.Add(run.ReserveFor),
+		Expires: now.Add(run.KeyLifetime),
+	}
+}
+
+// digest hashes a JSON value; the order of members does not count.
+func digest(value any) string {
+	sum := sha256.Sum256(jqtemplate.Encode(canonical(value)))
+	return hex.EncodeToString(sum[:])
+}
+
+// canonical returns the value with the members of every object in the order of their keys.
+func canonical(value any) any {
+	switch v := value.(type) {
+	case []any:
+		items := make([]any, len(v))
+		for i := range v {
+			items[i] = canonical(v[i])
+		}
+		return items
+	case *jqtemplate.Object:
+		keys := make([]string, 0, v.Len())
+		for key := range v.All() {
+			keys = append(keys, key)
+		}
+		slices.Sort(keys)
+		sorted := new(jqtemplate.Object)
+		for _, key := range keys {
+			item, _ := v.Get(key)
+			sorted.Set(key, canonical(item))
+		}
+		return sorted
+	}
+	return value
+}
+
+// replay answers a request whose key is held by another one.
+func (t *Trigger) replay(ctx context.Context, q Request, c *checked, held run.Reservation) (*Started, error) {
+	if held.BodyHash != reservation(q, c, held.RunID, time.Time{}).BodyHash {
+		return nil, keyReused()
+	}
+	record, err := t.Runs.Read(ctx, held.RunID)
+	if fault.KindOf(err) == fault.NotFound {
+		return nil, &fault.Error{
+			Kind: fault.Conflict, Code: "request_in_progress", Retryable: true, RetryAfter: retryAfter,
+			Message: "the first request with this Idempotency-Key is still being recorded",
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &Started{Record: record, Replayed: true}, nil
+}
+
+// overtaken answers a request that held its key while an earlier holder, taken for dead, recorded
+// the run after all. The earlier one may have asked for something else.
+func (t *Trigger) overtaken(ctx context.Context, p *plan) (*Started, error) {
+	record, err := t.Runs.Read(ctx, p.run.ID)
+	if err != nil {
+		return nil, notRecorded(err)
+	}
+	before, err := jqtemplate.Decode(record.Properties)
+	if err != nil || record.Action.ID != p.run.Action.ID || digest(before) != digest(p.inputs) {
+		return nil, keyReused()
+	}
+	return &Started{Record: record, Replayed: true}, nil
+}
+
+func keyReused() error {
+	return fault.New(fault.Invalid, "idempotency_key_reused",
+		"this Idempotency-Key was used for a request with another body in the last 24 hours")
+}

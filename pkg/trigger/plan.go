@@ -1,0 +1,99 @@
+package trigger
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"longshore/pkg/action"
+	"longshore/pkg/fault"
+	"longshore/pkg/invocation"
+	"longshore/pkg/jqtemplate"
+	"longshore/pkg/queue"
+	"longshore/pkg/run"
+)
+
+// plan is what a request comes to, before anything of it is written.
+type plan struct {
+	run     *run.Run
+	body    *run.Body
+	message *queue.Message
+	line    *run.Log
+	inputs  *jqtemplate.Object
+	data    *jqtemplate.Object
+	failed  []jqtemplate.Warning
+}
+
+// plan renders a request as the run of that id. Report collects the failed expressions.
+func (t *Trigger) plan(ctx context.Context, c *checked, id string, now time.Time, report bool) (*plan, error) {
+	d := c.Definition
+	r := &run.Run{
+		ID:               id,
+		Action:           run.Action{Identifier: d.Identifier, Title: d.Title, Icon: d.Icon, ID: c.Record.ID},
+		Blueprint:        d.Blueprint,
+		Source:           run.SourceAPI,
+		RequiredApproval: d.RequiredApproval,
+		UserID:           c.caller.ID,
+		CreatedBy:        c.caller.ID,
+		UpdatedBy:        c.caller.ID,
+		CreatedAt:        now,
+	}
+	who := user(c.caller.ID)
+	properties := jqtemplate.Encode(c.inputs)
+	p := &plan{
+		run:    r,
+		body:   &run.Body{Properties: properties, User: jqtemplate.Encode(who)},
+		inputs: c.inputs,
+	}
+	var err error
+	if d.Generation == action.V1 {
+		if report {
+			p.data = t.triggerData(c, r, who)
+		}
+		p.body.Invocation, err = invokeV1(d, c.inputs, t.runMessage(c, r, who, properties))
+	} else {
+		p.data = t.triggerData(c, r, who)
+		p.body.Invocation, p.failed, err = invokeV2(ctx, d, p.data, report)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if ctx.Err() != nil {
+		return nil, fault.New(fault.Invalid, "template_limit", "inputs and templates took more than %s", Deadline)
+	}
+	r.Backend = p.body.Invocation.Backend
+	waiting := t.waiting(r.Backend)
+	r.Start(now, waiting)
+	p.line = firstLine(id, waiting, now)
+	if waiting == "" {
+		sent := *p.body.Invocation
+		if sent.Webhook != nil {
+			sent.Payload = nil // what readers see: twice the size, and no dispatcher needs it
+		}
+		p.message = &queue.Message{
+			V: queue.Version, PK: id, Generation: r.Generation, Kind: queue.KindRun, Invocation: &sent,
+		}
+	}
+	return p, nil
+}
+
+// waiting says why a run for a backend is not sent, nothing when it is.
+func (t *Trigger) waiting(backend string) string {
+	switch {
+	case backend == invocation.BackendAgent:
+		return "the run waits until an agent or an integration claims it"
+	case !t.Configured(backend):
+		return fmt.Sprintf("backend %s is not configured in this deployment: the run waits until it is", backend)
+	}
+	return ""
+}
+
+// firstLine is the log line that says why a run waits, nil when it does not.
+func firstLine(id, waiting string, now time.Time) *run.Log {
+	if waiting == "" {
+		return nil
+	}
+	return &run.Log{ID: ulid.MustNewDefault(now).String(), RunID: id, Message: waiting, CreatedAt: now, CreatedBy: run.Own}
+}
