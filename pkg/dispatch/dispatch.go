@@ -1,11 +1,24 @@
 // Package dispatch takes messages off a backend's queue: claim the run's lease, call the backend,
-// write attempt and outcome, acknowledge.
+// write attempt and outcome, acknowledge. It also decides what becomes of dead letters.
+//
+// It promises:
+//   - an attempt is counted before its call, and its outcome is one conditional write;
+//   - no call begins unless there is time left to write its outcome;
+//   - one bad message never holds up its neighbours, whatever it makes our own code do;
+//   - a message that is acknowledged without a delivery leaves a run that the sweeper knows of, or
+//     one that needs nothing more.
 package dispatch
 
 import (
 	"context"
+	"log/slog"
+	"math/rand/v2"
+	"runtime"
+	"runtime/debug"
+	"sync"
 	"time"
 
+	"longshore/pkg/backend"
 	"longshore/pkg/queue"
 	"longshore/pkg/run"
 )
@@ -21,11 +34,144 @@ type Settler interface {
 		next func(*run.Run) (*queue.Message, time.Duration)) (*run.Run, error)
 }
 
-// Dispatcher handles the messages of one backend.
-type Dispatcher struct{}
+// Runs is what a dispatcher needs of run.Store.
+type Runs interface {
+	Update(ctx context.Context, id string, move func(*run.Run) (*run.Write, error)) (*run.Run, error)
+	Read(ctx context.Context, id string) (*run.Record, error)
+}
+
+// Event is what became of a message, for counting.
+type Event string
+
+// Events of a dispatcher and of the dead-letter queue; each message counts once.
+const (
+	// Delivered is a call that the backend took.
+	Delivered Event = "delivered"
+	// Retried is a failed attempt with another to come.
+	Retried Event = "retried"
+	// Failed is a run that ended because its delivery did.
+	Failed Event = "failed"
+	// Dropped is a message whose run needed nothing.
+	Dropped Event = "dropped"
+	// Stale is an outcome that came after another claim had taken over.
+	Stale Event = "stale"
+	// Returned is a message that was sent again because there was no time left for its call.
+	Returned Event = "returned"
+	// Undecodable is a message that this code cannot read.
+	Undecodable Event = "undecodable"
+	// Broken is a message that comes again because our own code or the store failed.
+	Broken Event = "broken"
+)
+
+// What Config has where it is zero: call < function's time-out of 60 s < lease < visibility.
+const (
+	DefaultCallTimeout = 25 * time.Second
+	DefaultReserve     = 10 * time.Second
+	DefaultLease       = 75 * time.Second
+	// skew is how far the clocks of two dispatchers may differ.
+	skew = 5 * time.Second
+)
+
+// Config is what a Dispatcher works with. Backend, Name, Runs, Send, Settler and Log are required.
+type Config struct {
+	Backend backend.Backend
+	// Name is the backend's name, which is also its queue's.
+	Name string
+	Runs Runs
+	// Send takes back a message whose call may not begin any more.
+	Send    queue.Sender
+	Settler Settler
+	// CallTimeout is the deadline of one call.
+	CallTimeout time.Duration
+	// Reserve is kept for writing the outcome once the call has ended.
+	Reserve time.Duration
+	// Lease is how long a claim keeps others away. It is raised to what call, outcome and clocks
+	// that differ by 5 s need.
+	Lease time.Duration
+	// Timeout is how long a run of a backend may stay IN_PROGRESS; nil means run.Timeouts(0).
+	Timeout func(backend string) time.Duration
+	Log     *slog.Logger
+	// Count is told what became of each message; nil counts nothing.
+	Count func(Event)
+	// Now and Rand (in [0, 1)) are for tests.
+	Now  func() time.Time
+	Rand func() float64
+}
+
+// Dispatcher handles the messages of one backend. It may be used by many goroutines.
+type Dispatcher struct{ c Config }
+
+// New returns a dispatcher.
+func New(c Config) *Dispatcher {
+	if c.CallTimeout <= 0 {
+		c.CallTimeout = DefaultCallTimeout
+	}
+	if c.Reserve <= 0 {
+		c.Reserve = DefaultReserve
+	}
+	if c.Lease <= 0 {
+		c.Lease = DefaultLease
+	}
+	c.Lease = max(c.Lease, c.CallTimeout+c.Reserve+skew)
+	if c.Timeout == nil {
+		c.Timeout = run.Timeouts(0)
+	}
+	if c.Count == nil {
+		c.Count = func(Event) {}
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Rand == nil {
+		c.Rand = rand.Float64
+	}
+	return &Dispatcher{c}
+}
 
 // Handle deals with all messages at once and returns the ids of those that have to come again,
-// because our own code or the store failed.
+// because our own code or the store failed. The caller acknowledges all others; those that the
+// Settler has acknowledged already bear it.
 func (d *Dispatcher) Handle(ctx context.Context, messages []queue.Received) (again []string) {
-	panic("not implemented")
+	return each(ctx, d.c.Log, d.c.Count, messages, d.handle)
+}
+
+// each runs handle for all messages at once, each with its own recover, counts what became of them,
+// and returns the ids of those that have to come again.
+func each(ctx context.Context, log *slog.Logger, count func(Event), messages []queue.Received,
+	handle func(context.Context, *slog.Logger, queue.Received) (Event, bool),
+) (again []string) {
+	failed := make([]bool, len(messages))
+	var all sync.WaitGroup
+	for i, m := range messages {
+		all.Go(func() {
+			log := log.With(slog.String("message_id", m.ID))
+			event, done := Broken, false
+			defer func() {
+				if p := recover(); p != nil {
+					event, done = Broken, false
+					log.ErrorContext(ctx, "message handler panicked",
+						slog.String("panic", describe(p)), slog.String("stack", string(debug.Stack())))
+				}
+				count(event)
+				failed[i] = !done
+			}()
+			event, done = handle(ctx, log, m)
+		})
+	}
+	all.Wait()
+	for i, m := range messages {
+		if failed[i] {
+			again = append(again, m.ID)
+		}
+	}
+	return again
+}
+
+// describe says what a panic was without its value, which may hold anything, unless it is the
+// runtime's own.
+func describe(p any) string {
+	if err, ok := p.(runtime.Error); ok {
+		return err.Error()
+	}
+	return "not a runtime error"
 }

@@ -1,0 +1,255 @@
+package dispatch
+
+import (
+	"context"
+	cryptorand "crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"longshore/pkg/backend"
+	"longshore/pkg/fault"
+	"longshore/pkg/invocation"
+	"longshore/pkg/queue"
+	"longshore/pkg/run"
+)
+
+// handle deals with one message. It returns false if the message has to come again.
+func (d *Dispatcher) handle(ctx context.Context, log *slog.Logger, received queue.Received) (Event, bool) {
+	m, err := queue.Decode([]byte(received.Body))
+	if err != nil {
+		// The cause may quote the message.
+		log.ErrorContext(ctx, "message cannot be decoded", slog.Int("receives", received.Count))
+		return Undecodable, false
+	}
+	log = log.With(slog.String("run_id", m.PK), slog.Int("generation", m.Generation))
+	if m.Kind != queue.KindRun {
+		log.ErrorContext(ctx, "message of an unknown kind", slog.String("kind", m.Kind))
+		return Undecodable, false
+	}
+	start, cancel := d.untilStart(ctx)
+	defer cancel()
+	if start.Err() != nil {
+		return d.sendBack(ctx, log, m)
+	}
+	call := m.Invocation
+	if call == nil {
+		record, err := d.c.Runs.Read(start, m.PK)
+		switch {
+		case err == nil:
+			call = record.Invocation
+		case start.Err() == nil:
+			return d.refused(ctx, log, "read the run", err)
+		}
+	}
+	if call != nil && (call.V < 1 || call.V > invocation.Version || call.Backend != d.c.Name) {
+		log.ErrorContext(ctx, "invocation is not for this code",
+			slog.Int("version", call.V), slog.String("backend", call.Backend))
+		return Undecodable, false
+	}
+	if start.Err() != nil {
+		return d.sendBack(ctx, log, m)
+	}
+	owner := cryptorand.Text()
+	r, err := d.claim(start, m, owner)
+	if err != nil {
+		return d.refused(ctx, log, "claim the run", err)
+	}
+	if r.Delivery.Owner != owner {
+		log.WarnContext(ctx, "attempts are used up; the run has ended", slog.Int("attempts", len(r.Attempts)))
+		return Failed, true
+	}
+	began := d.c.Now()
+	outcome := d.call(ctx, r, call)
+	return d.settle(ctx, log, received, m, owner, outcome, d.c.Now().Sub(began))
+}
+
+// untilStart returns a context that ends when a call may not begin any more: with less left than the
+// call and the write of its outcome can take.
+func (d *Dispatcher) untilStart(ctx context.Context) (context.Context, context.CancelFunc) {
+	if deadline, ok := ctx.Deadline(); ok {
+		return context.WithDeadline(ctx, deadline.Add(-d.c.CallTimeout-d.c.Reserve))
+	}
+	return context.WithCancel(ctx)
+}
+
+// sendBack sends a message whose call may not begin again, before its claim: neither an attempt nor
+// a receive is counted.
+func (d *Dispatcher) sendBack(ctx context.Context, log *slog.Logger, m queue.Message) (Event, bool) {
+	if err := d.c.Send.Send(ctx, d.c.Name, m, 0, ""); err != nil {
+		log.WarnContext(ctx, "no time left for the call, and the message could not be sent back", slog.Any("error", err))
+		return Broken, false
+	}
+	log.InfoContext(ctx, "no time left for the call; message sent back")
+	return Returned, true
+}
+
+// refused decides about a message whose run could not be read or claimed.
+func (d *Dispatcher) refused(ctx context.Context, log *slog.Logger, doing string, err error) (Event, bool) {
+	switch {
+	case errors.Is(err, run.ErrNotDue):
+		log.DebugContext(ctx, "run is not due; message dropped")
+		return Dropped, true
+	case fault.KindOf(err) == fault.NotFound:
+		log.InfoContext(ctx, "there is no such run any more; message dropped")
+		return Dropped, true
+	}
+	log.WarnContext(ctx, "message comes again", slog.String("doing", doing), slog.Any("error", err))
+	return Broken, false
+}
+
+// claim takes the run's lease, or ends a run whose attempts are used up; then the run it returns has
+// another owner.
+func (d *Dispatcher) claim(ctx context.Context, m queue.Message, owner string) (*run.Run, error) {
+	return d.c.Runs.Update(ctx, m.PK, func(r *run.Run) (*run.Write, error) {
+		now := d.c.Now()
+		ended, err := r.Claim(now, m.Generation, owner, d.c.Lease)
+		if err != nil {
+			return nil, err
+		}
+		write := &run.Write{}
+		if ended {
+			write.Logs = usedUp(now, r)
+		}
+		return write, nil
+	})
+}
+
+// call makes one attempt. Its deadline leaves the reserve even if the claim was slow.
+func (d *Dispatcher) call(ctx context.Context, r *run.Run, call *invocation.Invocation) backend.Outcome {
+	if call == nil {
+		return backend.Outcome{Verdict: run.Fail, Error: "what was to be sent is not stored"}
+	}
+	timeout := d.c.CallTimeout
+	if deadline, ok := ctx.Deadline(); ok {
+		timeout = min(timeout, time.Until(deadline)-d.c.Reserve)
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	return d.c.Backend.Call(ctx, backend.Call{
+		RunID: r.ID, Action: r.Action.Identifier, Attempt: len(r.Attempts), Invocation: call,
+	})
+}
+
+// settle writes the outcome. Its context outlives the call's, and a store that refuses is asked again
+// until the reserve is used up: an outcome that is not written is a second call.
+func (d *Dispatcher) settle(ctx context.Context, log *slog.Logger, received queue.Received, m queue.Message,
+	owner string, o backend.Outcome, took time.Duration,
+) (Event, bool) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.c.Reserve)
+	defer cancel()
+	now := d.c.Now()
+	jitter := d.c.Rand()
+	event := Delivered
+	move := func(r *run.Run) (*run.Write, error) {
+		inProgress := r.Status == run.InProgress
+		err := r.Settle(now, m.Generation, owner, d.c.Timeout(r.Backend), run.Outcome{
+			Verdict: o.Verdict, StatusCode: o.StatusCode, Error: o.Error, Duration: took,
+			NextTry: now.Add(delay(len(r.Attempts), o.RetryAfter, jitter)), StatusLabel: o.StatusLabel, Response: o.Response,
+		})
+		if err != nil {
+			return nil, err
+		}
+		write := &run.Write{}
+		ended := inProgress && r.Status.Ended()
+		if ended {
+			write.Response = o.Response
+		}
+		switch {
+		case r.Delivery.State == run.Delivered:
+			event = Delivered
+		case ended:
+			event = Failed
+			write.Logs = []*run.Log{run.NewLog(now, r.ID, run.Own, failure(len(r.Attempts), why(o)))}
+		case inProgress:
+			event = Retried
+		default:
+			// Somebody else ended the run while the call that failed was under way.
+			event = Dropped
+		}
+		return write, nil
+	}
+	next := func(r *run.Run) (*queue.Message, time.Duration) {
+		wait := r.Delivery.NextTry.Sub(now)
+		if r.Status != run.InProgress || r.Delivery.State != run.Pending || wait > run.InlineDelay {
+			return nil, 0
+		}
+		return &queue.Message{PK: r.ID, Generation: r.Generation, Kind: queue.KindRun}, wholeSeconds(wait) + time.Second
+	}
+	_, err := d.c.Settler.Settle(ctx, received, m.PK, move, next)
+	for pause := 100 * time.Millisecond; fault.KindOf(err) == fault.Unavailable && sleep(ctx, pause); pause *= 2 {
+		_, err = d.c.Settler.Settle(ctx, received, m.PK, move, next)
+	}
+	switch {
+	case errors.Is(err, run.ErrStale):
+		log.WarnContext(ctx, "outcome dropped: another claim, generation or time-out holds the run", slog.Int("status_code", o.StatusCode))
+		return Stale, true
+	case err != nil:
+		return d.refused(ctx, log, "write the outcome", err)
+	}
+	log.InfoContext(ctx, "attempt made", slog.String("outcome", string(event)), slog.Int("status_code", o.StatusCode),
+		slog.Duration("took", took))
+	return event, true
+}
+
+// sleep waits for a pause, false if ctx ends before.
+func sleep(ctx context.Context, pause time.Duration) bool {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// delay returns the time from a failed attempt to the next. What the target asked for replaces it as
+// it is; a jitter in [0, 1) spreads the others over 0.8 to 1.2 of their length.
+func delay(attempt int, asked time.Duration, jitter float64) time.Duration {
+	if asked > 0 {
+		return min(asked, time.Hour)
+	}
+	waits := [run.MaxAttempts - 1]time.Duration{5 * time.Second, 30 * time.Second, 2 * time.Minute, 10 * time.Minute, 30 * time.Minute}
+	wait := waits[max(0, min(attempt, len(waits))-1)]
+	return time.Duration(float64(wait) * (0.8 + 0.4*jitter))
+}
+
+// wholeSeconds rounds up.
+func wholeSeconds(d time.Duration) time.Duration {
+	return (d + time.Second - 1).Truncate(time.Second)
+}
+
+// why is an attempt's error for the log.
+func why(o backend.Outcome) string {
+	switch {
+	case o.Error != "":
+		return o.Error
+	case o.StatusCode != 0:
+		return fmt.Sprintf("HTTP %d", o.StatusCode)
+	}
+	return "no reason was given"
+}
+
+// maxLog is how long a log line may be, in bytes.
+const maxLog = 64 << 10
+
+// failure is the log line of a run whose delivery failed for good.
+func failure(attempts int, why string) string {
+	line := fmt.Sprintf("Delivery failed after %d attempts; the last: %s", attempts, why)
+	if attempts == 1 {
+		line = "Delivery failed after 1 attempt: " + why
+	}
+	if len(line) > maxLog {
+		line = strings.ToValidUTF8(line[:maxLog], "")
+	}
+	return line
+}
+
+// usedUp is the log line of a run that a claim ended instead of starting one attempt more.
+func usedUp(now time.Time, r *run.Run) []*run.Log {
+	last := r.Attempts[len(r.Attempts)-1]
+	return []*run.Log{run.NewLog(now, r.ID, run.Own, failure(len(r.Attempts), why(backend.Outcome{Error: last.Error, StatusCode: last.StatusCode})))}
+}

@@ -1,0 +1,103 @@
+package sweep
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	"longshore/pkg/fault"
+	"longshore/pkg/queue"
+	"longshore/pkg/run"
+)
+
+// result is what became of one run.
+type result uint8
+
+const (
+	failed result = iota
+	skipped
+	rested
+	sent
+	timedOut
+)
+
+// one looks at a run: decide on a copy of its head, send, then move it, unless somebody else wrote it
+// meanwhile. It returns when the run was due, zero if it could not be read.
+func (s *Sweeper) one(ctx context.Context, id string) (due time.Time, did result) {
+	log := s.c.Log.With(slog.String("run_id", id))
+	defer func() {
+		if p := recover(); p != nil {
+			did = failed
+			log.ErrorContext(ctx, "sweeping a run panicked", slog.String("stack", string(debug.Stack())))
+		}
+	}()
+	head, err := s.c.Runs.Get(ctx, id)
+	if fault.KindOf(err) == fault.NotFound {
+		return due, skipped
+	}
+	if err != nil {
+		log.WarnContext(ctx, "run not swept: its head cannot be read", slog.Any("error", err))
+		return due, failed
+	}
+	due = head.Due
+	now := s.c.Now()
+	timeout := s.c.Timeout(head.Backend)
+	waiting := Waiting(head.Backend, s.c.Configured)
+	plan := *head
+	plan.Attempts = slices.Clone(head.Attempts)
+	step := plan.Sweep(now, timeout, waiting)
+	if step == run.Rest && plan.Due.Equal(head.Due) {
+		return due, skipped
+	}
+	if step == run.Send {
+		m := queue.Message{PK: id, Generation: head.Generation, Kind: queue.KindRun}
+		if err := s.c.Send.Send(ctx, head.Backend, m, 0, ""); err != nil {
+			log.WarnContext(ctx, "run not swept: its message cannot be sent", slog.Any("error", err))
+			return due, failed
+		}
+	}
+	moved := false
+	_, err = s.c.Runs.Update(ctx, id, func(r *run.Run) (*run.Write, error) {
+		if moved = r.Rev == head.Rev; !moved {
+			return nil, nil
+		}
+		waited := r.Delivery.Waiting
+		r.Sweep(now, timeout, waiting)
+		write := &run.Write{}
+		switch {
+		case step == run.TimedOut:
+			write.Logs = []*run.Log{run.NewLog(now, id, run.Own, overdue(head, timeout))}
+		case waited == "" && r.Delivery.Waiting != "":
+			write.Logs = []*run.Log{run.NewLog(now, id, run.Own, "Not sent: "+r.Delivery.Waiting)}
+		}
+		return write, nil
+	})
+	switch {
+	case err == nil && !moved, fault.KindOf(err) == fault.NotFound:
+		return due, skipped
+	case err != nil:
+		log.WarnContext(ctx, "run not swept: it cannot be moved", slog.Any("error", err))
+		return due, failed
+	case step == run.Send:
+		log.InfoContext(ctx, "message sent for a run that was due", slog.Int("sends", plan.Delivery.Sends))
+		return due, sent
+	case step == run.TimedOut:
+		log.WarnContext(ctx, "run timed out", slog.Duration("timeout", timeout))
+		return due, timedOut
+	}
+	return due, rested
+}
+
+// overdue is the log line of a run whose time is over.
+func overdue(head *run.Run, timeout time.Duration) string {
+	switch {
+	case head.Delivery.State == run.Delivered:
+		return fmt.Sprintf("Timed out: no end was reported within %s of the delivery.", timeout)
+	case head.Delivery.Waiting != "":
+		return fmt.Sprintf("Timed out: not delivered within %s of the start; %s.", timeout, head.Delivery.Waiting)
+	}
+	return fmt.Sprintf("Timed out: not delivered within %s of the start.", timeout)
+}
