@@ -3,6 +3,7 @@ package invocation
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"net"
 	"net/url"
 	"strings"
 )
@@ -22,10 +23,13 @@ func (i *Invocation) Group() string {
 		return ""
 	}
 	port := u.Port()
-	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	switch {
+	case port == "" && u.Scheme == "https":
+		port = "443"
+	case port == "":
+		port = "80"
 	}
-	group := u.Scheme + "://" + strings.ToLower(u.Hostname()) + ":" + port
+	group := u.Scheme + "://" + net.JoinHostPort(strings.ToLower(u.Hostname()), port)
 	if len(group) > maxGroup || strings.ContainsFunc(group, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		sum := sha256.Sum256([]byte(group))
 		return hex.EncodeToString(sum[:])
