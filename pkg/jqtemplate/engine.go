@@ -1,0 +1,146 @@
+package jqtemplate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/itchyny/gojq"
+)
+
+// This file is the one place that knows the jq dialect: what is put around gojq so that an
+// expression means here what it means in jq 1.7.1.
+
+// maxExpression bounds an expression's text, in bytes: the compiler descends as deep as the text
+// nests.
+const maxExpression = 64 << 10
+
+// definitions are put in front of every query that is no plain path: builtins of jq that gojq lacks
+// or that the command line has a use for and a template has none.
+const definitions = `
+def debug: .;
+def debug(f): .;
+def stderr: .;
+def input_filename: null;
+def input_line_number: error("Unknown input line number");
+def get_search_list: [];
+def keys_unsorted: keys;
+def pow10: exp10;
+`
+
+// jqError is the text of an expression's own failure.
+type jqError string
+
+func (e jqError) Error() string { return string(e) }
+
+// program is one compiled expression; any number of goroutines may run it.
+type program struct {
+	// steps is the expression if it is a plain path, else code.
+	steps []step
+	code  *gojq.Code
+	// fault says why the expression does not compile, at the offset of faultAt bytes.
+	fault   error
+	faultAt int
+}
+
+// compiler compiles the expressions of one template, equal ones once.
+type compiler struct {
+	programs    map[string]*program
+	definitions []*gojq.FuncDef
+}
+
+func newCompiler() (*compiler, error) {
+	q, err := gojq.Parse(definitions + ".")
+	if err != nil {
+		return nil, fmt.Errorf("parse the definitions of builtins: %w", err)
+	}
+	return &compiler{programs: map[string]*program{}, definitions: q.FuncDefs}, nil
+}
+
+func (c *compiler) compile(text string) *program {
+	if p := c.programs[text]; p != nil {
+		return p
+	}
+	p := &program{}
+	if err := c.into(p, text); err != nil {
+		p.fault = err
+		var at *gojq.ParseError
+		if errors.As(err, &at) {
+			p.faultAt = max(0, min(at.Offset-len(at.Token), len(text)))
+		}
+	}
+	c.programs[text] = p
+	return p
+}
+
+// into compiles text into p. A panic of the compiler is the expression's fault.
+func (c *compiler) into(p *program, text string) (err error) {
+	defer recovered(&err)
+	if len(text) > maxExpression {
+		return fmt.Errorf("expression over %d bytes", maxExpression)
+	}
+	q, err := gojq.Parse(rewriteQuotes(text))
+	if err != nil {
+		return err
+	}
+	if steps, ok := plainPath(q); ok {
+		p.steps = steps
+		return nil
+	}
+	q.FuncDefs = append(c.definitions[:len(c.definitions):len(c.definitions)], q.FuncDefs...)
+	// Without a loader there are no modules and no files, and env and $ENV are {}; input and inputs
+	// find nothing.
+	p.code, err = gojq.Compile(q, gojq.WithInputIter(gojq.NewIter[any]()))
+	return err
+}
+
+// run evaluates the expression: its first output, or not defined. The error is a jqError when the
+// expression failed, else the reason why it was stopped: ctx, or output of more than budget nodes or
+// MaxDepth levels.
+func (p *program) run(ctx context.Context, data *Data, budget int) (v any, defined bool, err error) {
+	if p.code == nil {
+		v, err = walk(data.value, p.steps)
+		return v, err == nil, err
+	}
+	defer recovered(&err)
+	out, ok := p.code.RunWithContext(ctx, data.toNative()).Next()
+	if ctx.Err() != nil {
+		return nil, false, ctx.Err()
+	}
+	if !ok {
+		return nil, false, nil
+	}
+	if failure, ok := out.(error); ok {
+		return nil, false, jqFailure(failure)
+	}
+	r := reader{origins: data.origins, budget: budget}
+	v, err = r.value(out, 0)
+	return v, err == nil, err
+}
+
+// jqFailure sorts an expression's error: nil is "undefined", which halt is, and every error whose
+// value is no string.
+func jqFailure(err error) error {
+	var halt *gojq.HaltError
+	if errors.As(err, &halt) {
+		return nil
+	}
+	var raised gojq.ValueError
+	if errors.As(err, &raised) {
+		text, ok := raised.Value().(string)
+		if !ok {
+			return nil
+		}
+		return jqError(text)
+	}
+	return jqError(err.Error())
+}
+
+// recovered turns a panic of the engine into the expression's failure.
+func recovered(err *error) {
+	if r := recover(); r != nil {
+		text, _, _ := strings.Cut(fmt.Sprint(r), "\n")
+		*err = jqError("the expression broke the engine: " + text)
+	}
+}
