@@ -6,7 +6,6 @@
 package action
 
 import (
-	"context"
 	"encoding/json"
 
 	"longshore/pkg/jqtemplate"
@@ -31,6 +30,9 @@ const (
 	Delete = "DELETE"
 )
 
+// MaxSize is the most bytes that a definition may have, as compact JSON.
+const MaxSize = 350 << 10
+
 // Definition is a compiled definition. It is immutable and safe for concurrent use.
 type Definition struct {
 	// Generation is V1 or V2: as it was written.
@@ -41,7 +43,8 @@ type Definition struct {
 	Kind string
 	// Operation is Create, Day2 or Delete; empty for an automation.
 	Operation string
-	// Blueprint is the identifier of the action's blueprint, empty without one.
+	// Blueprint is the identifier of the action's blueprint, empty without one. An automation has
+	// none: the blueprint of its event is not it.
 	Blueprint string
 	// RequiredApproval is as it was sent, nil when absent. ApprovalRequired is its meaning.
 	RequiredApproval json.RawMessage
@@ -77,44 +80,3 @@ type Method struct {
 	// Raw is the invocationMethod object as it was written, decoded.
 	Raw *jqtemplate.Object
 }
-
-// Inputs are the user inputs of a definition.
-type Inputs struct{}
-
-// Complete fills in fixed defaults and checks the inputs: type, required, enum, bounds, pattern,
-// format. Inputs that are not declared pass as they are. The result is a new object. All faults come
-// in one fault.Invalid with paths properties.<name>….
-func (i *Inputs) Complete(properties *jqtemplate.Object) (*jqtemplate.Object, error) {
-	panic("not implemented")
-}
-
-// Parse decodes a definition of either generation strictly and compiles it. All faults come in one
-// fault.Invalid with their paths and positions.
-func Parse(text json.RawMessage) (*Definition, error) { panic("not implemented") }
-
-// View returns a definition as the API returns it: what was sent, with id, createdAt, updatedAt,
-// createdBy, updatedBy, and what answers always have. Version is "v1", "v2" or empty, which is the
-// generation that it was written in.
-func View(r *Record, d *Definition, version string) (*jqtemplate.Object, error) {
-	panic("not implemented")
-}
-
-// Entry is a stored definition and its compiled form. Both are shared: read only.
-type Entry struct {
-	Record     *Record
-	Definition *Definition
-}
-
-// Cache keeps compiled definitions until the store's stamp moves. It is safe for concurrent use.
-type Cache struct{}
-
-// NewCache returns a cache over a store.
-func NewCache(s Store) *Cache { panic("not implemented") }
-
-// Get returns a definition by identifier. fault.NotFound when there is none.
-func (c *Cache) Get(ctx context.Context, identifier string) (*Entry, error) {
-	panic("not implemented")
-}
-
-// List returns all definitions, by identifier.
-func (c *Cache) List(ctx context.Context) ([]*Entry, error) { panic("not implemented") }
