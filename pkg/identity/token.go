@@ -107,7 +107,7 @@ func (t *Tokens) Issue(clientID, clientSecret string) (token string, expiresIn t
 		known |= subtle.ConstantTimeCompare(secret[:], s[:])
 	}
 	if known&subtle.ConstantTimeCompare(id[:], t.clientID[:]) != 1 {
-		return "", 0, fault.New(fault.Unauthorized, "", "The client id or the client secret is wrong.")
+		return "", 0, fault.New(fault.Unauthorized, "", "the client id or the client secret is wrong")
 	}
 	token, err = t.Sign()
 	return token, Lifetime, err
@@ -147,7 +147,7 @@ func (t *Tokens) Verify(token string) (Caller, error) {
 	})
 	switch {
 	case errors.Is(err, jwt.ErrTokenExpired):
-		return Caller{}, fault.Wrap(fault.Unauthorized, err, "The access token has expired.")
+		return Caller{}, fault.Wrap(fault.Unauthorized, err, "the access token has expired")
 	case err != nil:
 		return Caller{}, refused(err)
 	case c.OrgID != t.orgID || !c.IsMachine || c.Subject == "":
@@ -157,5 +157,5 @@ func (t *Tokens) Verify(token string) (Caller, error) {
 }
 
 func refused(cause error) error {
-	return fault.Wrap(fault.Unauthorized, cause, "The access token is not valid.")
+	return fault.Wrap(fault.Unauthorized, cause, "the access token is not valid")
 }

@@ -70,7 +70,7 @@ func TestIssue(t *testing.T) {
 				if fault.KindOf(err) != fault.Unauthorized || token != "" {
 					t.Fatalf("got token %q and error %v, want none and unauthorized", token, err)
 				}
-				want := "The client id or the client secret is wrong."
+				want := "the client id or the client secret is wrong"
 				if diff := cmp.Diff(want, err.Error()); diff != "" {
 					t.Errorf("every refusal reads the same (-want +got):\n%s", diff)
 				}
@@ -181,7 +181,7 @@ func TestVerifyRefuses(t *testing.T) {
 	parts := strings.Split(good, ".")
 	lastChanged := good[:len(good)-1] + string('A'+(good[len(good)-1]-'A'+1)%26)
 
-	const invalid = "The access token is not valid."
+	const invalid = "the access token is not valid"
 	tests := map[string]struct {
 		token, message string
 	}{
@@ -227,7 +227,7 @@ func TestVerifyRefuses(t *testing.T) {
 		},
 		"expired": {
 			forge(jwt.SigningMethodHS256, key("k"), func(c jwt.MapClaims, _ map[string]any) { c["exp"] = start.Unix() - 10 }),
-			"The access token has expired.",
+			"the access token has expired",
 		},
 		"expired and forged": {
 			forge(jwt.SigningMethodHS256, key("o"), func(c jwt.MapClaims, _ map[string]any) { c["exp"] = start.Unix() - 10 }), invalid,

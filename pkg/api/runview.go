@@ -1,0 +1,147 @@
+package api
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"longshore/pkg/run"
+)
+
+// runBody answers with one run.
+type runBody struct {
+	OK  bool     `json:"ok"`
+	Run *runView `json:"run"`
+}
+
+// runView is a run as every answer shows it. Members that Port's clients decode into anything but a
+// nullable type are left out when there is nothing to say.
+type runView struct {
+	ID               string          `json:"id"`
+	Status           run.Status      `json:"status"`
+	StatusLabel      *string         `json:"statusLabel"`
+	Action           named           `json:"action"`
+	Blueprint        *named          `json:"blueprint"`
+	Entity           *named          `json:"entity"`
+	Properties       json.RawMessage `json:"properties"`
+	Source           string          `json:"source"`
+	RequiredApproval json.RawMessage `json:"requiredApproval"`
+	Approval         *struct{}       `json:"approval"`
+	// Payload is the rendered invocation method, secrets masked.
+	Payload       json.RawMessage `json:"payload"`
+	Response      json.RawMessage `json:"response,omitempty"`
+	Link          json.RawMessage `json:"link,omitempty"`
+	Summary       string          `json:"summary,omitempty"`
+	ExternalRunID string          `json:"externalRunId,omitempty"`
+	Generation    int             `json:"generation"`
+	// Waiting says why a run in progress is not being tried.
+	Waiting   *string         `json:"waiting"`
+	User      json.RawMessage `json:"user"`
+	UserID    string          `json:"userId"`
+	CreatedBy string          `json:"createdBy"`
+	UpdatedBy string          `json:"updatedBy,omitempty"`
+	CreatedAt string          `json:"createdAt"`
+	UpdatedAt string          `json:"updatedAt"`
+	EndedAt   *string         `json:"endedAt,omitempty"`
+}
+
+// named is an action, a blueprint or an entity as a run names it.
+type named struct {
+	Identifier string  `json:"identifier"`
+	Title      *string `json:"title"`
+	Icon       *string `json:"icon"`
+	Deleted    bool    `json:"deleted"`
+}
+
+func showRun(r *run.Record, actionDeleted bool) *runView {
+	v := &runView{
+		ID: r.ID, Status: r.Status, StatusLabel: orNil(r.StatusLabel),
+		Action: named{r.Action.Identifier, orNil(r.Action.Title), orNil(r.Action.Icon), actionDeleted},
+		Source: r.Source, Properties: orElse(r.Properties, "{}"), RequiredApproval: orElse(r.RequiredApproval, "false"),
+		Payload: orElse(nil, "null"), Response: r.Response, Link: r.Link, Summary: r.Summary, ExternalRunID: r.ExternalRunID,
+		Generation: r.Generation, Waiting: orNil(r.Delivery.Waiting),
+		User: orElse(r.User, "null"), UserID: r.UserID, CreatedBy: r.CreatedBy, UpdatedBy: r.UpdatedBy,
+		CreatedAt: stamp(r.CreatedAt), UpdatedAt: stamp(r.UpdatedAt), EndedAt: stampOrNil(r.EndedAt),
+	}
+	if r.Blueprint != "" {
+		v.Blueprint = &named{Identifier: r.Blueprint}
+	}
+	if r.Entity != "" {
+		v.Entity = &named{Identifier: r.Entity}
+	}
+	if r.Invocation != nil {
+		v.Payload = orElse(r.Invocation.Payload, "null")
+	}
+	return v
+}
+
+func orNil(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
+}
+
+func orElse(text json.RawMessage, absent string) json.RawMessage {
+	if len(text) == 0 {
+		return json.RawMessage(absent)
+	}
+	return text
+}
+
+// attemptView is an attempt as answers show it; what is not known is null.
+type attemptView struct {
+	Generation    int     `json:"generation"`
+	Number        int     `json:"number"`
+	StartedAt     string  `json:"startedAt"`
+	DurationMs    int64   `json:"durationMs"`
+	StatusCode    *int    `json:"statusCode"`
+	Error         *string `json:"error"`
+	Interrupted   bool    `json:"interrupted"`
+	NextAttemptAt *string `json:"nextAttemptAt"`
+}
+
+func showAttempt(a run.Attempt) attemptView {
+	v := attemptView{
+		Generation: a.Generation, Number: a.Number, StartedAt: stamp(a.StartedAt), DurationMs: a.DurationMs,
+		Error: orNil(a.Error), Interrupted: a.Interrupted,
+	}
+	if a.StatusCode != 0 {
+		v.StatusCode = &a.StatusCode
+	}
+	if a.NextAttemptAt != nil {
+		v.NextAttemptAt = stampOrNil(*a.NextAttemptAt)
+	}
+	return v
+}
+
+// listAttempts answers GET /v1/actions/runs/{run_id}/attempts, oldest first.
+func (s *server) listAttempts(r *request) (*answer, error) {
+	id, err := runID(r)
+	if err != nil {
+		return nil, err
+	}
+	head, err := s.Runs.Get(r.Context(), id)
+	if err != nil {
+		return nil, fmt.Errorf("get run: %w", err)
+	}
+	views := []attemptView{}
+	if head.Generation > 1 {
+		closed, err := s.Runs.Attempts(r.Context(), id)
+		if err != nil {
+			return nil, fmt.Errorf("list attempts: %w", err)
+		}
+		for _, a := range closed {
+			// A redelivery after the head was read closed attempts that the head still has.
+			if a.Generation < head.Generation {
+				views = append(views, showAttempt(a))
+			}
+		}
+	}
+	for _, a := range head.Attempts {
+		views = append(views, showAttempt(a))
+	}
+	return ok(struct {
+		OK       bool          `json:"ok"`
+		Attempts []attemptView `json:"attempts"`
+	}{true, views})
+}
