@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -19,14 +20,17 @@ const maxKey = 255
 
 // checked is a request that may start a run.
 type checked struct {
-	*prepared
+	*action.Entry
 	caller identity.Caller
+	// until is when checking and rendering have to be done.
+	until time.Time
 	// given and inputs are the user inputs as they were sent, and after defaults.
 	given, inputs *jqtemplate.Object
 }
 
 // check finds the action and checks everything about a request that needs no rendering.
 func (t *Trigger) check(ctx context.Context, q Request) (*checked, error) {
+	until := time.Now().Add(Deadline)
 	entry, err := t.Actions.Get(ctx, q.Action)
 	if err != nil {
 		return nil, err
@@ -41,7 +45,7 @@ func (t *Trigger) check(ctx context.Context, q Request) (*checked, error) {
 	if err := unsupported(q, d); err != nil {
 		return nil, err
 	}
-	c := &checked{caller: q.Caller, given: q.Properties}
+	c := &checked{Entry: entry, caller: q.Caller, given: q.Properties, until: until}
 	if c.given == nil {
 		c.given = new(jqtemplate.Object)
 	}
@@ -55,11 +59,7 @@ func (t *Trigger) check(ctx context.Context, q Request) (*checked, error) {
 	} else if err != nil {
 		return nil, err
 	}
-	if err := fault.InvalidDetails(details); err != nil {
-		return nil, err
-	}
-	c.prepared, err = t.prepare(entry)
-	return c, err
+	return c, fault.InvalidDetails(details)
 }
 
 // unsupported refuses what a definition or a request asks for and this version cannot do. Each line

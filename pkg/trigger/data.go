@@ -8,47 +8,41 @@ import (
 	"longshore/pkg/run"
 )
 
-// maxPrepared bounds how many definitions are kept prepared.
-const maxPrepared = 1024
+// maxTexts bounds how many definitions of the first generation are kept as text.
+const maxTexts = 256
 
-// prepared is a definition with what every run of it shares. It is immutable.
-type prepared struct {
-	*action.Entry
-	// shown is the definition as trigger data has it.
-	shown *jqtemplate.Object
-	// text is the definition as GET returns it, encoded; for V1, whose run messages hold it.
+// definitionText is a definition as run messages hold it.
+type definitionText struct {
+	of   *action.Entry
 	text []byte
 }
 
-// prepare returns a definition's shared parts, made once for each version of it.
-func (t *Trigger) prepare(entry *action.Entry) (*prepared, error) {
+// definition returns a definition as GET returns it, written as receivers write it again to check a
+// signature. It is encoded once for each version of the definition.
+func (t *Trigger) definition(entry *action.Entry) ([]byte, error) {
+	id := entry.Record.ID
 	t.mu.Lock()
-	p := t.prepared[entry.Record.ID]
+	kept := t.texts[id]
 	t.mu.Unlock()
-	if p != nil && p.Entry == entry {
-		return p, nil
+	if kept.of == entry {
+		return kept.text, nil
 	}
 	view, err := action.View(entry.Record, entry.Definition, "")
 	if err != nil {
-		return nil, fmt.Errorf("show action %s: %w", entry.Record.Identifier, err)
+		return nil, err
 	}
-	p = &prepared{Entry: entry, shown: new(jqtemplate.Object)}
-	if entry.Definition.Generation == action.V1 {
-		p.text = jqtemplate.Encode(view)
+	value, err := jqtemplate.Decode(view)
+	if err != nil {
+		return nil, fmt.Errorf("read action %s: %w", entry.Record.Identifier, err)
 	}
-	for name, value := range view.All() {
-		p.shown.Set(name, value)
-	}
-	p.shown.Set("blueprint", orNull(entry.Definition.Blueprint))
-	// Definitions with encrypted inputs are refused before they come here.
-	p.shown.Set("encryptedProperties", []any{})
+	text := jqtemplate.Encode(value)
 	t.mu.Lock()
-	if len(t.prepared) >= maxPrepared {
-		clear(t.prepared)
+	defer t.mu.Unlock()
+	if len(t.texts) >= maxTexts {
+		clear(t.texts)
 	}
-	t.prepared[entry.Record.ID] = p
-	t.mu.Unlock()
-	return p, nil
+	t.texts[id] = definitionText{entry, text}
+	return text, nil
 }
 
 type member struct {
@@ -91,7 +85,7 @@ func (t *Trigger) triggerData(c *checked, r *run.Run, user *jqtemplate.Object) *
 		)},
 		member{"event", nil},
 		member{"entity", new(jqtemplate.Object)},
-		member{"action", c.shown},
+		member{"action", c.Value()},
 		member{"run", object(member{"id", r.ID})},
 		member{"secrets", new(jqtemplate.Object)},
 		member{"user", user},
@@ -105,9 +99,12 @@ func (t *Trigger) by(r *run.Run, user *jqtemplate.Object) *jqtemplate.Object {
 // stamp is the time of the run in RFC 3339 with milliseconds.
 func stamp(r *run.Run) string { return r.CreatedAt.Format("2006-01-02T15:04:05.000Z07:00") }
 
-// runMessage is what actions of the first generation send. The definition in it, its largest part,
-// was encoded once.
-func (t *Trigger) runMessage(c *checked, r *run.Run, user *jqtemplate.Object, inputs []byte) []byte {
+// runMessage is what actions of the first generation send.
+func (t *Trigger) runMessage(c *checked, r *run.Run, user *jqtemplate.Object, inputs []byte) ([]byte, error) {
+	definition, err := t.definition(c.Entry)
+	if err != nil {
+		return nil, err
+	}
 	head := jqtemplate.Encode(object(
 		member{"action", r.Action.Identifier},
 		member{"resourceType", "run"},
@@ -123,10 +120,10 @@ func (t *Trigger) runMessage(c *checked, r *run.Run, user *jqtemplate.Object, in
 			member{"runId", r.ID},
 		)},
 	))
-	payload := with([]byte(`{"entity":null}`), "action", c.text)
+	payload := with([]byte(`{"entity":null}`), "action", definition)
 	payload = with(payload, "properties", inputs)
 	payload = with(payload, "censoredProperties", []byte("[]"))
-	return with(head, "payload", payload)
+	return with(head, "payload", payload), nil
 }
 
 // with adds a member at the end of the text of an object that is not empty.

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/oklog/ulid/v2"
-
 	"longshore/pkg/action"
 	"longshore/pkg/fault"
 	"longshore/pkg/invocation"
@@ -28,6 +26,20 @@ type plan struct {
 
 // plan renders a request as the run of that id. Report collects the failed expressions.
 func (t *Trigger) plan(ctx context.Context, c *checked, id string, now time.Time, report bool) (*plan, error) {
+	rendering, cancel := context.WithDeadline(ctx, c.until)
+	defer cancel()
+	p, err := t.render(rendering, c, id, now, report)
+	switch {
+	case ctx.Err() != nil:
+		// Whoever asked is gone or out of time: no fault of the template.
+		return nil, notRecorded(ctx.Err())
+	case err == nil && rendering.Err() != nil:
+		return nil, fault.New(fault.Invalid, "template_limit", "inputs and templates took more than %s", Deadline)
+	}
+	return p, err
+}
+
+func (t *Trigger) render(ctx context.Context, c *checked, id string, now time.Time, report bool) (*plan, error) {
 	d := c.Definition
 	r := &run.Run{
 		ID:               id,
@@ -52,7 +64,10 @@ func (t *Trigger) plan(ctx context.Context, c *checked, id string, now time.Time
 		if report {
 			p.data = t.triggerData(c, r, who)
 		}
-		p.body.Invocation, err = invokeV1(d, c.inputs, t.runMessage(c, r, who, properties))
+		var message []byte
+		if message, err = t.runMessage(c, r, who, properties); err == nil {
+			p.body.Invocation, err = invokeV1(d, c.inputs, message)
+		}
 	} else {
 		p.data = t.triggerData(c, r, who)
 		p.body.Invocation, p.failed, err = invokeV2(ctx, d, p.data, report)
@@ -60,13 +75,10 @@ func (t *Trigger) plan(ctx context.Context, c *checked, id string, now time.Time
 	if err != nil {
 		return nil, err
 	}
-	if ctx.Err() != nil {
-		return nil, fault.New(fault.Invalid, "template_limit", "inputs and templates took more than %s", Deadline)
-	}
 	r.Backend = p.body.Invocation.Backend
 	waiting := t.waiting(r.Backend)
 	r.Start(now, waiting)
-	p.line = firstLine(id, waiting, now)
+	p.line = firstLine(id, r.Backend, waiting, now)
 	if waiting == "" {
 		sent := *p.body.Invocation
 		if sent.Webhook != nil {
@@ -79,21 +91,26 @@ func (t *Trigger) plan(ctx context.Context, c *checked, id string, now time.Time
 	return p, nil
 }
 
-// waiting says why a run for a backend is not sent, nothing when it is.
+// waiting says why a run for a backend is not sent, nothing when it is, in the words that the sweeper
+// uses when it looks at the run later.
 func (t *Trigger) waiting(backend string) string {
 	switch {
 	case backend == invocation.BackendAgent:
-		return "the run waits until an agent or an integration claims it"
+		return "waiting to be claimed by an agent"
 	case !t.Configured(backend):
-		return fmt.Sprintf("backend %s is not configured in this deployment: the run waits until it is", backend)
+		return fmt.Sprintf("waiting: the backend %s is not configured in this deployment", backend)
 	}
 	return ""
 }
 
-// firstLine is the log line that says why a run waits, nil when it does not.
-func firstLine(id, waiting string, now time.Time) *run.Log {
-	if waiting == "" {
+// firstLine is the log line of a run that waits, nil for any other.
+func firstLine(id, backend, waiting string, now time.Time) *run.Log {
+	switch {
+	case waiting == "":
 		return nil
+	case backend == invocation.BackendAgent:
+		return run.NewLog(now, id, run.Own, "Not sent: the run waits until an agent or an integration claims it.")
 	}
-	return &run.Log{ID: ulid.MustNewDefault(now).String(), RunID: id, Message: waiting, CreatedAt: now, CreatedBy: run.Own}
+	return run.NewLog(now, id, run.Own,
+		fmt.Sprintf("Not sent: backend %s is not configured in this deployment; the run waits until it is.", backend))
 }

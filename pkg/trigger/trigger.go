@@ -106,8 +106,9 @@ type Dry struct {
 type Trigger struct {
 	Config
 
-	mu       sync.Mutex
-	prepared map[string]*prepared
+	mu sync.Mutex
+	// texts are by the internal id of the action.
+	texts map[string]definitionText
 }
 
 // New returns a trigger.
@@ -118,7 +119,7 @@ func New(c Config) *Trigger {
 	if c.NewID == nil {
 		c.NewID = run.NewID
 	}
-	return &Trigger{Config: c, prepared: map[string]*prepared{}}
+	return &Trigger{Config: c, texts: map[string]definitionText{}}
 }
 
 // now is the time as runs store it: UTC, in milliseconds.
@@ -130,13 +131,11 @@ func (t *Trigger) now() time.Time { return t.Now().UTC().Truncate(time.Milliseco
 // fault.Unavailable when nothing was accepted.
 func (t *Trigger) Start(ctx context.Context, q Request) (*Started, error) {
 	now := t.now()
-	rendering, cancel := context.WithTimeout(ctx, Deadline)
-	defer cancel()
 	c, err := t.check(ctx, q)
 	if err != nil {
 		return nil, err
 	}
-	p, err := t.plan(rendering, c, t.NewID(now), now, false)
+	p, err := t.plan(ctx, c, t.NewID(now), now, false)
 	if err != nil {
 		return nil, err
 	}
@@ -149,7 +148,7 @@ func (t *Trigger) Start(ctx context.Context, q Request) (*Started, error) {
 			return t.replay(ctx, q, c, held)
 		case held.RunID != p.run.ID:
 			// The key's earlier holder died before its run existed: this request is that run now.
-			if p, err = t.plan(rendering, c, held.RunID, now, false); err != nil {
+			if p, err = t.plan(ctx, c, held.RunID, now, false); err != nil {
 				return nil, err
 			}
 		}
@@ -170,13 +169,11 @@ func (t *Trigger) Start(ctx context.Context, q Request) (*Started, error) {
 // DryRun checks and renders like Start; it stores and sends nothing and binds no idempotency key.
 func (t *Trigger) DryRun(ctx context.Context, q Request) (*Dry, error) {
 	now := t.now()
-	rendering, cancel := context.WithTimeout(ctx, Deadline)
-	defer cancel()
 	c, err := t.check(ctx, q)
 	if err != nil {
 		return nil, err
 	}
-	p, err := t.plan(rendering, c, t.NewID(now), now, true)
+	p, err := t.plan(ctx, c, t.NewID(now), now, true)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,544 @@
+package trigger_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"longshore/pkg/action"
+	"longshore/pkg/fault"
+	"longshore/pkg/identity"
+	"longshore/pkg/invocation"
+	"longshore/pkg/jqtemplate"
+	"longshore/pkg/queue"
+	"longshore/pkg/run"
+	"longshore/pkg/trigger"
+)
+
+var start = time.Date(2026, 3, 1, 10, 20, 30, 456_000_000, time.UTC)
+
+const at = "2026-03-01T10:20:30.456Z"
+
+// definitions are the stored actions of a test: the part of an action.Store that a cache's Get uses.
+type definitions struct {
+	action.Store
+	stamp   int64
+	records map[string]*action.Record
+}
+
+func (d *definitions) Stamp(context.Context) (int64, error) { return d.stamp, nil }
+
+func (d *definitions) Get(_ context.Context, identifier string) (*action.Record, error) {
+	if r := d.records[identifier]; r != nil {
+		return r, nil
+	}
+	return nil, fault.New(fault.NotFound, "", "action %s does not exist", identifier)
+}
+
+// add stores a definition, in the place of one of the same identifier.
+func (d *definitions) add(t testing.TB, text string) *action.Record {
+	t.Helper()
+	definition, err := action.Parse([]byte(text))
+	if err != nil {
+		t.Fatalf("parse %s: %v", text, err)
+	}
+	d.stamp++
+	r := &action.Record{
+		Identifier: definition.Identifier, ID: "action_" + definition.Identifier, Definition: json.RawMessage(text),
+		CreatedAt: start, UpdatedAt: start, CreatedBy: "client", UpdatedBy: "client", Rev: d.stamp,
+	}
+	d.records[r.Identifier] = r
+	return r
+}
+
+// sent is one message on the queue.
+type sent struct {
+	Backend, Group string
+	Message        queue.Message
+}
+
+// sender keeps what is sent, or refuses it.
+type sender struct {
+	mu   sync.Mutex
+	sent []sent
+	err  error
+}
+
+func (s *sender) Send(ctx context.Context, backend string, m queue.Message, delay time.Duration, group string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := errors.Join(s.err, ctx.Err()); err != nil {
+		return err
+	}
+	if delay != 0 {
+		return fmt.Errorf("a first message must not wait, got %s", delay)
+	}
+	// As a queue does: what cannot be written and read again was not sent.
+	text, err := queue.Encode(m)
+	if err != nil {
+		return err
+	}
+	if m, err = queue.Decode(text); err != nil {
+		return err
+	}
+	s.sent = append(s.sent, sent{backend, group, m})
+	return nil
+}
+
+// world is a trigger and all that it works with.
+type world struct {
+	*trigger.Trigger
+	actions *definitions
+	store   run.Store
+	queue   *sender
+	log     *bytes.Buffer
+	mu      sync.Mutex
+	now     time.Time
+	ids     int
+}
+
+// newWorld returns a world where webhooks are configured. Edit may put something between the trigger
+// and what it works with.
+func newWorld(t testing.TB, edit func(*world, *trigger.Config)) *world {
+	t.Helper()
+	w := &world{actions: &definitions{records: map[string]*action.Record{}}, store: openStore(t), queue: &sender{}, log: &bytes.Buffer{}, now: start}
+	w.restart(edit)
+	return w
+}
+
+// restart makes a new trigger over the same store, queue and definitions, as a new process has it.
+func (w *world) restart(edit func(*world, *trigger.Config)) {
+	log := slog.New(slog.NewJSONHandler(w.log, nil))
+	c := trigger.Config{
+		Actions: action.NewCache(w.actions), Runs: w.store, Sender: w.queue, OrgID: "org_1", Log: log,
+		Accepter:   &trigger.StoreAndSend{Store: w.store, Sender: w.queue, Log: log},
+		Configured: func(backend string) bool { return backend == invocation.BackendWebhook },
+		Now: func() time.Time {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return w.now
+		},
+		NewID: func(time.Time) string {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.ids++
+			return fmt.Sprintf("r_%016d", w.ids)
+		},
+	}
+	if edit != nil {
+		edit(w, &c)
+	}
+	w.Trigger = trigger.New(c)
+}
+
+func (w *world) later(d time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.now = w.now.Add(d)
+}
+
+// request asks for a run of an action as the machine "client".
+func request(t testing.TB, identifier, properties string) trigger.Request {
+	t.Helper()
+	q := trigger.Request{
+		Caller: identity.Caller{OrgID: "org_1", Machine: true, ID: "client"}, Action: identifier,
+	}
+	if properties != "" {
+		value, err := jqtemplate.Decode([]byte(properties))
+		if err != nil {
+			t.Fatal(err)
+		}
+		q.Properties = value.(*jqtemplate.Object)
+	}
+	return q
+}
+
+func (w *world) start(t testing.TB, q trigger.Request) *trigger.Started {
+	t.Helper()
+	started, err := w.Start(t.Context(), q)
+	if err != nil {
+		t.Fatalf("start: %v", err)
+	}
+	return started
+}
+
+// wantNothing checks that nothing was stored or sent.
+func (w *world) wantNothing(t *testing.T) {
+	t.Helper()
+	w.wantRuns(t, 0)
+	if len(w.queue.sent) != 0 {
+		t.Errorf("sent %+v, want nothing", w.queue.sent)
+	}
+}
+
+func (w *world) wantRuns(t *testing.T, want int) {
+	t.Helper()
+	page, err := w.store.List(t.Context(), run.Filter{Limit: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(page.Runs) != want {
+		t.Errorf("the store has %d runs, want %d", len(page.Runs), want)
+	}
+}
+
+func (w *world) logs(t *testing.T, id string) []string {
+	t.Helper()
+	lines, err := w.store.Logs(t.Context(), id, run.LogQuery{Limit: 50})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var messages []string
+	for _, l := range lines {
+		if l.CreatedBy != run.Own || l.RunID != id || len(l.ID) != 26 {
+			t.Errorf("line is %+v", l)
+		}
+		messages = append(messages, l.Message)
+	}
+	return messages
+}
+
+func (w *world) read(t *testing.T, id string) *run.Record {
+	t.Helper()
+	record, err := w.store.Read(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return record
+}
+
+// wantFault checks an error's kind, word and sentence.
+func wantFault(t *testing.T, err error, kind fault.Kind, word string, sentences ...string) *fault.Error {
+	t.Helper()
+	var e *fault.Error
+	if !errors.As(err, &e) {
+		t.Fatalf("error is %v, want a fault", err)
+	}
+	if e.Kind != kind || e.Word() != word {
+		t.Errorf("kind %d, word %s (%v), want kind %d, word %s", e.Kind, e.Word(), err, kind, word)
+	}
+	for _, sentence := range sentences {
+		if !strings.Contains(e.Message, sentence) {
+			t.Errorf("message is %q, want it to have %q", e.Message, sentence)
+		}
+	}
+	return e
+}
+
+// v2 is an action of today's generation without inputs.
+func v2(identifier, method string) string {
+	return fmt.Sprintf(`{"identifier":%q,"trigger":{"type":"self-service","operation":"CREATE"},"invocationMethod":%s}`,
+		identifier, method)
+}
+
+const hello = `{"identifier":"hello","title":"Hello","icon":"Rocket",
+	"trigger":{"type":"self-service","operation":"CREATE","blueprintIdentifier":"service",
+		"userInputs":{"properties":{"name":{"type":"string"},"size":{"type":"number","default":3}},"required":["name"]}},
+	"invocationMethod":{"type":"WEBHOOK","url":"https://example.com/hooks/{{ .inputs.name }}",
+		"headers":{"X-Run":"{{ .run.id }}"},
+		"body":{"who":"{{ .trigger.by.userId }}","{{ spreadValue() }}":"{{ .inputs }}"}},
+	"requiredApproval":false}`
+
+func TestStart(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	entry := w.actions.add(t, hello)
+	got := w.start(t, request(t, "hello", `{"name":"<ü>","extra":[1e21]}`))
+
+	body := `{"who":"client","name":"<ü>","extra":[1e+21],"size":3}`
+	payload := `{"type":"WEBHOOK","url":"https://example.com/hooks/<ü>","agent":false,"synchronized":false,` +
+		`"method":"POST","headers":{"X-Run":"r_0000000000000001"},"body":` + body + `}`
+	call := invocation.Invocation{
+		V: 1, Type: "WEBHOOK", Backend: "webhook", Payload: json.RawMessage(payload),
+		Webhook: &invocation.Webhook{
+			URL: "https://example.com/hooks/<ü>", Literal: "https://example.com/hooks/", Method: "POST",
+			Headers: []invocation.Header{{Name: "X-Run", Value: "r_0000000000000001"}}, Body: &body,
+		},
+	}
+	want := &run.Record{
+		Run: &run.Run{
+			ID: "r_0000000000000001", Generation: 1, Status: run.InProgress,
+			Action:  run.Action{Identifier: "hello", Title: "Hello", Icon: "Rocket", ID: entry.ID},
+			Backend: "webhook", Blueprint: "service", Source: "API", RequiredApproval: json.RawMessage("false"),
+			UserID: "client", CreatedBy: "client", UpdatedBy: "client",
+			CreatedAt: start, UpdatedAt: start, StartedAt: start,
+			Delivery: run.Delivery{State: run.Pending}, Due: start.Add(run.Unsent),
+		},
+		Body: run.Body{
+			Properties: json.RawMessage(`{"name":"<ü>","extra":[1e+21],"size":3}`),
+			User: json.RawMessage(`{"id":"client","email":null,"firstName":null,"lastName":null,"phoneNumber":null,` +
+				`"picture":null,"providers":null,"status":null,"createdAt":null,"updatedAt":null}`),
+			Invocation: &call,
+		},
+	}
+	if diff := cmp.Diff(&trigger.Started{Record: want}, got, cmpopts.IgnoreFields(run.Run{}, "Rev")); diff != "" {
+		t.Errorf("answered (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(want, w.read(t, want.ID), cmpopts.IgnoreFields(run.Run{}, "Rev")); diff != "" {
+		t.Errorf("stored (-want +got):\n%s", diff)
+	}
+	short := call
+	short.Payload = nil
+	wantSent := []sent{{"webhook", "https://example.com:443", queue.Message{
+		V: 1, PK: want.ID, Generation: 1, Kind: queue.KindRun, Invocation: &short,
+	}}}
+	if diff := cmp.Diff(wantSent, w.queue.sent); diff != "" {
+		t.Errorf("sent (-want +got):\n%s", diff)
+	}
+	if lines := w.logs(t, want.ID); len(lines) != 0 {
+		t.Errorf("log lines %q, want none", lines)
+	}
+	if text := w.log.String(); strings.Contains(text, "ü") || !strings.Contains(text, `"run_id":"r_0000000000000001"`) {
+		t.Errorf("our log is %s, want the run's id and no input", text)
+	}
+}
+
+func TestStartWithoutProperties(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.actions.add(t, v2("plain", `{"type":"WEBHOOK","url":"https://example.com"}`))
+	got := w.start(t, request(t, "plain", ""))
+	if text := string(got.Record.Properties); text != "{}" {
+		t.Errorf("properties are %s, want {}", text)
+	}
+}
+
+func TestRefused(t *testing.T) {
+	t.Parallel()
+	webhook := `{"type":"WEBHOOK","url":"https://example.com"}`
+	self := func(trigger, rest string) string {
+		return `{"identifier":"a","trigger":{"type":"self-service",` + trigger + `},"invocationMethod":` + webhook + rest + `}`
+	}
+	create := `"operation":"CREATE"`
+	for name, c := range map[string]struct {
+		definition string
+		edit       func(*trigger.Request)
+		kind       fault.Kind
+		word       string
+		sentences  []string
+		paths      []string
+	}{
+		"unknown action": {
+			definition: self(create, ""), edit: func(q *trigger.Request) { q.Action = "b" },
+			kind: fault.NotFound, word: "not_found",
+		},
+		"automation": {
+			definition: `{"identifier":"a","trigger":{"type":"automation","event":{"type":"RUN_CREATED","actionIdentifier":"x"}},"invocationMethod":` + webhook + `}`,
+			kind:       fault.Invalid, word: "invalid_request", sentences: []string{"a is an automation"},
+		},
+		"not published": {
+			definition: self(create, `,"publish":false`),
+			kind:       fault.Invalid, word: "invalid_request", sentences: []string{"not published"},
+		},
+		"DAY-2 of a blueprint": {
+			definition: self(`"operation":"DAY-2","blueprintIdentifier":"b"`, ""),
+			kind:       fault.Invalid, word: "not_supported", sentences: []string{"DAY-2"},
+		},
+		"DELETE of a blueprint": {
+			definition: self(`"operation":"DELETE","blueprintIdentifier":"b"`, ""),
+			edit:       func(q *trigger.Request) { q.Entity = "e" },
+			kind:       fault.Invalid, word: "not_supported", sentences: []string{"DELETE"},
+		},
+		"CREATE of a blueprint with an entity": {
+			definition: self(create+`,"blueprintIdentifier":"b"`, ""),
+			edit:       func(q *trigger.Request) { q.Entity = "e" },
+			kind:       fault.Invalid, word: "not_supported", paths: []string{"entity"},
+		},
+		"approval": {
+			definition: self(create, `,"requiredApproval":true`),
+			kind:       fault.Invalid, word: "not_supported", sentences: []string{"requiredApproval"},
+		},
+		"approval of all": {
+			definition: self(create, `,"requiredApproval":{"type":"ALL"}`),
+			kind:       fault.Invalid, word: "not_supported", sentences: []string{"requiredApproval"},
+		},
+		"encryption": {
+			definition: self(create+`,"userInputs":{"properties":{"s":{"type":"string","encryption":"aes256-gcm"}}}`, ""),
+			kind:       fault.Invalid, word: "not_supported", sentences: []string{"encryption"},
+		},
+		"jqQuery": {
+			definition: self(create+`,"userInputs":{"properties":{"s":{"type":"string","default":{"jqQuery":".form.x"}}}}`, ""),
+			kind:       fault.Invalid, word: "not_supported", sentences: []string{"jqQuery"},
+		},
+		"run_as": {
+			definition: self(create, ""), edit: func(q *trigger.Request) { q.RunAs = "a@example.com" },
+			kind: fault.Invalid, word: "not_supported", paths: []string{"run_as"},
+		},
+		"two at once": {
+			definition: self(create, `,"requiredApproval":true`), edit: func(q *trigger.Request) { q.RunAs = "a@example.com" },
+			kind: fault.Invalid, word: "not_supported", sentences: []string{"requiredApproval", "run_as"}, paths: []string{"", "run_as"},
+		},
+		"inputs and key": {
+			definition: self(create+`,"userInputs":{"properties":{"n":{"type":"number"},"s":{"type":"string"}},"required":["s"]}`, ""),
+			edit: func(q *trigger.Request) {
+				q.Properties.Set("n", "text")
+				q.IdempotencyKey = "a\nb"
+			},
+			kind: fault.Invalid, word: "invalid_request", sentences: []string{"properties.n: ", "properties.s", "Idempotency-Key: "},
+		},
+		"key of control characters": {
+			definition: self(create, ""), edit: func(q *trigger.Request) { q.IdempotencyKey = "a\x00" },
+			kind: fault.Invalid, word: "invalid_request", sentences: []string{"printable"}, paths: []string{"Idempotency-Key"},
+		},
+		"key of broken UTF-8": {
+			definition: self(create, ""), edit: func(q *trigger.Request) { q.IdempotencyKey = "a\xff" },
+			kind: fault.Invalid, word: "invalid_request", sentences: []string{"printable"}, paths: []string{"Idempotency-Key"},
+		},
+		"key too long": {
+			definition: self(create, ""), edit: func(q *trigger.Request) { q.IdempotencyKey = strings.Repeat("ü", 256) },
+			kind: fault.Invalid, word: "invalid_request", sentences: []string{"1 to 255", "has 256"}, paths: []string{"Idempotency-Key"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, func(_ *world, c *trigger.Config) { c.Runs = noReserve{c.Runs, t} })
+			w.actions.add(t, c.definition)
+			q := request(t, "a", "{}")
+			if c.edit != nil {
+				c.edit(&q)
+			}
+			_, err := w.Start(t.Context(), q)
+			e := wantFault(t, err, c.kind, c.word, c.sentences...)
+			if c.paths != nil {
+				var paths []string
+				for _, d := range e.Details {
+					paths = append(paths, d.Path)
+				}
+				if diff := cmp.Diff(c.paths, paths); diff != "" {
+					t.Errorf("paths (-want +got):\n%s", diff)
+				}
+			}
+			_, dry := w.DryRun(t.Context(), q)
+			if diff := cmp.Diff(e.Message, messageOf(dry)); diff != "" {
+				t.Errorf("a dry run answers otherwise (-start +dry):\n%s", diff)
+			}
+			w.wantNothing(t)
+		})
+	}
+}
+
+func messageOf(err error) string {
+	var e *fault.Error
+	if errors.As(err, &e) {
+		return e.Message
+	}
+	return fmt.Sprint(err)
+}
+
+// noReserve fails the test when a key is reserved: a refused request leaves none.
+type noReserve struct {
+	trigger.Runs
+	t *testing.T
+}
+
+func (n noReserve) Reserve(context.Context, run.Reservation, time.Time) (run.Reservation, bool, error) {
+	n.t.Error("a key was reserved")
+	return run.Reservation{}, false, errors.New("not here")
+}
+
+// TestEntityIgnored: without a blueprint there is no entity to look up.
+func TestEntityIgnored(t *testing.T) {
+	t.Parallel()
+	for _, operation := range []string{"CREATE", "DAY-2", "DELETE"} {
+		t.Run(operation, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, nil)
+			w.actions.add(t, `{"identifier":"a","trigger":{"type":"self-service","operation":"`+operation+`"},
+				"invocationMethod":{"type":"WEBHOOK","url":"https://example.com","body":{"e":"{{ .entity }}","o":"{{ .trigger.operation }}"}}}`)
+			q := request(t, "a", "{}")
+			q.Entity = "e"
+			got := w.start(t, q).Record
+			if got.Entity != "" || *got.Invocation.Webhook.Body != `{"e":{},"o":"`+operation+`"}` {
+				t.Errorf("entity %q, body %s", got.Entity, *got.Invocation.Webhook.Body)
+			}
+		})
+	}
+}
+
+func TestNotRecorded(t *testing.T) {
+	t.Parallel()
+	for name, err := range map[string]error{
+		"throttled":    fault.Busy(errors.New("throttled"), 0, "the store is busy"),
+		"unknown":      errors.New("connection reset by 10.0.0.1"),
+		"id collision": fault.New(fault.Conflict, "", "taken"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, func(_ *world, c *trigger.Config) { c.Accepter = refuser{err} })
+			w.actions.add(t, hello)
+			_, got := w.Start(t.Context(), request(t, "hello", `{"name":"x"}`))
+			e := wantFault(t, got, fault.Unavailable, "unavailable", "nothing was accepted")
+			if !e.Retryable || e.RetryAfter <= 0 || strings.Contains(e.Message, "10.0.0.1") {
+				t.Errorf("retryable %t after %s, message %q", e.Retryable, e.RetryAfter, e.Message)
+			}
+			w.wantNothing(t)
+		})
+	}
+	t.Run("as the store says", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t, func(_ *world, c *trigger.Config) {
+			c.Accepter = refuser{fault.Busy(nil, 7*time.Second, "the store is busy")}
+		})
+		w.actions.add(t, hello)
+		_, got := w.Start(t.Context(), request(t, "hello", `{"name":"x"}`))
+		if e := wantFault(t, got, fault.Unavailable, "unavailable"); e.RetryAfter != 7*time.Second {
+			t.Errorf("retry after %s, want 7s", e.RetryAfter)
+		}
+	})
+	t.Run("reserve", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t, func(_ *world, c *trigger.Config) { c.Runs = brokenReserve{c.Runs} })
+		w.actions.add(t, hello)
+		q := request(t, "hello", `{"name":"x"}`)
+		q.IdempotencyKey = "k"
+		_, got := w.Start(t.Context(), q)
+		wantFault(t, got, fault.Unavailable, "unavailable", "nothing was accepted")
+		w.wantNothing(t)
+	})
+	t.Run("caller gone", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t, nil)
+		w.actions.add(t, hello)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, got := w.Start(ctx, request(t, "hello", `{"name":"x"}`))
+		wantFault(t, got, fault.Unavailable, "unavailable")
+		w.wantNothing(t)
+	})
+}
+
+type refuser struct{ err error }
+
+func (r refuser) Accept(context.Context, *run.Run, *run.Body, *queue.Message, *run.Log) error {
+	return r.err
+}
+
+type brokenReserve struct{ trigger.Runs }
+
+func (brokenReserve) Reserve(context.Context, run.Reservation, time.Time) (run.Reservation, bool, error) {
+	return run.Reservation{}, false, errors.New("no store")
+}
+
+// TestChangedDefinition: what is kept of a definition between triggers is not kept beyond its change.
+func TestChangedDefinition(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	method := `{"type":"WEBHOOK","url":"https://example.com","body":{"title":"{{ .action.title }}"}}`
+	for _, title := range []string{"One", "Two"} {
+		w.actions.add(t, strings.Replace(v2("a", method), `{"identifier"`, `{"title":"`+title+`","identifier"`, 1))
+		got := *w.start(t, request(t, "a", "{}")).Record.Invocation.Webhook.Body
+		if want := `{"title":"` + title + `"}`; got != want {
+			t.Errorf("body is %s, want %s", got, want)
+		}
+	}
+}
