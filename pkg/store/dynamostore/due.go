@@ -1,0 +1,78 @@
+package dynamostore
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"longshore/pkg/fault"
+	"longshore/pkg/run"
+)
+
+// Due implements run.Store.
+func (s *Runs) Due(ctx context.Context, now time.Time, limit int) ([]string, error) {
+	if limit <= 0 {
+		return nil, nil
+	}
+	found := make([][]item, shards)
+	err := parallel(shards, func(n int) error {
+		return s.query(ctx, &dynamodb.QueryInput{
+			IndexName:              aws.String("due"),
+			KeyConditionExpression: aws.String("dueShard = :shard AND dueAt <= :now"),
+			ExpressionAttributeValues: map[string]types.AttributeValue{
+				":shard": text(strconv.Itoa(n)), ":now": text(dueAt(now)),
+			},
+			Limit: aws.Int32(int32(min(limit, 1000))),
+		}, func(page []map[string]types.AttributeValue) bool {
+			for _, i := range page {
+				found[n] = append(found[n], i)
+			}
+			return len(found[n]) < limit
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	all := slices.Concat(found...)
+	slices.SortStableFunc(all, func(a, b item) int { return cmp.Compare(a.text("dueAt"), b.text("dueAt")) })
+	var ids []string
+	seen := map[string]bool{}
+	for _, i := range all {
+		id := i.text("pk")
+		// A run that moved while the pages were read may be on two of them.
+		if seen[id] {
+			continue
+		}
+		seen[id] = true
+		gone, err := s.gone(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		if !gone {
+			ids = append(ids, id)
+		}
+		if len(ids) == limit {
+			break
+		}
+	}
+	return ids, nil
+}
+
+// gone reports whether a run's time has passed. The index does not say; the head of a run that is
+// old enough does.
+func (s *Runs) gone(ctx context.Context, id string) (bool, error) {
+	if created, ok := run.IDTime(id); !ok || created.Add(s.retention).After(s.now()) {
+		return false, nil
+	}
+	_, err := s.head(ctx, id)
+	if fault.KindOf(err) == fault.NotFound {
+		return true, nil
+	}
+	return false, err
+}
