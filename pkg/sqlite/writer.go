@@ -1,0 +1,255 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"sync/atomic"
+
+	"longshore/pkg/fault"
+)
+
+const (
+	// maxGroup is how many operations share a commit at most: it bounds how long the first waits.
+	maxGroup = 500
+	// maxWaiting is how many operations wait before callers do.
+	maxWaiting = 4 * maxGroup
+)
+
+// operation is one caller's write.
+type operation struct {
+	do     func(*Tx) error
+	answer chan error
+	// state settles who has the operation: the writer that runs it or the caller that leaves.
+	state atomic.Int32
+	// err is what do returned, until the commit.
+	err error
+}
+
+// States of an operation.
+const (
+	waiting int32 = iota
+	taken
+	withdrawn
+)
+
+// writer owns the one connection that writes; all its fields below queue belong to its goroutine.
+type writer struct {
+	queue    chan *operation
+	closing  chan struct{}
+	stopped  chan struct{}
+	closeErr error
+
+	commits, operations atomic.Uint64
+
+	pool *sql.DB
+	conn *sql.Conn
+	// texts are the statements, prepared once.
+	texts map[string]*sql.Stmt
+	group []*operation
+	// wrote is how many operations of the group have written.
+	wrote uint64
+	tx    Tx
+}
+
+// closed is the answer of a database that is being closed.
+func closed() error { return fault.Busy(nil, retryAfter, "the store is closed") }
+
+// startWriter connects and starts the goroutine.
+func startWriter(ctx context.Context, path string) (*writer, error) {
+	pool, err := connect(path, fmt.Sprintf("wal_autocheckpoint(%d)", checkpointPages), "journal_size_limit(67108864)")
+	if err != nil {
+		return nil, err
+	}
+	conn, err := pool.Conn(ctx)
+	if err != nil {
+		return nil, errors.Join(err, pool.Close())
+	}
+	w := &writer{
+		queue:   make(chan *operation, maxWaiting),
+		closing: make(chan struct{}),
+		stopped: make(chan struct{}),
+		pool:    pool,
+		conn:    conn,
+		texts:   map[string]*sql.Stmt{},
+	}
+	w.tx.w = w
+	go w.run()
+	return w, nil
+}
+
+// close lets the goroutine finish what was asked of it and waits.
+func (w *writer) close() error {
+	close(w.closing)
+	<-w.stopped
+	return w.closeErr
+}
+
+func (w *writer) write(ctx context.Context, do func(*Tx) error) error {
+	o := &operation{do: do, answer: make(chan error, 1)}
+	select {
+	case w.queue <- o:
+	case <-ctx.Done():
+		return Explain(ctx.Err(), "wait for the writer")
+	case <-w.stopped:
+		return closed()
+	}
+	select {
+	case err := <-o.answer:
+		return err
+	case <-ctx.Done():
+		if o.state.CompareAndSwap(waiting, withdrawn) {
+			return Explain(ctx.Err(), "wait for the writer")
+		}
+	case <-w.stopped:
+		// The operation came after the writer had looked for the last time, or has its answer.
+		if o.state.CompareAndSwap(waiting, withdrawn) {
+			return closed()
+		}
+	}
+	return <-o.answer
+}
+
+func (w *writer) run() {
+	defer close(w.stopped)
+	for {
+		select {
+		case o := <-w.queue:
+			w.commit(o)
+			continue
+		default:
+		}
+		select {
+		case o := <-w.queue:
+			w.commit(o)
+		case <-w.closing:
+			for len(w.queue) > 0 {
+				w.commit(<-w.queue)
+			}
+			w.closeErr = errors.Join(w.conn.Close(), w.pool.Close())
+			return
+		}
+	}
+}
+
+// commit runs an operation and all that have come meanwhile, yields once to the callers that are
+// about to come (without that a process with one CPU would never group anything), runs theirs, and
+// commits them together.
+func (w *writer) commit(first *operation) {
+	w.group = w.group[:0]
+	w.tx.broken, w.tx.after, w.wrote = nil, w.tx.after[:0], 0
+	err := w.exec("BEGIN IMMEDIATE")
+	w.perform(first, err)
+	w.drain(err)
+	if err == nil && w.tx.broken == nil {
+		runtime.Gosched()
+		w.drain(nil)
+	}
+	if err == nil {
+		err = w.tx.broken
+	}
+	if err == nil {
+		err = w.exec("COMMIT")
+	}
+	if err != nil {
+		// SQLite may have rolled back by itself; then this one has nothing to do and says so.
+		_ = w.exec("ROLLBACK")
+		err = Explain(err, "write to the database")
+	} else {
+		if w.wrote > 0 {
+			w.commits.Add(1)
+			w.operations.Add(w.wrote)
+		}
+		for _, f := range w.tx.after {
+			f()
+		}
+	}
+	for i, o := range w.group {
+		if err != nil {
+			o.err = err
+		}
+		o.answer <- o.err
+		w.group[i] = nil
+	}
+	clear(w.tx.after)
+}
+
+// drain performs the operations that wait.
+func (w *writer) drain(err error) {
+	for len(w.group) < maxGroup && w.tx.broken == nil {
+		select {
+		case o := <-w.queue:
+			w.perform(o, err)
+		default:
+			return
+		}
+	}
+}
+
+// perform runs one operation between savepoints, unless its caller is gone or the group has failed.
+func (w *writer) perform(o *operation, failed error) {
+	if !o.state.CompareAndSwap(waiting, taken) {
+		return
+	}
+	w.group = append(w.group, o)
+	if failed != nil {
+		return
+	}
+	w.tx.saved = false
+	kept := len(w.tx.after)
+	o.err = w.try(o.do)
+	if unusable(o.err) {
+		w.tx.broken = o.err
+	}
+	if w.tx.broken != nil {
+		return
+	}
+	if o.err != nil {
+		w.tx.after = w.tx.after[:kept]
+	}
+	if !w.tx.saved {
+		return
+	}
+	if o.err != nil {
+		w.tx.broken = w.exec("ROLLBACK TO operation")
+	} else {
+		w.wrote++
+	}
+	if w.tx.broken == nil {
+		w.tx.broken = w.exec("RELEASE operation")
+	}
+}
+
+// try runs an operation; a panic in it is its error.
+func (w *writer) try(do func(*Tx) error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("write to the database: panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return do(&w.tx)
+}
+
+// statement returns a statement that is prepared for good.
+func (w *writer) statement(text string) (*sql.Stmt, error) {
+	if s, ok := w.texts[text]; ok {
+		return s, nil
+	}
+	s, err := w.conn.PrepareContext(context.Background(), text)
+	if err != nil {
+		return nil, err
+	}
+	w.texts[text] = s
+	return s, nil
+}
+
+func (w *writer) exec(text string) error {
+	s, err := w.statement(text)
+	if err == nil {
+		_, err = s.ExecContext(context.Background())
+	}
+	return err
+}

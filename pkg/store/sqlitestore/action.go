@@ -1,0 +1,177 @@
+package sqlitestore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"longshore/pkg/action"
+	"longshore/pkg/fault"
+	"longshore/pkg/sqlite"
+)
+
+// Actions is an action.Store. A record's Rev is the stamp of its last change, so that no two
+// definitions of one identifier ever share one.
+type Actions struct{ db *sqlite.DB }
+
+var _ action.Store = (*Actions)(nil)
+
+// deletedFor is how long a deleted definition is kept for who asks the database itself.
+const deletedFor = time.Hour
+
+// NewActions returns a store over a database whose tables it makes or brings up to date.
+func NewActions(ctx context.Context, db *sqlite.DB) (*Actions, error) {
+	if err := db.Migrate(ctx, "actions", actionsSchema); err != nil {
+		return nil, err
+	}
+	return &Actions{db}, nil
+}
+
+func noAction(identifier string) error {
+	return fault.New(fault.NotFound, "", "there is no action %q", identifier)
+}
+
+// Stamp implements action.Store.
+func (s *Actions) Stamp(ctx context.Context) (stamp int64, err error) {
+	err = s.db.Scan(ctx, "SELECT stamp FROM stamps WHERE kind = 'action'", nil, &stamp)
+	return stamp, sqlite.Explain(err, "read the stamp of definitions")
+}
+
+const wholeAction = `SELECT identifier, id, definition, created_at, updated_at, created_by, updated_by, rev FROM actions
+	WHERE deleted_at IS NULL `
+
+// List implements action.Store.
+func (s *Actions) List(ctx context.Context) ([]*action.Record, error) {
+	return s.read(ctx, wholeAction+"ORDER BY identifier")
+}
+
+// Get implements action.Store.
+func (s *Actions) Get(ctx context.Context, identifier string) (*action.Record, error) {
+	all, err := s.read(ctx, wholeAction+"AND identifier = ?", identifier)
+	if err != nil {
+		return nil, err
+	}
+	if len(all) == 0 {
+		return nil, noAction(identifier)
+	}
+	return all[0], nil
+}
+
+func (s *Actions) read(ctx context.Context, text string, args ...any) ([]*action.Record, error) {
+	rows, err := s.db.Rows(ctx, text, args...)
+	if err != nil {
+		return nil, sqlite.Explain(err, "read definitions")
+	}
+	defer rows.Close()
+	var all []*action.Record
+	for rows.Next() {
+		r := new(action.Record)
+		var created, updated int64
+		if err := rows.Scan(&r.Identifier, &r.ID, (*[]byte)(&r.Definition), &created, &updated,
+			&r.CreatedBy, &r.UpdatedBy, &r.Rev); err != nil {
+			return nil, sqlite.Explain(err, "read definitions")
+		}
+		r.CreatedAt, r.UpdatedAt = moment(created), moment(updated)
+		all = append(all, r)
+	}
+	return all, sqlite.Explain(rows.Err(), "read definitions")
+}
+
+// Create implements action.Store.
+func (s *Actions) Create(ctx context.Context, r *action.Record) error {
+	return s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		if err := free(tx, r.Identifier); err != nil {
+			return err
+		}
+		return put(tx, r)
+	})
+}
+
+// Replace implements action.Store.
+func (s *Actions) Replace(ctx context.Context, identifier string, r *action.Record) error {
+	return s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		rev, err := revision(tx, identifier)
+		if err != nil {
+			return err
+		}
+		if rev != r.Rev {
+			return fault.New(fault.Conflict, "conflict", "the action %q was changed meanwhile", identifier)
+		}
+		if r.Identifier != identifier {
+			if err := free(tx, r.Identifier); err != nil {
+				return err
+			}
+			if _, err := tx.Exec("DELETE FROM actions WHERE identifier = ?", identifier); err != nil {
+				return sqlite.Explain(err, "rename definition")
+			}
+		}
+		return put(tx, r)
+	})
+}
+
+// Delete implements action.Store.
+func (s *Actions) Delete(ctx context.Context, identifier, by string, at time.Time) error {
+	return s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		if _, err := revision(tx, identifier); err != nil {
+			return err
+		}
+		stamp, err := raise(tx)
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec("UPDATE actions SET deleted_at = ?, deleted_by = ?, rev = ? WHERE identifier = ?",
+			nanos(at), by, stamp, identifier)
+		return sqlite.Explain(err, "delete definition")
+	})
+}
+
+// Purge removes definitions that were deleted more than an hour before a time.
+func (s *Actions) Purge(ctx context.Context, now time.Time) error {
+	return s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		_, err := tx.Exec("DELETE FROM actions WHERE deleted_at < ?", nanos(now.Add(-deletedFor)))
+		return sqlite.Explain(err, "purge definitions")
+	})
+}
+
+// revision returns the Rev of a definition; fault.NotFound when there is none.
+func revision(tx *sqlite.Tx, identifier string) (rev int64, err error) {
+	err = tx.Scan("SELECT rev FROM actions WHERE identifier = ? AND deleted_at IS NULL", []any{identifier}, &rev)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, noAction(identifier)
+	}
+	return rev, sqlite.Explain(err, "read definition")
+}
+
+// free returns a fault.Conflict when a definition has the identifier.
+func free(tx *sqlite.Tx, identifier string) error {
+	_, err := revision(tx, identifier)
+	switch {
+	case err == nil:
+		return fault.New(fault.Conflict, "identifier_taken", "an action with the identifier %q exists already", identifier)
+	case fault.KindOf(err) == fault.NotFound:
+		return nil
+	}
+	return err
+}
+
+// raise moves the stamp.
+func raise(tx *sqlite.Tx) (stamp int64, err error) {
+	if _, err := tx.Exec("UPDATE stamps SET stamp = stamp + 1 WHERE kind = 'action'"); err != nil {
+		return 0, sqlite.Explain(err, "raise the stamp of definitions")
+	}
+	err = tx.Scan("SELECT stamp FROM stamps WHERE kind = 'action'", nil, &stamp)
+	return stamp, sqlite.Explain(err, "read the stamp of definitions")
+}
+
+// put writes a definition, over a deleted one too, and moves the stamp.
+func put(tx *sqlite.Tx, r *action.Record) error {
+	stamp, err := raise(tx)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(`INSERT OR REPLACE INTO actions
+		(identifier, id, definition, created_at, updated_at, created_by, updated_by, rev) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+		r.Identifier, r.ID, []byte(r.Definition), nanos(r.CreatedAt), nanos(r.UpdatedAt), r.CreatedBy, r.UpdatedBy, stamp)
+	return sqlite.Explain(err, "write definition")
+}

@@ -1,0 +1,104 @@
+package sqlitestore
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"longshore/pkg/run"
+	"longshore/pkg/sqlite"
+)
+
+// purgeSlice is how many runs one operation of Purge deletes: other writers wait meanwhile.
+const purgeSlice = 100
+
+// Purge deletes what has expired at a time: runs with all that belongs to them, idempotency keys. It
+// does so in slices, so that it holds up nobody for long, and returns how many runs it deleted.
+func (s *Runs) Purge(ctx context.Context, now time.Time) (deleted int64, err error) {
+	limit := before(now.Add(-s.retention))
+	for _, slice := range []string{
+		"SELECT max(id) FROM (SELECT id FROM runs WHERE id < ? ORDER BY id LIMIT ?)",
+		// A crash leaves bodies without a head.
+		"SELECT max(run) FROM (SELECT run FROM bodies WHERE run < ? ORDER BY run LIMIT ?)",
+	} {
+		for {
+			var last *string
+			if err := s.db.Scan(ctx, slice, []any{limit, purgeSlice}, &last); err != nil {
+				return deleted, sqlite.Explain(err, "find expired runs")
+			}
+			if last == nil {
+				break
+			}
+			n, err := s.purge(ctx, *last)
+			if err != nil {
+				return deleted, err
+			}
+			deleted += n
+		}
+	}
+	for {
+		var n int64
+		if err := s.db.Write(ctx, func(tx *sqlite.Tx) (err error) {
+			n, err = tx.Exec(`DELETE FROM reservations WHERE key IN
+				(SELECT key FROM reservations WHERE expires <= ? ORDER BY expires LIMIT ?)`, nanos(now), purgeSlice)
+			return err
+		}); err != nil {
+			return deleted, sqlite.Explain(err, "delete expired idempotency keys")
+		}
+		if n < purgeSlice {
+			return deleted, nil
+		}
+	}
+}
+
+// purge deletes all runs up to an id and what belongs to them.
+func (s *Runs) purge(ctx context.Context, last string) (deleted int64, err error) {
+	err = s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		for _, text := range []string{
+			"DELETE FROM bodies WHERE run <= ?",
+			"DELETE FROM responses WHERE run <= ?",
+			"DELETE FROM logs WHERE run <= ?",
+			"DELETE FROM attempts WHERE run <= ?",
+		} {
+			if _, err := tx.Exec(text, last); err != nil {
+				return err
+			}
+		}
+		deleted, err = tx.Exec("DELETE FROM runs WHERE id <= ?", last)
+		return err
+	})
+	return deleted, sqlite.Explain(err, "delete expired runs")
+}
+
+// TakeOverLeases ends every lease and makes its run due: the process that held them is dead, since
+// this one has its data. The next claim writes the interrupted attempt down. It returns how many
+// runs it took over.
+func (s *Runs) TakeOverLeases(ctx context.Context, now time.Time) (int, error) {
+	rows, err := s.db.Rows(ctx, "SELECT id FROM runs INDEXED BY runs_active WHERE active = 1 AND lease > ? AND id >= ?",
+		nanos(now), s.oldest())
+	if err != nil {
+		return 0, sqlite.Explain(err, "find leases")
+	}
+	defer rows.Close()
+	var leased []string
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return 0, sqlite.Explain(err, "find leases")
+		}
+		leased = append(leased, id)
+	}
+	if err := rows.Err(); err != nil {
+		return 0, sqlite.Explain(err, "find leases")
+	}
+	for i, id := range leased {
+		if _, err := s.Update(ctx, id, func(r *run.Run) (*run.Write, error) {
+			r.Delivery.Lease = time.Time{}
+			r.Due = now
+			return &run.Write{}, nil
+		}); err != nil {
+			return i, fmt.Errorf("take over the lease of run %s: %w", id, err)
+		}
+	}
+	return len(leased), nil
+}

@@ -1,0 +1,284 @@
+// Package sqlitestore keeps runs and definitions in SQLite: run.Store and action.Store over one
+// sqlite.DB.
+//
+// What a method writes is one operation of the database's writer; functions with Tx in their names
+// are parts of a larger one, so that the local process accepts or settles a run in one commit.
+package sqlitestore
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"longshore/pkg/fault"
+	"longshore/pkg/invocation"
+	"longshore/pkg/run"
+	"longshore/pkg/sqlite"
+)
+
+// DefaultRetention is how long a run is kept: longer than any deadline.
+const DefaultRetention = 365 * 24 * time.Hour
+
+// RunsOptions are the settings of Runs.
+type RunsOptions struct {
+	// Retention is how long after the time in its id a run is kept; 0 means DefaultRetention.
+	Retention time.Duration
+	// IndexLag makes List and Due blind for what is younger, as an index of DynamoDB may be. For
+	// tests of what is built on them.
+	IndexLag time.Duration
+	// Now is time.Now where it is nil.
+	Now func() time.Time
+}
+
+// Runs is a run.Store.
+type Runs struct {
+	db        *sqlite.DB
+	retention time.Duration
+	lag       time.Duration
+	now       func() time.Time
+}
+
+var _ run.Store = (*Runs)(nil)
+
+// NewRuns returns a store over a database whose tables it makes or brings up to date.
+func NewRuns(ctx context.Context, db *sqlite.DB, o RunsOptions) (*Runs, error) {
+	if o.Retention <= 0 {
+		o.Retention = DefaultRetention
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if err := db.Migrate(ctx, "runs", runsSchema); err != nil {
+		return nil, err
+	}
+	return &Runs{db: db, retention: o.Retention, lag: o.IndexLag, now: o.Now}, nil
+}
+
+// before returns what sorts before every run id of a time or later.
+func before(t time.Time) string { return run.NewID(t)[:len("r_")+8] }
+
+// oldest returns what sorts before every run that is kept.
+func (s *Runs) oldest() string { return before(s.now().Add(-s.retention)) }
+
+func notFound(id string) error {
+	return fault.New(fault.NotFound, "", "there is no run %s", id)
+}
+
+// Create implements run.Store.
+func (s *Runs) Create(ctx context.Context, r *run.Run, b *run.Body) error {
+	create, err := s.Creation(r, b)
+	if err != nil {
+		return err
+	}
+	return s.db.Write(ctx, create)
+}
+
+// Creation encodes a new run, and returns the operation that records it, as Create does. The
+// encoding is done by the caller, not by the one goroutine that writes.
+func (s *Runs) Creation(r *run.Run, b *run.Body) (func(*sqlite.Tx) error, error) {
+	stored := *r
+	stored.Rev = 1
+	text, err := encodeHead(&stored)
+	if err != nil {
+		return nil, err
+	}
+	called, err := encodeInvocation(b.Invocation)
+	if err != nil {
+		return nil, err
+	}
+	properties, user := []byte(b.Properties), []byte(b.User)
+	return func(tx *sqlite.Tx) error {
+		added, err := tx.Exec(`INSERT INTO runs
+			(id, action, blueprint, entity, user_id, user_email, source, external, active, due, lease, head)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
+			stored.ID, stored.Action.Identifier, stored.Blueprint, stored.Entity, stored.UserID,
+			strings.ToLower(stored.UserEmail), stored.Source, stored.ExternalRunID, !stored.Status.Ended(),
+			dueMillis(stored.Due), nanos(stored.Delivery.Lease), text)
+		if err != nil {
+			return sqlite.Explain(err, "write run")
+		}
+		if added == 0 {
+			return fault.New(fault.Conflict, "", "run %s exists already", stored.ID)
+		}
+		_, err = tx.Exec("INSERT OR REPLACE INTO bodies (run, properties, user, invocation) VALUES (?, ?, ?, ?)",
+			stored.ID, properties, user, called)
+		return sqlite.Explain(err, "write run's body")
+	}, nil
+}
+
+// Get implements run.Store.
+func (s *Runs) Get(ctx context.Context, id string) (*run.Run, error) {
+	if id < s.oldest() {
+		return nil, notFound(id)
+	}
+	var text []byte
+	err := s.db.Scan(ctx, "SELECT head FROM runs WHERE id = ?", []any{id}, &text)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, notFound(id)
+	}
+	if err != nil {
+		return nil, sqlite.Explain(err, "read run")
+	}
+	return decodeHead(id, text)
+}
+
+// wholeRun is the SELECT of all that a Record has.
+const wholeRun = `SELECT r.id, r.head, b.properties, b.user, b.invocation, p.response FROM runs r %s
+	LEFT JOIN bodies b ON b.run = r.id LEFT JOIN responses p ON p.run = r.id `
+
+// Read implements run.Store.
+func (s *Runs) Read(ctx context.Context, id string) (*run.Record, error) {
+	if id < s.oldest() {
+		return nil, notFound(id)
+	}
+	rows, err := s.db.Rows(ctx, fmt.Sprintf(wholeRun, "")+"WHERE r.id = ?", id)
+	if err != nil {
+		return nil, sqlite.Explain(err, "read run")
+	}
+	defer rows.Close()
+	if !rows.Next() {
+		if err := rows.Err(); err != nil {
+			return nil, sqlite.Explain(err, "read run")
+		}
+		return nil, notFound(id)
+	}
+	record, _, err := readRecord(rows)
+	return record, sqlite.Explain(err, "read run")
+}
+
+// readRecord reads a row of wholeRun and says how many bytes body and response have.
+func readRecord(rows *sql.Rows) (*run.Record, int, error) {
+	var id string
+	var text, properties, user, called, response []byte
+	if err := rows.Scan(&id, &text, &properties, &user, &called, &response); err != nil {
+		return nil, 0, err
+	}
+	r, err := decodeHead(id, text)
+	if err != nil {
+		return nil, 0, err
+	}
+	record := &run.Record{Run: r, Body: run.Body{Properties: properties, User: user}}
+	if properties == nil {
+		record.Properties = json.RawMessage("{}")
+	}
+	if called != nil {
+		if record.Invocation, err = invocation.Decode(called); err != nil {
+			return nil, 0, fmt.Errorf("run %s: %w", id, err)
+		}
+	}
+	if r.HasResponse {
+		record.Response = response
+	}
+	return record, len(properties) + len(user) + len(called) + len(record.Response), nil
+}
+
+// Update implements run.Store.
+func (s *Runs) Update(ctx context.Context, id string, move func(*run.Run) (*run.Write, error)) (*run.Run, error) {
+	var r *run.Run
+	err := s.db.Write(ctx, func(tx *sqlite.Tx) (err error) {
+		r, err = s.UpdateTx(tx, id, move)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// UpdateTx is Update as a part of an operation; nobody else can write meanwhile.
+func (s *Runs) UpdateTx(tx *sqlite.Tx, id string, move func(*run.Run) (*run.Write, error)) (*run.Run, error) {
+	if id < s.oldest() {
+		return nil, notFound(id)
+	}
+	var text []byte
+	err := tx.Scan("SELECT head FROM runs WHERE id = ?", []any{id}, &text)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, notFound(id)
+	}
+	if err != nil {
+		return nil, sqlite.Explain(err, "read run")
+	}
+	r, err := decodeHead(id, text)
+	if err != nil {
+		return nil, err
+	}
+	ended, external, rev := r.Status.Ended(), r.ExternalRunID, r.Rev
+	w, err := move(r)
+	if err != nil {
+		return nil, err
+	}
+	if w == nil {
+		// What the move did to its copy is not what is stored.
+		return decodeHead(id, text)
+	}
+	r.Rev = rev + 1
+	if text, err = encodeHead(r); err != nil {
+		return nil, err
+	}
+	if r.Status.Ended() == ended && r.ExternalRunID == external {
+		_, err = tx.Exec("UPDATE runs SET due = ?, lease = ?, head = ? WHERE id = ?",
+			dueMillis(r.Due), nanos(r.Delivery.Lease), text, id)
+	} else {
+		_, err = tx.Exec("UPDATE runs SET due = ?, lease = ?, head = ?, active = ?, external = ? WHERE id = ?",
+			dueMillis(r.Due), nanos(r.Delivery.Lease), text, !r.Status.Ended(), r.ExternalRunID, id)
+	}
+	if err != nil {
+		return nil, sqlite.Explain(err, "write run")
+	}
+	return r, s.writeTx(tx, id, w)
+}
+
+// writeTx writes what a move returned beside the head.
+func (s *Runs) writeTx(tx *sqlite.Tx, id string, w *run.Write) error {
+	for _, l := range w.Logs {
+		if err := s.AppendLogTx(tx, l); err != nil {
+			return err
+		}
+	}
+	if w.Response != nil {
+		if _, err := tx.Exec("INSERT OR REPLACE INTO responses (run, response) VALUES (?, ?)", id, []byte(w.Response)); err != nil {
+			return sqlite.Explain(err, "write run's response")
+		}
+	}
+	if len(w.Closed) > 0 {
+		closed, err := encode(storedAttempts(w.Closed))
+		if err != nil {
+			return fmt.Errorf("encode attempts: %w", err)
+		}
+		if _, err := tx.Exec("INSERT OR REPLACE INTO attempts (run, generation, attempts) VALUES (?, ?, ?)",
+			id, w.ClosedGeneration, closed); err != nil {
+			return sqlite.Explain(err, "write run's attempts")
+		}
+	}
+	return nil
+}
+
+// Attempts implements run.Store.
+func (s *Runs) Attempts(ctx context.Context, id string) ([]run.Attempt, error) {
+	if id < s.oldest() {
+		return nil, nil
+	}
+	rows, err := s.db.Rows(ctx, "SELECT generation, attempts FROM attempts WHERE run = ? ORDER BY generation", id)
+	if err != nil {
+		return nil, sqlite.Explain(err, "read run's attempts")
+	}
+	defer rows.Close()
+	var all []run.Attempt
+	for rows.Next() {
+		var generation int
+		var text []byte
+		if err := rows.Scan(&generation, &text); err != nil {
+			return nil, sqlite.Explain(err, "read run's attempts")
+		}
+		var closed []attempt
+		if err := json.Unmarshal(text, &closed); err != nil {
+			return nil, fmt.Errorf("decode attempts of run %s: %w", id, err)
+		}
+		all = append(all, runAttempts(generation, closed)...)
+	}
+	return all, sqlite.Explain(rows.Err(), "read run's attempts")
+}

@@ -1,0 +1,84 @@
+package sqlitestore
+
+// Heads are small and rewritten at every move; they lie in the order of their ids, which is that of
+// time. What is large and written once lies in tables of its own. The columns beside head are what
+// lists and the sweeper look for: times are milliseconds since 1970, due is NULL and active 0 once a
+// run has ended.
+const runsSchema = `
+CREATE TABLE runs (
+	id TEXT PRIMARY KEY,
+	action TEXT NOT NULL,
+	blueprint TEXT NOT NULL,
+	entity TEXT NOT NULL,
+	user_id TEXT NOT NULL,
+	user_email TEXT NOT NULL,
+	source TEXT NOT NULL,
+	external TEXT NOT NULL,
+	active INTEGER NOT NULL,
+	due INTEGER,
+	lease INTEGER NOT NULL,
+	head BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX runs_action ON runs (action, id);
+CREATE INDEX runs_blueprint ON runs (blueprint, id) WHERE blueprint <> '';
+CREATE INDEX runs_entity ON runs (entity, id) WHERE entity <> '';
+CREATE INDEX runs_user_id ON runs (user_id, id);
+CREATE INDEX runs_user_email ON runs (user_email, id) WHERE user_email <> '';
+CREATE INDEX runs_external ON runs (external, id) WHERE external <> '';
+CREATE INDEX runs_active ON runs (id) WHERE active = 1;
+CREATE INDEX runs_due ON runs (due, id) WHERE due IS NOT NULL;
+
+CREATE TABLE bodies (
+	run TEXT PRIMARY KEY,
+	properties BLOB,
+	user BLOB,
+	invocation BLOB
+);
+CREATE TABLE responses (
+	run TEXT PRIMARY KEY,
+	response BLOB NOT NULL
+);
+CREATE TABLE logs (
+	run TEXT NOT NULL,
+	id TEXT NOT NULL,
+	created_at INTEGER NOT NULL,
+	created_by TEXT NOT NULL,
+	message TEXT NOT NULL,
+	PRIMARY KEY (run, id)
+);
+CREATE TABLE attempts (
+	run TEXT NOT NULL,
+	generation INTEGER NOT NULL,
+	attempts BLOB NOT NULL,
+	PRIMARY KEY (run, generation)
+);
+CREATE TABLE reservations (
+	key TEXT PRIMARY KEY,
+	run TEXT NOT NULL,
+	body_hash TEXT NOT NULL,
+	until INTEGER NOT NULL,
+	expires INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX reservations_expires ON reservations (expires);
+`
+
+// A deleted definition stays for a while with the name of who deleted it; readers do not see it.
+const actionsSchema = `
+CREATE TABLE actions (
+	identifier TEXT PRIMARY KEY,
+	id TEXT NOT NULL,
+	definition BLOB NOT NULL,
+	created_at INTEGER NOT NULL,
+	updated_at INTEGER NOT NULL,
+	created_by TEXT NOT NULL,
+	updated_by TEXT NOT NULL,
+	rev INTEGER NOT NULL,
+	deleted_at INTEGER,
+	deleted_by TEXT
+);
+CREATE TABLE stamps (
+	kind TEXT PRIMARY KEY,
+	stamp INTEGER NOT NULL
+) WITHOUT ROWID;
+INSERT INTO stamps VALUES ('action', 1);
+`
