@@ -1,0 +1,171 @@
+// Package webhook delivers runs by HTTP, signed: type WEBHOOK.
+//
+// It promises that the bytes that are signed are the bytes that are sent, that one attempt is one
+// request, and that nothing of the request or the answer but the target's host and status reaches
+// the error of an outcome.
+package webhook
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+
+	"longshore/pkg/backend"
+	"longshore/pkg/egress"
+	"longshore/pkg/invocation"
+	"longshore/pkg/run"
+	"longshore/pkg/signature"
+)
+
+const (
+	// DefaultCallTimeout bounds one call, connecting and reading the answer included.
+	DefaultCallTimeout = 25 * time.Second
+	// drainTime is how long the rest of an answer that nobody needs is read, so that its connection
+	// can be used again.
+	drainTime = 200 * time.Millisecond
+)
+
+// Config is what a Backend needs. All but CallTimeout and Now is required.
+type Config struct {
+	// Secrets returns the client secrets to sign with. It is asked at each call and caches by itself.
+	Secrets func(context.Context) (signature.Secrets, error)
+	Client  *egress.Client
+	// Version is Longshore's, for User-Agent.
+	Version string
+	// CallTimeout is DefaultCallTimeout if it is 0.
+	CallTimeout time.Duration
+	// Now is time.Now if it is nil.
+	Now func() time.Time
+}
+
+// Backend delivers invocations of type WEBHOOK. It is safe for concurrent use.
+type Backend struct {
+	c Config
+}
+
+var _ backend.Backend = (*Backend)(nil)
+
+// New returns a backend.
+func New(c Config) *Backend {
+	if c.CallTimeout == 0 {
+		c.CallTimeout = DefaultCallTimeout
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return &Backend{c: c}
+}
+
+// Call makes one attempt. A 2xx delivers the run, or ends it SUCCESS if the call is synchronized;
+// then the answer is the outcome's response, with failures too.
+func (b *Backend) Call(ctx context.Context, c backend.Call) backend.Outcome {
+	ctx, cancel := context.WithTimeout(ctx, b.c.CallTimeout)
+	defer cancel()
+	if c.Invocation == nil || c.Invocation.Webhook == nil {
+		return backend.Refuse("the run's invocation is no HTTP call")
+	}
+	w := c.Invocation.Webhook
+	if w.Agent {
+		return backend.Refuse("the call is to be made by an agent, never by Longshore")
+	}
+	secrets, err := b.c.Secrets(ctx)
+	if err != nil {
+		return backend.Outcome{Verdict: run.Retry, Error: "the client secret to sign with could not be read", StatusLabel: backend.DeliveryFailed}
+	}
+	req, refused := b.request(ctx, c.RunID, w, secrets)
+	if refused != "" {
+		return backend.Refuse(refused)
+	}
+	resp, err := b.c.Client.Do(req)
+	if err != nil {
+		return backend.Fault(err)
+	}
+	defer resp.Body.Close()
+
+	o := backend.Answer(resp, req.URL, b.c.Now())
+	if resp.StatusCode < 200 {
+		// 101: what follows is no answer.
+		return o
+	}
+	if !w.Synchronized {
+		drain(resp.Body, cancel)
+		return o
+	}
+	answer, more, err := egress.ReadUpTo(resp.Body, MaxResponse)
+	if err != nil && o.Verdict == run.Deliver {
+		// Half an answer is no response: the same call again may bring it whole.
+		o := backend.Fault(err)
+		o.StatusCode = resp.StatusCode
+		return o
+	}
+	o.Response = response(answer, more || err != nil)
+	if o.Verdict == run.Deliver {
+		o.Verdict = run.Succeed
+	}
+	return o
+}
+
+// request renders the call as an HTTP request, or says in a sentence why it cannot be made.
+func (b *Backend) request(ctx context.Context, runID string, w *invocation.Webhook, secrets signature.Secrets) (req *http.Request, refused string) {
+	u, err := url.Parse(w.URL)
+	if err != nil {
+		return nil, "the URL is not valid"
+	}
+	u.RawQuery = escape(u.RawQuery)
+	var sent []byte
+	var body io.Reader
+	switch {
+	case w.Body == nil:
+	case w.Method == http.MethodGet:
+		query, err := query(*w.Body)
+		if err != nil {
+			return nil, "the body of a GET must be an object, whose members go into the query"
+		}
+		if u.RawQuery != "" && query != "" {
+			query = "&" + query
+		}
+		u.RawQuery += query
+	default:
+		sent = []byte(*w.Body)
+		body = bytes.NewReader(sent)
+	}
+	req, err = http.NewRequestWithContext(ctx, w.Method, "", body)
+	if err != nil {
+		return nil, "the method is not valid"
+	}
+	req.URL, req.Host = u, ""
+
+	for _, h := range w.Headers {
+		switch name := http.CanonicalHeaderKey(h.Name); {
+		case name == "Host", name == "Content-Length", name == "Transfer-Encoding", signature.Reserved(name):
+		default:
+			req.Header[name] = append(req.Header[name], h.Value)
+		}
+	}
+	fallback(req.Header, "User-Agent", "Longshore/"+b.c.Version)
+	fallback(req.Header, "Idempotency-Key", runID)
+	if body != nil {
+		fallback(req.Header, "Content-Type", "application/json")
+	}
+	if err := signature.Set(req.Header, secrets, runID, b.c.Now(), sent); err != nil {
+		return nil, "the call cannot be signed: the client secret is empty"
+	}
+	return req, ""
+}
+
+// fallback sets a header that the action does not set, under its canonical name.
+func fallback(h http.Header, name, value string) {
+	if _, ok := h[name]; !ok {
+		h[name] = []string{value}
+	}
+}
+
+// drain reads the rest of an answer, within bounds.
+func drain(body io.Reader, cancel context.CancelFunc) {
+	timer := time.AfterFunc(drainTime, cancel)
+	defer timer.Stop()
+	_, _ = io.CopyN(io.Discard, body, MaxResponse)
+}
