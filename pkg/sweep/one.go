@@ -45,7 +45,7 @@ func (s *Sweeper) one(ctx context.Context, id string) (due time.Time, did result
 	due = head.Due
 	now := s.c.Now()
 	timeout := s.c.Timeout(head.Backend)
-	waiting := Waiting(head.Backend, s.c.Configured)
+	waiting := run.Waiting(head.Backend, s.c.Configured)
 	plan := *head
 	plan.Attempts = slices.Clone(head.Attempts)
 	step := plan.Sweep(now, timeout, waiting)
@@ -71,7 +71,7 @@ func (s *Sweeper) one(ctx context.Context, id string) (due time.Time, did result
 		case step == run.TimedOut:
 			write.Logs = []*run.Log{run.NewLog(now, id, run.Own, overdue(head, timeout))}
 		case waited == "" && r.Delivery.Waiting != "":
-			write.Logs = []*run.Log{run.NewLog(now, id, run.Own, "Not sent: "+r.Delivery.Waiting)}
+			write.Logs = []*run.Log{run.NewLog(now, id, run.Own, waiting)}
 		}
 		return write, nil
 	})

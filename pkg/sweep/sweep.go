@@ -16,7 +16,6 @@ import (
 	"sync"
 	"time"
 
-	"longshore/pkg/invocation"
 	"longshore/pkg/queue"
 	"longshore/pkg/run"
 )
@@ -95,17 +94,6 @@ func New(c Config) *Sweeper {
 		c.Now = time.Now
 	}
 	return &Sweeper{c}
-}
-
-// Waiting returns why a run of a backend cannot be sent by this deployment, empty when it can.
-func Waiting(backend string, configured func(string) bool) string {
-	switch {
-	case backend == invocation.BackendAgent:
-		return "waiting to be claimed by an agent"
-	case !configured(backend):
-		return fmt.Sprintf("waiting: the backend %s is not configured in this deployment", backend)
-	}
-	return ""
 }
 
 // Sweep looks at the runs that are due, the oldest first. It fails only if they cannot be listed.
