@@ -129,7 +129,7 @@ func (s suite) leaksNoSecret(t *testing.T) {
 		"refused by the guard": {nobody(t), egress.Allow{}, patience},
 		"unresolved":           {"http://nowhere.test", egress.Loopback(), patience},
 		"closed":               {raw(t, func(*net.TCPConn) {}), egress.Loopback(), patience},
-		"hung":                 {raw(t, func(*net.TCPConn) { <-hold }), egress.Loopback(), 500 * time.Millisecond},
+		"hung":                 {raw(t, func(*net.TCPConn) { <-hold }), egress.Loopback(), 150 * time.Millisecond},
 		"no HTTP":              {answer(secret + "\r\n\r\n"), egress.Loopback(), patience},
 		"no status":            {answer("HTTP/1.1 " + secret + "\r\n\r\n"), egress.Loopback(), patience},
 		"no header":            {answer("HTTP/1.1 200 OK\r\n" + secret + "\r\n\r\n"), egress.Loopback(), patience},

@@ -182,7 +182,7 @@ func (s suite) deadline(t *testing.T) {
 				answer(c)
 				<-ended
 			})
-			o := s.at(t, url, egress.Loopback()).call(t, 500*time.Millisecond, "unimportant")
+			o := s.at(t, url, egress.Loopback()).call(t, 150*time.Millisecond, "unimportant")
 			switch {
 			case name == "another protocol" && o.Verdict == run.Fail:
 			// A backend that does not read the answer may go by its status.

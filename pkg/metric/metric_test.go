@@ -1,0 +1,290 @@
+package metric_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"longshore/pkg/metric"
+)
+
+func scrape(t *testing.T, r *metric.Registry) string {
+	t.Helper()
+	w := httptest.NewRecorder()
+	r.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	if got, want := w.Header().Get("Content-Type"), "text/plain; version=0.0.4; charset=utf-8"; got != want {
+		t.Errorf("Content-Type = %q, want %q", got, want)
+	}
+	return w.Body.String()
+}
+
+func TestPrometheus(t *testing.T) {
+	t.Parallel()
+	r := metric.New()
+	r.Count("runs_total")
+	r.Add("runs_total", 2)
+	r.Count("deliveries_total", "backend", "webhook", "verdict", "retry")
+	r.Count("deliveries_total", "backend", "webhook", "verdict", "deliver")
+	r.Count("deliveries_total", "backend", "webhook", "verdict", "deliver")
+	r.Count("hosts_total", "host", "a\\b\"c\nd\xffe")
+	r.Set("lag_seconds", 5)
+	r.Set("lag_seconds", 2.5)
+	for _, d := range []time.Duration{time.Millisecond, 2 * time.Millisecond, time.Second, time.Hour, -time.Second} {
+		r.Observe("call_seconds", d, "backend", "webhook")
+	}
+	want := strings.TrimLeft(`
+# TYPE call_seconds histogram
+call_seconds_bucket{backend="webhook",le="0.001"} 2
+call_seconds_bucket{backend="webhook",le="0.0025"} 3
+call_seconds_bucket{backend="webhook",le="0.005"} 3
+call_seconds_bucket{backend="webhook",le="0.01"} 3
+call_seconds_bucket{backend="webhook",le="0.025"} 3
+call_seconds_bucket{backend="webhook",le="0.05"} 3
+call_seconds_bucket{backend="webhook",le="0.1"} 3
+call_seconds_bucket{backend="webhook",le="0.25"} 3
+call_seconds_bucket{backend="webhook",le="0.5"} 3
+call_seconds_bucket{backend="webhook",le="1"} 4
+call_seconds_bucket{backend="webhook",le="2.5"} 4
+call_seconds_bucket{backend="webhook",le="5"} 4
+call_seconds_bucket{backend="webhook",le="10"} 4
+call_seconds_bucket{backend="webhook",le="25"} 4
+call_seconds_bucket{backend="webhook",le="60"} 4
+call_seconds_bucket{backend="webhook",le="300"} 4
+call_seconds_bucket{backend="webhook",le="+Inf"} 5
+call_seconds_sum{backend="webhook"} 3601.003
+call_seconds_count{backend="webhook"} 5
+# TYPE deliveries_total counter
+deliveries_total{backend="webhook",verdict="deliver"} 2
+deliveries_total{backend="webhook",verdict="retry"} 1
+# TYPE hosts_total counter
+hosts_total{host="a\\b\"c\nd`+"\uFFFD"+`e"} 1
+# TYPE lag_seconds gauge
+lag_seconds 2.5
+# TYPE runs_total counter
+runs_total 3
+`, "\n")
+	if diff := cmp.Diff(want, scrape(t, r)); diff != "" {
+		t.Errorf("text (-want +got):\n%s", diff)
+	}
+	if err := r.Flush(); err != nil {
+		t.Errorf("Flush: %v", err)
+	}
+	if diff := cmp.Diff(want, scrape(t, r)); diff != "" {
+		t.Errorf("text after Flush (-want +got):\n%s", diff)
+	}
+}
+
+func TestNilDoesNothing(t *testing.T) {
+	t.Parallel()
+	var r *metric.Registry
+	r.Count("a")
+	r.Add("a", 1)
+	r.Set("b", 1)
+	r.Observe("c", time.Second)
+	if err := r.Flush(); err != nil {
+		t.Errorf("Flush: %v", err)
+	}
+	if got := scrape(t, r); got != "" {
+		t.Errorf("text = %q, want none", got)
+	}
+}
+
+func TestMisuseIsIgnored(t *testing.T) {
+	t.Parallel()
+	r := metric.New()
+	r.Count("a")
+	r.Add("a", -1)
+	r.Add("a", math.NaN())
+	r.Add("a", math.Inf(1))
+	r.Set("a", 7)
+	r.Observe("a", time.Second)
+	r.Count("b", "odd")
+	r.Set("c", math.NaN())
+	want := "# TYPE a counter\na 1\n# TYPE b counter\nb{odd=\"\"} 1\n"
+	if diff := cmp.Diff(want, scrape(t, r)); diff != "" {
+		t.Errorf("text (-want +got):\n%s", diff)
+	}
+}
+
+func TestManyLabelsBecomeOther(t *testing.T) {
+	t.Parallel()
+	r := metric.New()
+	for i := range 1000 {
+		r.Count("a", "host", fmt.Sprint(i))
+	}
+	text := scrape(t, r)
+	if n := strings.Count(text, "\na{"); n != 201 {
+		t.Errorf("%d series, want 201", n)
+	}
+	if !strings.Contains(text, "a{host=\"other\"} 800\n") {
+		t.Errorf("no series of 800 others in\n%s", text)
+	}
+}
+
+func TestLabelsAreCopied(t *testing.T) {
+	t.Parallel()
+	r := metric.New()
+	labels := []string{"backend", "webhook"}
+	r.Count("a", labels...)
+	labels[1] = "kafka"
+	r.Count("a", labels...)
+	want := "# TYPE a counter\na{backend=\"kafka\"} 1\na{backend=\"webhook\"} 1\n"
+	if diff := cmp.Diff(want, scrape(t, r)); diff != "" {
+		t.Errorf("text (-want +got):\n%s", diff)
+	}
+}
+
+func TestConcurrent(t *testing.T) {
+	t.Parallel()
+	r := metric.New()
+	e := metric.NewEMF(io.Discard, "Longshore", time.Now)
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for i := range 500 {
+				for _, r := range []*metric.Registry{r, e} {
+					r.Count("a", "b", fmt.Sprint(i%3))
+					r.Observe("c", time.Second)
+					r.Set("d", float64(i))
+				}
+				if i%100 == 0 {
+					scrape(t, r)
+					if err := e.Flush(); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+	text := scrape(t, r)
+	for _, want := range []string{"a{b=\"0\"} 1336\n", "c_count 4000\n", "c_sum 4000\n"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+}
+
+// lines decodes what was written, one JSON document a line.
+func lines(t *testing.T, out *bytes.Buffer) []map[string]any {
+	t.Helper()
+	var all []map[string]any
+	for text := range strings.Lines(out.String()) {
+		var l map[string]any
+		if err := json.Unmarshal([]byte(text), &l); err != nil {
+			t.Fatalf("%q: %v", text, err)
+		}
+		all = append(all, l)
+	}
+	out.Reset()
+	return all
+}
+
+func TestEMF(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	r := metric.NewEMF(&out, "Longshore", func() time.Time { return time.UnixMilli(1700000000123) })
+	flush := func() []map[string]any {
+		t.Helper()
+		if err := r.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		return lines(t, &out)
+	}
+	r.Set("sweep_lag_seconds", 12.5)
+	r.Count("sent_total")
+	r.Add("sent_total", 2)
+	r.Count("deliveries_total", "backend", "webhook", "verdict", "retry", "host", "")
+	r.Observe("delivery_seconds", 1500*time.Millisecond, "backend", "webhook", "verdict", "retry", "host", "")
+	r.Observe("delivery_seconds", 500*time.Millisecond, "backend", "webhook", "verdict", "retry", "host", "")
+	meta := func(dimensions []any, metrics ...any) map[string]any {
+		return map[string]any{"Timestamp": 1700000000123.0, "CloudWatchMetrics": []any{map[string]any{
+			"Namespace": "Longshore", "Dimensions": []any{dimensions}, "Metrics": metrics,
+		}}}
+	}
+	of := func(name, unit string) any { return map[string]any{"Name": name, "Unit": unit} }
+	want := []map[string]any{
+		{
+			"_aws":       meta([]any{}, of("sent_total", "Count"), of("sweep_lag_seconds", "Seconds")),
+			"sent_total": 3.0, "sweep_lag_seconds": 12.5,
+		},
+		{
+			"_aws":    meta([]any{"backend", "verdict"}, of("deliveries_total", "Count"), of("delivery_seconds", "Seconds")),
+			"backend": "webhook", "verdict": "retry", "deliveries_total": 1.0, "delivery_seconds": []any{1.5, 0.5},
+		},
+	}
+	if diff := cmp.Diff(want, flush()); diff != "" {
+		t.Errorf("lines (-want +got):\n%s", diff)
+	}
+	if got := flush(); got != nil {
+		t.Errorf("flushed again: %v", got)
+	}
+
+	// A counter's line has what came since the last one, not the sum.
+	r.Count("sent_total")
+	want = []map[string]any{{"_aws": meta([]any{}, of("sent_total", "Count")), "sent_total": 1.0}}
+	if diff := cmp.Diff(want, flush()); diff != "" {
+		t.Errorf("lines (-want +got):\n%s", diff)
+	}
+}
+
+func TestEMFWritesBeforeATimingHasTooManyValues(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	r := metric.NewEMF(&out, "Longshore", time.Now)
+	for range 250 {
+		r.Observe("a", time.Second)
+	}
+	if err := r.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	var got []int
+	for _, l := range lines(t, &out) {
+		values, _ := l["a"].([]any)
+		got = append(got, len(values))
+	}
+	if diff := cmp.Diff([]int{100, 100, 50}, got); diff != "" {
+		t.Errorf("values a line (-want +got):\n%s", diff)
+	}
+}
+
+func TestEMFCutsLongDimensions(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	r := metric.NewEMF(&out, "Longshore", time.Now)
+	r.Count("a", "host", strings.Repeat("é", 600))
+	if err := r.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := lines(t, &out)[0]["host"], strings.Repeat("é", 512); got != want {
+		t.Errorf("dimension = %q", got)
+	}
+}
+
+type broken struct{}
+
+func (broken) Write([]byte) (int, error) { return 0, errors.New("disk full") }
+
+func TestEMFReportsTheWritersError(t *testing.T) {
+	t.Parallel()
+	r := metric.NewEMF(broken{}, "Longshore", time.Now)
+	for range 100 {
+		r.Observe("a", time.Second)
+	}
+	if err := r.Flush(); err == nil || !strings.Contains(err.Error(), "disk full") {
+		t.Errorf("error = %v, want the writer's", err)
+	}
+	if err := r.Flush(); err != nil {
+		t.Errorf("error once more: %v", err)
+	}
+}
