@@ -11,25 +11,29 @@ import (
 	"github.com/itchyny/gojq"
 )
 
-// Data is a JSON value made ready for any number of renderings.
+// Data is a JSON value made ready for any number of renderings. Several goroutines may use it; they
+// take turns at expressions that are no plain paths.
 type Data struct {
 	value any
-	once  sync.Once
+	// mu guards all below, and what native holds: gojq writes to maps that it was given, if only what
+	// is there already.
+	mu sync.Mutex
 	// native is the value in gojq's form, made when the first expression needs it.
 	native any
-	// origins tells the object that a map of native was made from. gojq never changes a map that it
-	// was given, so a map in a result that is found here is that object, in its own order.
+	// origins tells the object that a map of native was made from. gojq never changes what a map that
+	// it was given holds, so a map in a result that is found here is that object, in its own order.
 	origins map[uintptr]*Object
 }
 
 // NewData prepares a value. It must not be changed afterwards.
 func NewData(v any) *Data { return &Data{value: v} }
 
+// toNative is called with mu held.
 func (d *Data) toNative() any {
-	d.once.Do(func() {
+	if d.origins == nil {
 		d.origins = map[uintptr]*Object{}
 		d.native = d.convert(d.value)
-	})
+	}
 	return d.native
 }
 
@@ -64,14 +68,14 @@ type reader struct {
 
 func (r *reader) value(v any, depth int) (any, error) {
 	if r.budget--; r.budget < 0 {
-		return nil, errOutput
+		return nil, errTooLong
 	}
 	switch v := v.(type) {
 	case nil, bool, float64:
 		return v, nil
 	case string:
 		if len(v) > maxOutput {
-			return nil, errOutput
+			return nil, errTooLong
 		}
 		return strings.ToValidUTF8(v, "\uFFFD"), nil
 	case int:
@@ -81,10 +85,10 @@ func (r *reader) value(v any, depth int) (any, error) {
 		return f, nil
 	case []any:
 		if depth >= MaxDepth {
-			return nil, errNesting
+			return nil, errTooDeep
 		}
 		if len(v) > r.budget {
-			return nil, errOutput
+			return nil, errTooLong
 		}
 		items := make([]any, len(v))
 		for i, item := range v {
@@ -99,10 +103,10 @@ func (r *reader) value(v any, depth int) (any, error) {
 			return o, nil
 		}
 		if depth >= MaxDepth {
-			return nil, errNesting
+			return nil, errTooDeep
 		}
 		if len(v) > r.budget {
-			return nil, errOutput
+			return nil, errTooLong
 		}
 		o := &Object{members: make([]member, 0, len(v))}
 		for key, value := range v {
@@ -120,16 +124,18 @@ func (r *reader) value(v any, depth int) (any, error) {
 	}
 }
 
-// cutAtNUL ends every string and name of a value at its first U+0000, as all text that leaves an
-// expression of the original engine does. v is not changed.
+// cutText ends a text at its first U+0000, as all text that leaves an expression of the original
+// engine does.
+func cutText(s string) string {
+	s, _, _ = strings.Cut(s, "\x00")
+	return s
+}
+
+// cutAtNUL applies cutText to every string and name of a value, which is not changed.
 func cutAtNUL(v any) any {
-	cut := func(s string) string {
-		s, _, _ = strings.Cut(s, "\x00")
-		return s
-	}
 	switch v := v.(type) {
 	case string:
-		return cut(v)
+		return cutText(v)
 	case []any:
 		items := make([]any, len(v))
 		for i, item := range v {
@@ -139,7 +145,7 @@ func cutAtNUL(v any) any {
 	case *Object:
 		o := &Object{}
 		for key, value := range v.All() {
-			o.Set(cut(key), cutAtNUL(value))
+			o.Set(cutText(key), cutAtNUL(value))
 		}
 		return o
 	default:

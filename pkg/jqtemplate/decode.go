@@ -261,14 +261,18 @@ func (d *decoder) string() (string, error) {
 	d.at++
 	start := d.at
 	for i := start; i < len(d.text); i++ {
-		switch c := d.text[i]; {
-		case c == '"':
+		c := d.text[i]
+		if c >= ' ' && c != '"' && c != '\\' {
+			continue
+		}
+		switch c {
+		case '"':
 			d.at = i + 1
 			return d.text[start:i], nil
-		case c == '\\':
+		case '\\':
 			d.at = start
 			return d.escaped(i)
-		case c < ' ':
+		default:
 			return "", malformed(i, "a control character in a string")
 		}
 	}

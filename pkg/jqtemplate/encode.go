@@ -12,16 +12,17 @@ import (
 // JavaScript's number text, integer-like keys first, ascending. NaN and infinities become null, bytes
 // that are no UTF-8 become U+FFFD. It panics when v holds anything but the types of a JSON value.
 func Encode(v any) []byte {
-	e := encoder{limit: math.MaxInt, maxDepth: math.MaxInt}
+	e := encoder{buf: make([]byte, 0, 512), limit: math.MaxInt, maxDepth: math.MaxInt}
 	if err := e.value(v, 0); err != nil {
 		panic(err) // Cannot happen without limits.
 	}
 	return e.buf
 }
 
+// The limits of a value: its text's length, and how deep it nests.
 var (
-	errTooLong = errors.New("text over the limit")
-	errTooDeep = errors.New("nesting over the limit")
+	errTooLong = errors.New("value too long")
+	errTooDeep = errors.New("value nested too deep")
 )
 
 // encoder appends JSON text to buf until a limit is passed.
@@ -86,7 +87,7 @@ func (e *encoder) value(v any, depth int) error {
 
 // plain tells whether a byte stands for itself in a JSON string.
 func plain(b byte) bool {
-	return b >= ' ' && b < utf8.RuneSelf && b != '"' && b != '\\'
+	return b-' ' < utf8.RuneSelf-' ' && b != '"' && b != '\\'
 }
 
 func (e *encoder) string(s string) error {

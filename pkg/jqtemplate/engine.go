@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/itchyny/gojq"
 )
@@ -16,8 +17,8 @@ import (
 // nests.
 const maxExpression = 64 << 10
 
-// definitions are put in front of every query that is no plain path: builtins of jq that gojq lacks
-// or that the command line has a use for and a template has none.
+// definitions are put in front of a query that has their names: builtins of jq 1.7.1 that gojq lacks or
+// means otherwise. None uses another.
 const definitions = `
 def debug: .;
 def debug(f): .;
@@ -27,6 +28,9 @@ def input_line_number: error("Unknown input line number");
 def get_search_list: [];
 def keys_unsorted: keys;
 def pow10: exp10;
+def last(f): reduce f as $x (null; $x);
+def ltrimstr($x): if type == "string" and ($x|type) == "string" and startswith($x) then .[$x|length:] else . end;
+def rtrimstr($x): if type == "string" and ($x|type) == "string" and endswith($x) then .[:length - ($x|length)] else . end;
 `
 
 // jqError is the text of an expression's own failure.
@@ -36,9 +40,12 @@ func (e jqError) Error() string { return string(e) }
 
 // program is one compiled expression; any number of goroutines may run it.
 type program struct {
-	// steps is the expression if it is a plain path, else code.
+	// steps is the expression if it is a plain path, else query.
 	steps []step
-	code  *gojq.Code
+	query *gojq.Query
+	// codes holds query compiled, each for one run at a time: deleting writes to every object that it
+	// meets, also to constants of the code (gojq's deleteEmpty).
+	codes sync.Pool
 	// fault says why the expression does not compile, at the offset of faultAt bytes.
 	fault   error
 	faultAt int
@@ -88,35 +95,60 @@ func (c *compiler) into(p *program, text string) (err error) {
 		p.steps = steps
 		return nil
 	}
-	q.FuncDefs = append(c.definitions[:len(c.definitions):len(c.definitions)], q.FuncDefs...)
-	// Without a loader there are no modules and no files, and env and $ENV are {}; input and inputs
-	// find nothing.
-	p.code, err = gojq.Compile(q, gojq.WithInputIter(gojq.NewIter[any]()))
-	return err
+	var before []*gojq.FuncDef
+	for _, d := range c.definitions {
+		if strings.Contains(text, d.Name) {
+			before = append(before, d)
+		}
+	}
+	q.FuncDefs = append(before, q.FuncDefs...)
+	code, err := link(q)
+	if err != nil {
+		return err
+	}
+	p.query = q
+	p.codes.Put(code)
+	return nil
+}
+
+// link compiles a query. Without a loader there are no modules and no files, and env and $ENV are {};
+// input and inputs find nothing.
+func link(q *gojq.Query) (*gojq.Code, error) {
+	return gojq.Compile(q, gojq.WithInputIter(gojq.NewIter[any]()))
 }
 
 // run evaluates the expression: its first output, or not defined. The error is a jqError when the
 // expression failed, else the reason why it was stopped: ctx, or output of more than budget nodes or
 // MaxDepth levels.
 func (p *program) run(ctx context.Context, data *Data, budget int) (v any, defined bool, err error) {
-	if p.code == nil {
+	if p.query == nil {
 		v, err = walk(data.value, p.steps)
 		return v, err == nil, err
 	}
 	defer recovered(&err)
-	out, ok := p.code.RunWithContext(ctx, data.toNative()).Next()
+	code, ok := p.codes.Get().(*gojq.Code)
+	if !ok {
+		if code, err = link(p.query); err != nil {
+			return nil, false, jqError(err.Error())
+		}
+	}
+	data.mu.Lock()
+	defer data.mu.Unlock()
+	out, ok := code.RunWithContext(ctx, data.toNative()).Next()
 	if ctx.Err() != nil {
 		return nil, false, ctx.Err()
 	}
-	if !ok {
-		return nil, false, nil
+	switch failure, failed := out.(error); {
+	case !ok:
+	case failed:
+		err = jqFailure(failure)
+	default:
+		r := reader{origins: data.origins, budget: budget}
+		v, err = r.value(out, 0)
+		defined = err == nil
 	}
-	if failure, ok := out.(error); ok {
-		return nil, false, jqFailure(failure)
-	}
-	r := reader{origins: data.origins, budget: budget}
-	v, err = r.value(out, 0)
-	return v, err == nil, err
+	p.codes.Put(code)
+	return v, defined, err
 }
 
 // jqFailure sorts an expression's error: nil is "undefined", which halt is, and every error whose

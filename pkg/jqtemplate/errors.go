@@ -57,11 +57,6 @@ func exceeded(what string) error {
 	return fault.New(fault.Invalid, codeLimit, "the template was stopped: %s", what)
 }
 
-var (
-	errOutput  = errors.New("output limit")
-	errNesting = errors.New("nesting limit")
-)
-
 // limitFault turns the reason why an evaluation was stopped into what the caller gets. ctx is the
 // caller's own.
 func limitFault(ctx context.Context, reason error) error {
@@ -70,9 +65,9 @@ func limitFault(ctx context.Context, reason error) error {
 		return fmt.Errorf("render template: %w", ctx.Err())
 	case ctx.Err() != nil:
 		return exceeded("the time for the request ran out")
-	case errors.Is(reason, errOutput):
+	case errors.Is(reason, errTooLong):
 		return exceeded(fmt.Sprintf("its output is over %d bytes", maxOutput))
-	case errors.Is(reason, errNesting):
+	case errors.Is(reason, errTooDeep):
 		return exceeded(fmt.Sprintf("its output nests deeper than %d levels", MaxDepth))
 	default:
 		return exceeded(fmt.Sprintf("it took longer than %s", maxTime))

@@ -3,6 +3,7 @@ package jqtemplate
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -25,9 +26,14 @@ type rendering struct {
 	// timed is ctx with the deadline, made when the first program runs.
 	timed  context.Context
 	cancel context.CancelFunc
-	// scratch is where values are written to measure them.
-	scratch []byte
-	failed  []Warning
+	// scratch is where values are written to measure them, text where strings are put together.
+	scratch, text []byte
+	failed        []Warning
+}
+
+func newRendering(ctx context.Context, data *Data, o Options) *rendering {
+	return &rendering{ctx: ctx, data: data, options: o, left: maxOutput,
+		scratch: make([]byte, 0, 1024), text: make([]byte, 0, 256)}
 }
 
 func (r *rendering) close() {
@@ -47,7 +53,7 @@ func (r *rendering) evaluate(e *expression) (any, bool, error) {
 		return nil, true, nil
 	}
 	ctx := r.ctx
-	if e.program.code != nil {
+	if e.program.query != nil {
 		if r.timed == nil {
 			r.timed, r.cancel = context.WithTimeout(r.ctx, maxTime)
 		}
@@ -78,7 +84,7 @@ func (r *rendering) report(e *expression, message string) {
 // spend takes bytes of output from what is left.
 func (r *rendering) spend(n int) error {
 	if r.left -= n; r.left < 0 {
-		return limitFault(r.ctx, errOutput)
+		return limitFault(r.ctx, errTooLong)
 	}
 	return nil
 }
@@ -94,14 +100,10 @@ func (r *rendering) write(buf []byte, v any, depth int) ([]byte, any, error) {
 		e.buf = e.buf[:base]
 		err = e.value(v, 0)
 	}
-	switch err {
-	case nil:
-		return e.buf, v, nil
-	case errTooDeep:
-		return nil, nil, limitFault(r.ctx, errNesting)
-	default:
-		return nil, nil, limitFault(r.ctx, errOutput)
+	if err != nil {
+		return nil, nil, limitFault(r.ctx, err)
 	}
+	return e.buf, v, nil
 }
 
 // node is a part of a compiled template. render returns its value, or that there is none.
@@ -149,7 +151,7 @@ type part struct {
 }
 
 func (t *text) render(r *rendering, _ int) (any, bool, error) {
-	buf := make([]byte, 0, 128)
+	buf := r.text[:0]
 	for _, p := range t.parts {
 		buf = append(buf, p.before...)
 		v, defined, err := r.evaluate(p.expression)
@@ -160,17 +162,18 @@ func (t *text) render(r *rendering, _ int) (any, bool, error) {
 		case !defined:
 			buf = append(buf, "undefined"...)
 		case ok:
-			buf = append(buf, cutAtNUL(s).(string)...)
+			buf = append(buf, cutText(s)...)
 		default:
 			if buf, _, err = r.write(buf, v, 0); err != nil {
 				return nil, false, err
 			}
 		}
 		if len(buf) > r.left {
-			return nil, false, limitFault(r.ctx, errOutput)
+			return nil, false, limitFault(r.ctx, errTooLong)
 		}
 	}
-	s := string(append(buf, t.tail...))
+	r.text = append(buf, t.tail...)
+	s := string(r.text)
 	var err error
 	if r.scratch, _, err = r.write(r.scratch[:0], s, 0); err != nil {
 		return nil, false, err
@@ -262,6 +265,7 @@ func (m *templateMember) spreadInto(out *Object, r *rendering, depth int) error 
 	if defined {
 		switch v := v.(type) {
 		case *Object:
+			out.members = slices.Grow(out.members, v.Len())
 			for key, value := range v.All() {
 				out.Set(key, value)
 			}

@@ -48,7 +48,7 @@ type Warning struct {
 	Path       string `json:"path"`
 	Expression string `json:"expression"`
 	// Position is a place in that string, in UTF-16 units from 0: where the expression cannot be
-	// read any further if that is known, else where its block's text begins.
+	// read any further if that is known, else where it begins.
 	Position int    `json:"position"`
 	Message  string `json:"message"`
 }
@@ -80,9 +80,9 @@ type Result struct {
 // deadline. ErrorClass tells them apart. A cancelled ctx is its own error. The message of a template
 // fault quotes the value that was met.
 func (t *Template) Render(ctx context.Context, data *Data, o Options) (Result, error) {
-	r := rendering{ctx: ctx, data: data, options: o, left: maxOutput}
+	r := newRendering(ctx, data, o)
 	defer r.close()
-	v, defined, err := t.root.render(&r, 0)
+	v, defined, err := t.root.render(r, 0)
 	if err != nil {
 		return Result{}, err
 	}
@@ -109,9 +109,9 @@ func ParseExpression(text string) (*Expression, error) {
 // Eval evaluates the expression; defined is false when it yields nothing. The error is the
 // expression's own failure (fault.Invalid) or a limit (code template_limit), the same as Render's.
 func (e *Expression) Eval(ctx context.Context, data *Data) (value any, defined bool, err error) {
-	r := rendering{ctx: ctx, data: data, options: Options{Strict: true}, left: maxOutput}
+	r := newRendering(ctx, data, Options{Strict: true})
 	defer r.close()
-	return (&whole{&e.expression}).render(&r, 0)
+	return (&whole{&e.expression}).render(r, 0)
 }
 
 // expression is one block of a template.
@@ -124,9 +124,13 @@ type expression struct {
 	place  *place
 }
 
-// position is where the expression is, or cannot be read any further.
+// position is where the expression cannot be read any further, or where it begins.
 func (e *expression) position() int {
-	return utf16Len(e.source[:e.start]) + utf16Len(e.text[:e.program.faultAt])
+	at := e.program.faultAt
+	if at == 0 {
+		at = len(e.text) - len(strings.TrimLeftFunc(e.text, isSpace))
+	}
+	return utf16Len(e.source[:e.start]) + utf16Len(e.text[:at])
 }
 
 // warning describes the expression's failure.

@@ -1,0 +1,207 @@
+package jqtemplate_test
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"longshore/pkg/fault"
+	"longshore/pkg/jqtemplate"
+)
+
+// What Node.js 20 prints for JSON.stringify(JSON.parse(in)).
+func TestDecodeEncodeIsJSONStringify(t *testing.T) {
+	t.Parallel()
+	deep := strings.Repeat("[", jqtemplate.MaxDepth) + strings.Repeat("]", jqtemplate.MaxDepth)
+	for name, c := range map[string]struct{ in, want string }{
+		"white space":            {" \t\r\n{ \"a\" : [ 1 , 2 ] , \"b\" : { } } \n", `{"a":[1,2],"b":{}}`},
+		"words":                  {`[true,false,null,[],{}]`, `[true,false,null,[],{}]`},
+		"integers":               {`[0,-0,1,-1,100,9007199254740991,9007199254740993,12345678901234567890]`, `[0,0,1,-1,100,9007199254740991,9007199254740992,12345678901234567000]`},
+		"great numbers":          {`[1e20,1e21,-1e21,123456789012345680000,1e300,1.7976931348623157e308]`, `[100000000000000000000,1e+21,-1e+21,123456789012345680000,1e+300,1.7976931348623157e+308]`},
+		"small numbers":          {`[0.1,1e-6,1e-7,1.5e-7,5e-324,123e-20,0.000001]`, `[0.1,0.000001,1e-7,1.5e-7,5e-324,1.23e-18,0.000001]`},
+		"forms of a number":      {`[1.0,1.10,1E5,1e+2,1e-2,-0.0,0e0]`, `[1,1.1,100000,100,0.01,0,0]`},
+		"beyond the doubles":     {`[1e400,-1e400,1e-400]`, `[null,null,0]`},
+		"escapes":                {`"\u2028\u007f\u0000\u001f\b\f\n\r\t\u000b\"\\\/<>&\u00e9"`, "\"\u2028\u007f\\u0000\\u001f\\b\\f\\n\\r\\t\\u000b\\\"\\\\/<>&é\""},
+		"surrogate pair":         {`"\ud83d\ude00 \uD83D\uDE00"`, `"😀 😀"`},
+		"lone surrogates":        {`["\ud83dx","\ude00","\ud83d","\ud83d\ud83d\ude00","\ud83d\n"]`, `["�x","�","�","�😀","�\n"]`},
+		"order of members":       {`{"z":1,"a":2,"m":3}`, `{"z":1,"a":2,"m":3}`},
+		"repeated member":        {`{"a":1,"b":2,"a":3}`, `{"a":3,"b":2}`},
+		"array indices first":    {`{"4294967295":1,"4294967294":2,"b":0,"01":1,"-1":2,"1.5":3,"":4,"10":1,"2":3,"0":5}`, `{"0":5,"2":3,"10":1,"4294967294":2,"4294967295":1,"b":0,"01":1,"-1":2,"1.5":3,"":4}`},
+		"text that is not ASCII": {`{"日本":"h\u00e9llo\u0301"}`, "{\"日本\":\"h\u00e9llo\u0301\"}"},
+		"deepest":                {deep, deep},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := string(jqtemplate.Encode(decode(t, []byte(c.in)))); got != c.want {
+				t.Errorf("got  %s\nwant %s", got, c.want)
+			}
+		})
+	}
+}
+
+func TestDecodeManyMembers(t *testing.T) {
+	t.Parallel()
+	var text strings.Builder
+	for i := range 100 {
+		fmt.Fprintf(&text, `,"k%d":%d`, i%60, i)
+	}
+	o := decode(t, []byte("{"+text.String()[1:]+"}")).(*jqtemplate.Object)
+	if o.Len() != 60 {
+		t.Fatalf("got %d members, want 60", o.Len())
+	}
+	i := 0
+	for key, value := range o.All() {
+		want := i
+		if i < 40 {
+			want = i + 60
+		}
+		if got, _ := o.Get(key); key != "k"+strconv.Itoa(i) || value != float64(want) || got != value {
+			t.Errorf("member %d is %s: %v, %v by its name; want %d", i, key, value, got, want)
+		}
+		i++
+	}
+}
+
+func TestDecodeRefuses(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		in     string
+		offset int
+	}{
+		"nothing":                    {"", 0},
+		"only space":                 {"  ", 2},
+		"text behind":                {`{} x`, 3},
+		"two values":                 {"1 2", 2},
+		"byte order mark":            {"\uFEFF1", 0},
+		"invalid UTF-8":              {"[\"é\xff\"]", 4},
+		"cut UTF-8":                  {"\"\xe2\x82", 1},
+		"surrogate in UTF-8":         {"\"\xed\xa0\x80\"", 1},
+		"leading zero":               {`[01]`, 1},
+		"leading zero, negative":     {`-01`, 1},
+		"no fraction":                {`1.`, 2},
+		"no exponent":                {`[1e]`, 3},
+		"only a sign":                {`-`, 1},
+		"plus":                       {`+1`, 0},
+		"bare fraction":              {`.5`, 0},
+		"NaN":                        {`NaN`, 0},
+		"half a word":                {`[nul]`, 1},
+		"trailing comma in an array": {`[1,]`, 3},
+		"trailing comma in object":   {`{"a":1,}`, 7},
+		"leading comma":              {`[,1]`, 1},
+		"missing comma":              {`[1 2]`, 3},
+		"missing colon":              {`{"a" 1}`, 5},
+		"name without quotes":        {`{a:1}`, 1},
+		"open array":                 {`[1,`, 3},
+		"open object":                {`{"a":`, 5},
+		"open string":                {`"abc`, 4},
+		"open escape":                {`"abc\`, 5},
+		"unknown escape":             {`"\x"`, 1},
+		"short escape":               {`"\u12"`, 1},
+		"control character":          {"\"a\nb\"", 2},
+		"control after an escape":    {"\"\\t\x00\"", 3},
+		"too deep":                   {strings.Repeat("[", jqtemplate.MaxDepth+1), jqtemplate.MaxDepth},
+		"too deep objects":           {strings.Repeat(`{"":`, 100000), 4 * jqtemplate.MaxDepth},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := jqtemplate.Decode([]byte(c.in))
+			var f *fault.Error
+			if !errors.As(err, &f) || f.Kind != fault.Invalid {
+				t.Fatalf("got %v, want a fault.Invalid", err)
+			}
+			if want := fmt.Sprintf("malformed JSON at byte %d: ", c.offset); !strings.HasPrefix(f.Message, want) {
+				t.Errorf("got %q, want %q…", f.Message, want)
+			}
+		})
+	}
+}
+
+func TestDecodeDoesNotKeepTheCallersBytes(t *testing.T) {
+	t.Parallel()
+	text := []byte(`{"a":"b"}`)
+	v := decode(t, text)
+	copy(text, strings.Repeat("x", len(text)))
+	if got := string(jqtemplate.Encode(v)); got != `{"a":"b"}` {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestEncodeOfMadeValues(t *testing.T) {
+	t.Parallel()
+	var none *jqtemplate.Object
+	for name, c := range map[string]struct {
+		in   any
+		want string
+	}{
+		"not a number":  {[]any{math.NaN(), math.Inf(1), math.Inf(-1)}, `[null,null,null]`},
+		"negative zero": {math.Copysign(0, -1), `0`},
+		"invalid UTF-8": {"a\xffb\xe2\x82", `"a�b��"`},
+		"nil object":    {none, `{}`},
+		"empty object":  {&jqtemplate.Object{}, `{}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := string(jqtemplate.Encode(c.in)); got != c.want {
+				t.Errorf("got %s, want %s", got, c.want)
+			}
+		})
+	}
+}
+
+// An object behaves the same below and above the size from which it is indexed.
+func TestObject(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int{3, 14, 15, 16, 17, 40} {
+		t.Run(strconv.Itoa(size), func(t *testing.T) {
+			t.Parallel()
+			o := &jqtemplate.Object{}
+			var want []string
+			for i := range size {
+				key := "k" + strconv.Itoa(i)
+				o.Set(key, float64(i))
+				want = append(want, key)
+			}
+			o.Set("k1", "other")
+			o.Delete("k0")
+			o.Delete("absent")
+			o.Set("k0", true)
+			want = append(want[1:], "k0")
+			var got []string
+			for key := range o.All() {
+				got = append(got, key)
+			}
+			if d := cmp.Diff(want, got); d != "" {
+				t.Errorf("keys (-want +got):\n%s", d)
+			}
+			first, _ := o.Get("k1")
+			last, _ := o.Get("k0")
+			none, found := o.Get("absent")
+			if first != "other" || last != true || none != nil || found || o.Len() != size {
+				t.Errorf("got %v, %v, %v, %v, %d members", first, last, none, found, o.Len())
+			}
+			for range o.All() {
+				break // Leaving early is allowed.
+			}
+		})
+	}
+	var none *jqtemplate.Object
+	if _, found := none.Get("a"); found || none.Len() != 0 || len(slices.Collect(keys(none))) != 0 {
+		t.Error("a nil object has members")
+	}
+}
+
+func keys(o *jqtemplate.Object) func(func(string) bool) {
+	return func(yield func(string) bool) {
+		for key := range o.All() {
+			if !yield(key) {
+				return
+			}
+		}
+	}
+}
