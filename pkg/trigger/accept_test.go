@@ -178,7 +178,7 @@ func TestCrash(t *testing.T) {
 			if died != c.point {
 				t.Fatalf("died at %q, want %q", died, c.point)
 			}
-			const id = "r_0000000000000001"
+			id := runID(1)
 			wantRuns := map[bool]int{true: 1}[c.recorded]
 			w.wantRuns(t, wantRuns)
 			if got := len(w.queue.sent); got != map[bool]int{true: 1}[c.sent] {

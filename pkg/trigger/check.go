@@ -30,7 +30,6 @@ type checked struct {
 
 // check finds the action and checks everything about a request that needs no rendering.
 func (t *Trigger) check(ctx context.Context, q Request) (*checked, error) {
-	until := time.Now().Add(Deadline)
 	entry, err := t.Actions.Get(ctx, q.Action)
 	if err != nil {
 		return nil, err
@@ -45,7 +44,7 @@ func (t *Trigger) check(ctx context.Context, q Request) (*checked, error) {
 	if err := unsupported(q, d); err != nil {
 		return nil, err
 	}
-	c := &checked{Entry: entry, caller: q.Caller, given: q.Properties, until: until}
+	c := &checked{Entry: entry, caller: q.Caller, given: q.Properties, until: time.Now().Add(Deadline)}
 	if c.given == nil {
 		c.given = new(jqtemplate.Object)
 	}

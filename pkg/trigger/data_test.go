@@ -42,7 +42,7 @@ func TestDryRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantCall := `{"type":"WEBHOOK","url":"https://example.com/r_0000000000000001","agent":false,"synchronized":false,"method":"POST",` +
+	wantCall := `{"type":"WEBHOOK","url":"https://example.com/` + runID(1) + `","agent":false,"synchronized":false,"method":"POST",` +
 		`"headers":{},"body":{"failed":null,"broken":null,"secret":{},"fine":[]}}`
 	if diff := cmp.Diff(wantCall, string(got.Invocation)); diff != "" {
 		t.Errorf("invocation (-want +got):\n%s", diff)
@@ -50,7 +50,7 @@ func TestDryRun(t *testing.T) {
 	definition := strings.TrimSuffix(shown(t, entry), "}") + `,"blueprint":null,"encryptedProperties":[]}`
 	want := `{"inputs":{"more":"x","n":2},` +
 		`"trigger":{"by":{"orgId":"org_1","userId":"client","user":` + machine + `},"origin":"API","at":"` + at + `","operation":"DAY-2"},` +
-		`"event":null,"entity":{},"action":` + definition + `,"run":{"id":"r_0000000000000001"},"user":` + machine + `}`
+		`"event":null,"entity":{},"action":` + definition + `,"run":{"id":"` + runID(1) + `"},"user":` + machine + `}`
 	if diff := cmp.Diff(want, string(got.TriggerData)); diff != "" {
 		t.Errorf("trigger data (-want +got):\n%s", diff)
 	}

@@ -263,7 +263,7 @@ func TestKeyTakenOver(t *testing.T) {
 	wantFault(t, err, fault.Conflict, "request_in_progress")
 	w.later(run.ReserveFor + time.Second)
 	got := w.start(t, keyed(t, "k", `{"name":"x"}`))
-	const id = "r_0000000000000001"
+	id := runID(1)
 	if got.Replayed || got.Record.ID != id {
 		t.Errorf("replayed %t, id %s, want %s", got.Replayed, got.Record.ID, id)
 	}
@@ -300,7 +300,7 @@ func TestKeyOvertaken(t *testing.T) {
 			got, err := w.Start(t.Context(), keyed(t, "k", c.later))
 			if c.word != "" {
 				wantFault(t, err, fault.Invalid, c.word)
-			} else if err != nil || !got.Replayed || got.Record.ID != "r_0000000000000001" {
+			} else if err != nil || !got.Replayed || got.Record.ID != runID(1) {
 				t.Errorf("got %+v, error %v", got, err)
 			}
 			w.wantRuns(t, 1)

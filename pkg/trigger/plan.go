@@ -2,12 +2,10 @@ package trigger
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"longshore/pkg/action"
 	"longshore/pkg/fault"
-	"longshore/pkg/invocation"
 	"longshore/pkg/jqtemplate"
 	"longshore/pkg/queue"
 	"longshore/pkg/run"
@@ -76,9 +74,9 @@ func (t *Trigger) render(ctx context.Context, c *checked, id string, now time.Ti
 		return nil, err
 	}
 	r.Backend = p.body.Invocation.Backend
-	waiting := t.waiting(r.Backend)
+	waiting := run.Waiting(r.Backend, t.Configured)
 	r.Start(now, waiting)
-	p.line = firstLine(id, r.Backend, waiting, now)
+	p.line = firstLine(id, waiting, now)
 	if waiting == "" {
 		sent := *p.body.Invocation
 		if sent.Webhook != nil {
@@ -91,26 +89,10 @@ func (t *Trigger) render(ctx context.Context, c *checked, id string, now time.Ti
 	return p, nil
 }
 
-// waiting says why a run for a backend is not sent, nothing when it is, in the words that the sweeper
-// uses when it looks at the run later.
-func (t *Trigger) waiting(backend string) string {
-	switch {
-	case backend == invocation.BackendAgent:
-		return "waiting to be claimed by an agent"
-	case !t.Configured(backend):
-		return fmt.Sprintf("waiting: the backend %s is not configured in this deployment", backend)
-	}
-	return ""
-}
-
 // firstLine is the log line of a run that waits, nil for any other.
-func firstLine(id, backend, waiting string, now time.Time) *run.Log {
-	switch {
-	case waiting == "":
+func firstLine(id, waiting string, now time.Time) *run.Log {
+	if waiting == "" {
 		return nil
-	case backend == invocation.BackendAgent:
-		return run.NewLog(now, id, run.Own, "Not sent: the run waits until an agent or an integration claims it.")
 	}
-	return run.NewLog(now, id, run.Own,
-		fmt.Sprintf("Not sent: backend %s is not configured in this deployment; the run waits until it is.", backend))
+	return run.NewLog(now, id, run.Own, waiting)
 }

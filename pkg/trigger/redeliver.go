@@ -19,8 +19,8 @@ func (t *Trigger) Redeliver(ctx context.Context, by identity.Caller, id string) 
 		return nil, err
 	}
 	now := t.now()
-	waiting := t.waiting(record.Backend)
-	line := firstLine(id, record.Backend, waiting, now)
+	waiting := run.Waiting(record.Backend, t.Configured)
+	line := firstLine(id, waiting, now)
 	moved, err := t.Runs.Update(ctx, id, func(r *run.Run) (*run.Write, error) {
 		closed, err := r.Redeliver(now, by.ID)
 		if err != nil {
