@@ -7,6 +7,8 @@ package sqsqueue
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"math"
@@ -95,7 +97,7 @@ func (q *Queue) Send(ctx context.Context, backend string, m queue.Message, delay
 		DelaySeconds: seconds(min(delay, queue.MaxDelay)),
 	}
 	if group != "" && !q.ungrouped.Load() {
-		input.MessageGroupId = &group
+		input.MessageGroupId = aws.String(groupID(group))
 	}
 	_, err = q.client.SendMessage(ctx, input)
 	if err != nil && input.MessageGroupId != nil && refusesGroup(err) {
@@ -107,6 +109,20 @@ func (q *Queue) Send(ctx context.Context, backend string, m queue.Message, delay
 		return failed(err, "send to", backend)
 	}
 	return nil
+}
+
+// maxGroup is the longest group id in characters (SQS, SendMessage: MessageGroupId).
+const maxGroup = 128
+
+// groupID returns a group as SQS takes it: ASCII letters, digits and punctuation. Any other is its
+// hash.
+func groupID(group string) string {
+	odd := strings.ContainsFunc(group, func(r rune) bool { return r <= ' ' || r > '~' })
+	if !odd && len(group) <= maxGroup {
+		return group
+	}
+	sum := sha256.Sum256([]byte(group))
+	return hex.EncodeToString(sum[:])
 }
 
 // seconds returns a time in whole seconds, rounded up.
