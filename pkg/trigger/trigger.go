@@ -33,7 +33,8 @@ const retryAfter = time.Second
 
 // Accepter records a run and sends its first message, in this order or in one commit. When it
 // returns an error nothing was accepted, or the sweeper sends the message; m is nil for a run that
-// waits. Line is its first log line, nil for none. Errors: fault.Unavailable, fault.Conflict when the run id is taken.
+// waits. Line is its first log line, nil for none. Errors: fault.Unavailable, fault.Conflict when
+// the run id is taken.
 type Accepter interface {
 	Accept(ctx context.Context, r *run.Run, b *run.Body, m *queue.Message, line *run.Log) error
 }
