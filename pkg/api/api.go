@@ -157,8 +157,6 @@ func (s *server) answer(w http.ResponseWriter, r *http.Request, found match) (*a
 	case found.route == nil:
 		w.Header().Set("Allow", found.allow)
 		return nil, fault.New(fault.MethodNotAllowed, "", "this route takes %s, not %s", found.allow, r.Method)
-	case r.ContentLength > MaxBody:
-		return nil, tooLarge()
 	}
 	q := &request{Request: r, caller: caller, params: found.params}
 	if found.body {

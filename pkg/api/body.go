@@ -13,17 +13,13 @@ import (
 	"longshore/pkg/jqtemplate"
 )
 
-func tooLarge() error {
-	return fault.New(fault.TooLarge, "", "the body is larger than %d bytes", MaxBody)
-}
-
 // readBody reads a whole body of at most MaxBody bytes.
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
 	var over *http.MaxBytesError
 	switch {
 	case errors.As(err, &over):
-		return nil, tooLarge()
+		return nil, fault.New(fault.TooLarge, "", "the body is larger than %d bytes", MaxBody)
 	case err != nil:
 		return nil, fault.Wrap(fault.Invalid, err, "the body could not be read to its end")
 	}

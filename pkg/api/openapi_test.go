@@ -1,0 +1,92 @@
+package api_test
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"longshore/pkg/api"
+)
+
+// Every route is in the document, every operation of the document is a route, and both say the same
+// about who may use it.
+func TestDocumentDescribesTheRoutes(t *testing.T) {
+	t.Parallel()
+	doc, err := document()
+	if err != nil {
+		t.Fatal(err)
+	}
+	security := map[api.Access]string{
+		api.Open: "open", api.Token: "token", api.Loopback: "open or token", api.Undecided: "undecided",
+	}
+	var routes, operations []string
+	for _, r := range api.Routes() {
+		routes = append(routes, r.Method+" "+r.Pattern+": "+security[r.Access])
+	}
+	for path, item := range doc.Paths.Map() {
+		for method, o := range item.Operations() {
+			needs := "token"
+			switch {
+			case o.Security != nil && len(*o.Security) == 0:
+				needs = "open"
+			case o.Security != nil && len(*o.Security) == 2 && len((*o.Security)[0]) == 0:
+				needs = "open or token"
+			}
+			operations = append(operations, method+" "+path+": "+needs)
+		}
+	}
+	slices.Sort(routes)
+	slices.Sort(operations)
+	if diff := cmp.Diff(operations, routes); diff != "" {
+		t.Errorf("the document and the routes differ (-document +routes):\n%s", diff)
+	}
+	if len(doc.Security) != 1 || doc.Security[0]["token"] == nil {
+		t.Errorf("got security %v, want the token by default", doc.Security)
+	}
+}
+
+func TestEveryRouteHasARule(t *testing.T) {
+	t.Parallel()
+	for _, r := range api.Routes() {
+		if r.Access == api.Undecided {
+			t.Errorf("%s %s: nobody decided who may use it", r.Method, r.Pattern)
+		}
+	}
+}
+
+// Every route but the open ones is closed to those without a token, before anything else is looked at.
+func TestRoutesNeedTheirToken(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	for _, r := range api.Routes() {
+		t.Run(r.Method+" "+r.Pattern, func(t *testing.T) {
+			t.Parallel()
+			target := strings.NewReplacer("{action_identifier}", "none", "{run_id}", "none").Replace(r.Pattern)
+			f := *f
+			f.t = t
+			g := f.call(r.Method, target, `{`, "Authorization", "")
+			if r.Access == api.Open {
+				if g.status == http.StatusUnauthorized {
+					t.Errorf("got %s, want it open", g.text)
+				}
+				return
+			}
+			g.fault(http.StatusUnauthorized, "unauthorized")
+			if got := g.header.Get("WWW-Authenticate"); got != "Bearer" {
+				t.Errorf("got WWW-Authenticate %q, want Bearer", got)
+			}
+		})
+	}
+}
+
+func TestDocumentIsServed(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	g := f.call("GET", "/openapi.json", "", "Authorization", "").want(http.StatusOK)
+	if diff := cmp.Diff(string(api.Document()), string(g.text)); diff != "" {
+		t.Errorf("the document (-want +got):\n%s", diff)
+	}
+}
