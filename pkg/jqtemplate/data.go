@@ -11,8 +11,8 @@ import (
 	"github.com/itchyny/gojq"
 )
 
-// Data is a JSON value made ready for any number of renderings. Several goroutines may use it; they
-// take turns at expressions that are no plain paths.
+// Data is a JSON value made ready for any number of renderings. Several goroutines may use it; those
+// whose templates have more than plain paths take turns.
 type Data struct {
 	value any
 	// mu guards all below, and what native holds: gojq writes to maps that it was given, if only what

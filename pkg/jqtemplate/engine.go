@@ -119,7 +119,7 @@ func link(q *gojq.Query) (*gojq.Code, error) {
 
 // run evaluates the expression: its first output, or not defined. The error is a jqError when the
 // expression failed, else the reason why it was stopped: ctx, or output of more than budget nodes or
-// MaxDepth levels.
+// MaxDepth levels. For a query data.mu is held.
 func (p *program) run(ctx context.Context, data *Data, budget int) (v any, defined bool, err error) {
 	if p.query == nil {
 		v, err = walk(data.value, p.steps)
@@ -132,8 +132,6 @@ func (p *program) run(ctx context.Context, data *Data, budget int) (v any, defin
 			return nil, false, jqError(err.Error())
 		}
 	}
-	data.mu.Lock()
-	defer data.mu.Unlock()
 	out, ok := code.RunWithContext(ctx, data.toNative()).Next()
 	if ctx.Err() != nil {
 		return nil, false, ctx.Err()

@@ -23,7 +23,7 @@ type rendering struct {
 	options Options
 	// left is how much output may still come, in bytes.
 	left int
-	// timed is ctx with the deadline, made when the first program runs.
+	// timed is ctx with the deadline, made when the first query runs; from then on data.mu is held.
 	timed  context.Context
 	cancel context.CancelFunc
 	// scratch is where values are written to measure them, text where strings are put together.
@@ -39,6 +39,7 @@ func newRendering(ctx context.Context, data *Data, o Options) *rendering {
 func (r *rendering) close() {
 	if r.cancel != nil {
 		r.cancel()
+		r.data.mu.Unlock()
 	}
 }
 
@@ -55,6 +56,7 @@ func (r *rendering) evaluate(e *expression) (any, bool, error) {
 	ctx := r.ctx
 	if e.program.query != nil {
 		if r.timed == nil {
+			r.data.mu.Lock()
 			r.timed, r.cancel = context.WithTimeout(r.ctx, maxTime)
 		}
 		ctx = r.timed
