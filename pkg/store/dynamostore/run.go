@@ -70,7 +70,7 @@ func (s *Runs) Create(ctx context.Context, r *run.Run, b *run.Body) error {
 // putBody writes a body and returns its sort key. The body of a Create that died keeps its place,
 // since nobody can tell whether its writer is still at work; this one goes beside it.
 func (s *Runs) putBody(ctx context.Context, id string, b *run.Body, mark []byte, expires time.Time) (sk string, err error) {
-	plain, err := encode(b)
+	plain, err := encodeBody(b)
 	if err != nil {
 		return "", fmt.Errorf("encode body of %s: %w", id, err)
 	}
@@ -219,8 +219,7 @@ func (s *Runs) record(ctx context.Context, id string, i item, by fetch) (*run.Re
 		return nil, err
 	}
 	if found {
-		record.Body = run.Body{}
-		if err := json.Unmarshal([]byte(plain), &record.Body); err != nil {
+		if record.Body, err = decodeBody(plain); err != nil {
 			return nil, fmt.Errorf("read body of %s: %w", id, err)
 		}
 	}
