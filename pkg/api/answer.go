@@ -13,7 +13,7 @@ import (
 	"longshore/pkg/fault"
 )
 
-// answer is a good answer. Its body is marshalled; it has "ok": true.
+// answer is a good answer. Its body is encoded; it has "ok": true.
 type answer struct {
 	status int
 	body   any

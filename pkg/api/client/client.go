@@ -105,7 +105,7 @@ type call struct {
 	// path is escaped.
 	path  string
 	query url.Values
-	// body is marshalled; nil sends none.
+	// body is encoded as JSON; nil sends none.
 	body any
 	// key is sent as Idempotency-Key; a request that has one may be repeated.
 	key string
@@ -190,7 +190,7 @@ func temporary(err error) (time.Duration, bool) {
 	if !errors.As(err, &answered) {
 		// Where nobody listens nobody will a second later.
 		var dial *net.OpError
-		return 0, !(errors.As(err, &dial) && dial.Op == "dial")
+		return 0, !errors.As(err, &dial) || dial.Op != "dial"
 	}
 	switch answered.Status {
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
