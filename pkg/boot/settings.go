@@ -120,3 +120,10 @@ func Key(name, text string) ([]byte, error) {
 	}
 	return key, nil
 }
+
+// ClientSecret is where a function finds the client secret: in plain variables, or in Secrets Manager.
+type ClientSecret struct {
+	Plain    string `env:"LONGSHORE_CLIENT_SECRET"`
+	Previous string `env:"LONGSHORE_CLIENT_SECRET_PREVIOUS"`
+	ARN      string `env:"LONGSHORE_CLIENT_SECRET_ARN"`
+}

@@ -35,7 +35,10 @@ func (c *Commits) Accept(ctx context.Context, r *run.Run, b *run.Body, m *queue.
 	}
 	send := func(*sqlite.Tx) error { return nil }
 	if m != nil {
-		if send, err = c.Queue.Sending(r.Backend, *m, 0); err != nil {
+		message := *m
+		// Here the dispatcher's read costs less than to write and delete the text a second time.
+		message.Invocation = nil
+		if send, err = c.Queue.Sending(r.Backend, message, 0); err != nil {
 			return err
 		}
 	}

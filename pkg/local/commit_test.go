@@ -125,8 +125,8 @@ func TestAcceptIsOneCommit(t *testing.T) {
 	if err != nil {
 		t.Fatalf("decode message: %v", err)
 	}
-	m.V = queue.Version
-	if diff := cmp.Diff(*m, sent); diff != "" {
+	want := queue.Message{V: queue.Version, PK: r.ID, Generation: 1, Kind: queue.KindRun}
+	if diff := cmp.Diff(want, sent); diff != "" {
 		t.Errorf("message (-want +got):\n%s", diff)
 	}
 
@@ -317,7 +317,7 @@ func BenchmarkRun(b *testing.B) {
 	accept := step{"accept", func(ctx context.Context, c *local.Commits, now time.Time, r *run.Run, body *run.Body, m *queue.Message) error {
 		return c.Accept(ctx, r, body, m, nil)
 	}}
-	whole := step{"accept, receive, claim, settle", func(ctx context.Context, c *local.Commits, now time.Time, r *run.Run, body *run.Body, m *queue.Message) error {
+	whole := step{"accept, receive, claim, read, settle", func(ctx context.Context, c *local.Commits, now time.Time, r *run.Run, body *run.Body, m *queue.Message) error {
 		if err := c.Accept(ctx, r, body, m, nil); err != nil {
 			return err
 		}
@@ -330,6 +330,9 @@ func BenchmarkRun(b *testing.B) {
 			return err
 		}
 		if _, err := c.Runs.Update(ctx, sent.PK, claim(now)); err != nil {
+			return err
+		}
+		if _, err := c.Runs.Read(ctx, sent.PK); err != nil {
 			return err
 		}
 		_, err = c.Settle(ctx, got[0], sent.PK, outcome(now, run.Outcome{Verdict: run.Deliver, StatusCode: 200}), noNext)

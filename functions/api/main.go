@@ -1,0 +1,30 @@
+// Api is the function behind every route that starts no run. API Gateway starts it.
+package main
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"longshore/pkg/action"
+	"longshore/pkg/api"
+	"longshore/pkg/awsevent"
+	"longshore/pkg/boot"
+	"longshore/pkg/boot/apifunction"
+	"longshore/pkg/store/dynamostore"
+)
+
+func main() { boot.Main(run) }
+
+func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
+	table := dynamodb.NewFromConfig(e.AWS)
+	runs := dynamostore.NewRuns(table, e.RunsTable, time.Duration(e.RunRetention), time.Now)
+	actions := dynamostore.NewActions(table, e.CatalogTable)
+	cache := action.NewCache(actions)
+	return apifunction.New(e, func(c api.Config) http.Handler {
+		c.Actions, c.Cache, c.Runs = actions, cache, runs
+		return api.New(c)
+	})
+}

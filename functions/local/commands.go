@@ -1,0 +1,57 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/alecthomas/kong"
+
+	"longshore/pkg/boot"
+)
+
+// commands are the command line.
+type commands struct {
+	Serve           serveCommand   `cmd:"" default:"withargs" help:"Serve the API, deliver runs. This is the default."`
+	Run             runCommand     `cmd:"" help:"Trigger an action on a running server."`
+	Render          renderCommand  `cmd:"" help:"Render a payload template."`
+	Apply           applyCommand   `cmd:"" help:"Create or replace actions from JSON or YAML files."`
+	Redeliver       redeliverCmd   `cmd:"" help:"Send a run whose delivery failed once more."`
+	Logs            logsCommand    `cmd:"" help:"Print a run's log."`
+	Runs            runsCommand    `cmd:"" help:"List runs, newest first."`
+	Sign            signCommand    `cmd:"" help:"Sign a body from standard input as a delivery is signed."`
+	VerifySignature verifyCommand  `cmd:"" help:"Verify a delivery's signature; the body comes from standard input."`
+	Version         versionCommand `cmd:"" help:"Print the version."`
+	Demo            demoCommand    `cmd:"" hidden:"" help:"Trigger two actions on a fresh server and watch their runs."`
+	BenchProcess    benchProcess   `cmd:"" hidden:"" help:"Measure this binary against a limit program."`
+	BenchLimit      benchLimit     `cmd:"" hidden:"" help:"Serve as the limit program: render and post, store nothing."`
+}
+
+// helped is what kong's exit becomes after it printed help, so that a test can go on.
+type helped struct{}
+
+// parse reads the arguments and runs the command that they name.
+func parse(parser *kong.Kong, args []string) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			if _, ok := p.(helped); !ok {
+				panic(p)
+			}
+		}
+	}()
+	command, err := parser.Parse(args)
+	var wrong *kong.ParseError
+	if errors.As(err, &wrong) {
+		return usage{wrong}
+	}
+	if err != nil {
+		return usage{err}
+	}
+	return command.Run()
+}
+
+type versionCommand struct{}
+
+func (versionCommand) Run(s *streams) error {
+	_, err := fmt.Fprintln(s.out, "longshore", boot.Version)
+	return err
+}

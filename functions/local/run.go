@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"longshore/pkg/api/client"
+	"longshore/pkg/jqtemplate"
+)
+
+// followEvery is the time between two looks at a run that is being followed.
+const followEvery = 500 * time.Millisecond
+
+type runCommand struct {
+	connection
+	Action string            `arg:"" help:"The action's identifier."`
+	Input  map[string]string `mapsep:"none" placeholder:"NAME=VALUE" help:"A user input; a value that is JSON is taken as JSON, anything else as a string."`
+	Inputs string            `placeholder:"FILE" help:"User inputs as a JSON object; - for standard input."`
+	Entity string            `help:"The entity's identifier."`
+	Wait   bool              `help:"Follow the run's log until it ends; exit 1 for FAILURE."`
+	DryRun bool              `name:"dry-run" help:"Render and print; start nothing."`
+}
+
+func (c *runCommand) Run(ctx context.Context, s *streams) error {
+	properties, err := c.properties(s.in)
+	if err != nil {
+		return err
+	}
+	server, err := c.open()
+	if err != nil {
+		return err
+	}
+	// The key makes the request one that may be repeated when its answer is lost.
+	start := client.Start{Properties: properties, Entity: c.Entity, IdempotencyKey: "longshore-run-" + ulid.Make().String()}
+	if c.DryRun {
+		start.IdempotencyKey = ""
+		dry, err := server.DryRun(ctx, c.Action, start)
+		if err != nil {
+			return err
+		}
+		for _, f := range dry.FailedExpressions {
+			fmt.Fprintf(s.err, "longshore: %s: %s yields null: %s\n", f.Path, f.Expression, f.Error)
+		}
+		if c.JSON {
+			return printJSON(s.out, dry)
+		}
+		_, err = fmt.Fprintln(s.out, string(dry.Invocation))
+		return err
+	}
+	run, _, err := server.StartRun(ctx, c.Action, start)
+	if err != nil {
+		return err
+	}
+	if !c.Wait {
+		return printRun(s.out, run, c.JSON)
+	}
+	lines := s.out
+	if c.JSON {
+		lines = s.err
+	}
+	fmt.Fprintf(lines, "%s %s\n", run.ID, run.Status)
+	run, err = server.Follow(ctx, run.ID, followEvery, func(l client.Log) { printLog(lines, l) })
+	if err != nil {
+		return err
+	}
+	if err := printRun(s.out, run, c.JSON); err != nil {
+		return err
+	}
+	if run.Status != "SUCCESS" {
+		return fmt.Errorf("run %s ended with %s", run.ID, run.Status)
+	}
+	return nil
+}
+
+// properties joins the file's inputs and the single ones, which win.
+func (c *runCommand) properties(in io.Reader) (json.RawMessage, error) {
+	inputs := &jqtemplate.Object{}
+	if c.Inputs != "" {
+		var text []byte
+		var err error
+		if c.Inputs == "-" {
+			text, err = readBody(in)
+		} else {
+			text, err = os.ReadFile(c.Inputs)
+		}
+		if err != nil {
+			return nil, usage{err}
+		}
+		value, err := jqtemplate.Decode(text)
+		if err != nil {
+			return nil, usage{fmt.Errorf("%s: %w", c.Inputs, err)}
+		}
+		object, ok := value.(*jqtemplate.Object)
+		if !ok {
+			return nil, usage{errors.New("--inputs: expected a JSON object")}
+		}
+		inputs = object
+	}
+	for name, text := range c.Input {
+		value, err := jqtemplate.Decode([]byte(text))
+		if err != nil {
+			value = text
+		}
+		inputs.Set(name, value)
+	}
+	return jqtemplate.Encode(inputs), nil
+}
+
+// printRun writes one line about a run, or the whole run.
+func printRun(w io.Writer, r *client.Run, whole bool) error {
+	if whole {
+		return printJSON(w, r.Raw)
+	}
+	var about []string
+	if r.StatusLabel != nil && *r.StatusLabel != "" {
+		about = append(about, *r.StatusLabel)
+	}
+	if r.Waiting != nil && *r.Waiting != "" {
+		about = append(about, *r.Waiting)
+	}
+	if len(r.Link) > 0 && string(r.Link) != "null" {
+		about = append(about, strings.Trim(string(r.Link), `"`))
+	}
+	_, err := fmt.Fprintln(w, strings.TrimSpace(fmt.Sprintf("%s %s %s %s", r.ID, r.Action.Identifier, r.Status, strings.Join(about, " "))))
+	return err
+}
+
+func printLog(w io.Writer, l client.Log) {
+	fmt.Fprintf(w, "%s %s\n", l.CreatedAt.Format("15:04:05.000"), l.Message)
+}

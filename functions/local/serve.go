@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"longshore/pkg/boot"
+	"longshore/pkg/egress"
+	"longshore/pkg/local"
+)
+
+type serveCommand struct {
+	boot.Settings
+	Addr                 string `env:"LONGSHORE_ADDR" default:"127.0.0.1:8080" help:"The address to listen on; port 0 picks one."`
+	Data                 string `env:"LONGSHORE_DATA" default:"./.longshore" help:"The directory of database and generated credentials."`
+	ClientSecret         string `env:"LONGSHORE_CLIENT_SECRET" help:"The client secret, at least 32 characters; generated and kept by default."`
+	ClientSecretPrevious string `env:"LONGSHORE_CLIENT_SECRET_PREVIOUS" help:"The secret before, during a rotation."`
+	TokenKey             string `env:"LONGSHORE_TOKEN_KEY" help:"The key of access tokens, 32 bytes in base64; generated and kept by default."`
+	EgressAllow          string `env:"LONGSHORE_EGRESS_ALLOW" default:"127.0.0.0/8,::1/128" help:"Hosts and CIDRs of private addresses that backends may be called at."`
+	LogFormat            string `env:"LONGSHORE_LOG_FORMAT" enum:"auto,text,json" default:"auto" help:"text, json; by default text on a terminal."`
+	AWS                  bool   `name:"aws" env:"LONGSHORE_AWS" help:"Use DynamoDB and SQS instead of SQLite."`
+	AWSCreate            bool   `name:"aws-create" env:"LONGSHORE_AWS_CREATE" help:"Make missing tables and queues."`
+}
+
+// Run serves until the context ends, which SIGTERM and SIGINT do.
+func (c *serveCommand) Run(ctx context.Context, s *streams) error {
+	allow, err := c.check()
+	if err != nil {
+		return usage{err}
+	}
+	log := c.log(s)
+	if allow.String() != "" {
+		log.Info("backends may be called at these private addresses", slog.String("egress_allow", allow.String()))
+	}
+	server, err := local.Open(ctx, local.Config{
+		Addr: c.Addr, Data: c.Data, BaseURL: c.BaseURL,
+		OrgID: c.OrgID, ClientID: c.ClientID, ClientSecret: c.ClientSecret, ClientSecretPrevious: c.ClientSecretPrevious, TokenKey: c.TokenKey,
+		EgressAllow: allow, Timeout: c.Timeout, Retention: time.Duration(c.RunRetention),
+		CallTimeout: time.Duration(c.CallTimeout), ConnectTimeout: time.Duration(c.ConnectTimeout),
+		AWS: c.AWS, AWSCreate: c.AWSCreate, RunsTable: c.RunsTable, CatalogTable: c.CatalogTable, QueueWebhook: c.QueueWebhook,
+		Version: boot.Version, Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	if err := server.Start(ctx); err != nil {
+		return errors.Join(err, server.Stop(context.WithoutCancel(ctx)))
+	}
+	if made := server.Credentials(); server.Made() && c.ClientID == "" && c.ClientSecret == "" {
+		fmt.Fprintf(s.err, "client id      %s\nclient secret  %s\n(kept in %s)\n", made.ClientID, made.ClientSecret, c.Data)
+	}
+	fmt.Fprintf(s.out, "ready http://%s\n", server.Addr())
+	select {
+	case <-ctx.Done():
+	case err = <-server.Failed():
+	}
+	return errors.Join(err, server.Stop(context.WithoutCancel(ctx)))
+}
+
+// check reports everything that is wrong with the flags.
+func (c *serveCommand) check() (egress.Allow, error) {
+	allow, err := egress.ParseAllow(c.EgressAllow)
+	faults := []error{c.Validate(), err}
+	for name, secret := range map[string]string{"--client-secret": c.ClientSecret, "--client-secret-previous": c.ClientSecretPrevious} {
+		if secret != "" && len(secret) < 32 {
+			faults = append(faults, fmt.Errorf("%s has %d characters, it needs at least 32", name, len(secret)))
+		}
+	}
+	if c.TokenKey != "" {
+		_, err := boot.Key("--token-key", c.TokenKey)
+		faults = append(faults, err)
+	}
+	if c.AWSCreate && !c.AWS {
+		faults = append(faults, errors.New("--aws-create needs --aws"))
+	}
+	return allow, errors.Join(faults...)
+}
+
+func (c *serveCommand) log(s *streams) *slog.Logger {
+	options := &slog.HandlerOptions{Level: c.LogLevel}
+	file, ok := s.err.(*os.File)
+	terminal := false
+	if ok {
+		info, err := file.Stat()
+		terminal = err == nil && info.Mode()&os.ModeCharDevice != 0
+	}
+	if c.LogFormat == "text" || c.LogFormat == "auto" && terminal {
+		return slog.New(slog.NewTextHandler(s.err, options))
+	}
+	return slog.New(slog.NewJSONHandler(s.err, options))
+}

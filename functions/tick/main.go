@@ -1,0 +1,36 @@
+// Tick makes a message of every run that is due. EventBridge Scheduler starts it each minute.
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"longshore/pkg/awsevent"
+	"longshore/pkg/boot"
+	"longshore/pkg/invocation"
+	"longshore/pkg/metric"
+	"longshore/pkg/queue/sqsqueue"
+	"longshore/pkg/store/dynamostore"
+	"longshore/pkg/sweep"
+)
+
+func main() { boot.Main(run) }
+
+func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
+	sweeper := sweep.New(sweep.Config{
+		Runs:       dynamostore.NewRuns(dynamodb.NewFromConfig(e.AWS), e.RunsTable, time.Duration(e.RunRetention), time.Now),
+		Send:       sqsqueue.New(sqs.NewFromConfig(e.AWS), map[string]string{invocation.BackendWebhook: e.QueueWebhook}),
+		Configured: e.Configured, Timeout: e.Timeout, Log: e.Log,
+	})
+	return awsevent.Clock(func(ctx context.Context) error {
+		report, err := sweeper.Sweep(ctx)
+		metrics := metric.NewEMF(os.Stdout, "Longshore", time.Now)
+		metrics.Set("sweep_lag", report.Lag.Seconds(), "Stack", e.Stack)
+		return errors.Join(err, metrics.Flush())
+	}), nil
+}

@@ -1,0 +1,39 @@
+// Trigger is the function behind the routes that start or restart a run. API Gateway starts it.
+package main
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"longshore/pkg/action"
+	"longshore/pkg/api"
+	"longshore/pkg/awsevent"
+	"longshore/pkg/boot"
+	"longshore/pkg/boot/apifunction"
+	"longshore/pkg/invocation"
+	"longshore/pkg/queue/sqsqueue"
+	"longshore/pkg/store/dynamostore"
+	"longshore/pkg/trigger"
+)
+
+func main() { boot.Main(run) }
+
+func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
+	table := dynamodb.NewFromConfig(e.AWS)
+	runs := dynamostore.NewRuns(table, e.RunsTable, time.Duration(e.RunRetention), time.Now)
+	actions := dynamostore.NewActions(table, e.CatalogTable)
+	cache := action.NewCache(actions)
+	queues := sqsqueue.New(sqs.NewFromConfig(e.AWS), map[string]string{invocation.BackendWebhook: e.QueueWebhook})
+	starter := trigger.New(trigger.Config{
+		Actions: cache, Runs: runs, Sender: queues, OrgID: e.OrgID, Configured: e.Configured, Log: e.Log,
+		Accepter: &trigger.StoreAndSend{Store: runs, Sender: queues, Log: e.Log},
+	})
+	return apifunction.New(e, func(c api.Config) http.Handler {
+		c.Actions, c.Cache, c.Runs, c.Starter = actions, cache, runs, starter
+		return api.New(c)
+	})
+}

@@ -1,0 +1,53 @@
+// Package apifunction is what the two functions behind API Gateway share: credentials that may be
+// rotated, and the API's handler built from them. It stands apart from package boot so that other
+// functions link neither the API nor the secrets' client.
+package apifunction
+
+import (
+	"fmt"
+	"net/http"
+	"time"
+
+	"longshore/pkg/api"
+	"longshore/pkg/awsevent"
+	"longshore/pkg/boot"
+	"longshore/pkg/boot/awssecret"
+	"longshore/pkg/identity"
+)
+
+// New returns a handler of HTTP API events. Build completes the configuration; it is called again
+// when a secret has changed.
+func New(e *boot.Env, build func(api.Config) http.Handler) (awsevent.Handler, error) {
+	var own struct {
+		boot.ClientSecret
+		TokenKey    string `env:"LONGSHORE_TOKEN_KEY"`
+		TokenKeyARN string `env:"LONGSHORE_TOKEN_KEY_ARN"`
+	}
+	if err := boot.Read(&own); err != nil {
+		return nil, fmt.Errorf("read settings: %w", err)
+	}
+	handlers := awssecret.New(awssecret.NewClient(e.AWS), time.Now, func(v []awssecret.Value) (http.Handler, error) {
+		key, err := boot.Key("LONGSHORE_TOKEN_KEY", v[1].Current)
+		if err != nil {
+			return nil, err
+		}
+		tokens, err := identity.NewTokens(identity.Config{
+			OrgID: e.OrgID, ClientID: e.ClientID, Key: key, Secrets: []string{v[0].Current, v[0].Previous},
+		})
+		if err != nil {
+			return nil, err
+		}
+		return build(api.Config{Tokens: tokens, Log: e.Log}), nil
+	},
+		awssecret.Secret{Plain: own.Plain, PlainPrevious: own.Previous, ARN: own.ARN, Rotates: true},
+		awssecret.Secret{Plain: own.TokenKey, ARN: own.TokenKeyARN})
+	return awsevent.HTTP(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h, err := handlers.Get(r.Context())
+		if err != nil {
+			e.Log.Error("build the API", "error", err)
+			api.Unavailable(w)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})), nil
+}

@@ -1,0 +1,117 @@
+package local
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"longshore/pkg/boot"
+	"longshore/pkg/dispatch"
+	"longshore/pkg/invocation"
+	"longshore/pkg/queue"
+	"longshore/pkg/queue/sqsqueue"
+	"longshore/pkg/store/dynamostore"
+	"longshore/pkg/trigger"
+)
+
+// maxSkew is how far this machine's clock may be from AWS's: leases carry a margin of 5 s.
+const maxSkew = 5 * time.Second
+
+// Names of the queues where no URL is given, as docs and emulators use them.
+const (
+	webhookQueue    = "longshore-webhook"
+	deadLetterQueue = "longshore-deadletter"
+)
+
+// openAWS keeps everything in DynamoDB and SQS, or in what AWS_ENDPOINT_URL_DYNAMODB and
+// AWS_ENDPOINT_URL_SQS point at. The data directory keeps the credentials only.
+func openAWS(ctx context.Context, c Config) (*stores, error) {
+	if err := os.MkdirAll(c.Data, 0o700); err != nil {
+		return nil, fmt.Errorf("make data directory: %w", err)
+	}
+	config, err := boot.LoadAWS(ctx)
+	if err != nil {
+		return nil, err
+	}
+	table := dynamodb.NewFromConfig(config)
+	// Long polls outlive the time-out of other calls.
+	messages := sqs.NewFromConfig(config, func(o *sqs.Options) { o.HTTPClient = &http.Client{Timeout: pollFor + 10*time.Second} })
+	if c.AWSCreate {
+		if err := dynamostore.CreateTables(ctx, table, c.RunsTable, c.CatalogTable); err != nil {
+			return nil, err
+		}
+	}
+	urls, err := queueURLs(ctx, messages, c)
+	if err != nil {
+		return nil, err
+	}
+	ready := func(ctx context.Context) error {
+		for _, name := range []string{c.RunsTable, c.CatalogTable} {
+			if _, err := describe(ctx, table, name); err != nil {
+				return err
+			}
+		}
+		_, err := messages.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: aws.String(urls[invocation.BackendWebhook])})
+		return err
+	}
+	skew, err := describe(ctx, table, c.RunsTable)
+	if err != nil {
+		return nil, fmt.Errorf("use table %s: %w", c.RunsTable, err)
+	}
+	if skew.Abs() > maxSkew {
+		return nil, fmt.Errorf("this machine's clock is %s away from AWS's: leases would lapse early or late; set it first", skew.Round(time.Second))
+	}
+	runs := dynamostore.NewRuns(table, c.RunsTable, c.Retention, time.Now)
+	queues := sqsqueue.New(messages, urls)
+	return &stores{
+		runs: runs, actions: dynamostore.NewActions(table, c.CatalogTable), queue: queues,
+		accepter: &trigger.StoreAndSend{Store: runs, Sender: queues, Log: c.Log},
+		settler:  &dispatch.StoreAndSend{Runs: runs, Send: queues, Backend: invocation.BackendWebhook, Log: c.Log},
+		acked:    func(string) bool { return false },
+		drains:   urls[queue.DeadLetter] != "",
+		ready:    ready,
+		start:    func(context.Context) error { return nil },
+		purge:    func(context.Context, time.Time) error { return nil },
+		close:    func() error { return nil },
+	}, nil
+}
+
+// queueURLs finds the queues, or makes them. The dead-letter queue is drained by the deployment's own
+// function; this process drains it only where it is called as the emulators' is.
+func queueURLs(ctx context.Context, client *sqs.Client, c Config) (map[string]string, error) {
+	names := map[string]string{invocation.BackendWebhook: webhookQueue, queue.DeadLetter: deadLetterQueue}
+	if c.AWSCreate {
+		return sqsqueue.CreateQueues(ctx, client, names, queue.Visibility)
+	}
+	if c.QueueWebhook != "" {
+		return map[string]string{invocation.BackendWebhook: c.QueueWebhook}, nil
+	}
+	urls := map[string]string{}
+	for backend, name := range names {
+		out, err := client.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: &name})
+		if err != nil {
+			return nil, fmt.Errorf("use queue %s: %w", name, err)
+		}
+		urls[backend] = aws.ToString(out.QueueUrl)
+	}
+	return urls, nil
+}
+
+// describe reads a table's state and returns how far this machine's clock is from the answer's.
+func describe(ctx context.Context, client *dynamodb.Client, table string) (skew time.Duration, err error) {
+	out, err := client.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &table})
+	if err != nil {
+		return 0, err
+	}
+	if at, ok := awsmiddleware.GetServerTime(out.ResultMetadata); ok && !at.IsZero() {
+		return time.Since(at), nil
+	}
+	return 0, nil
+}

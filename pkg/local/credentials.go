@@ -1,0 +1,87 @@
+package local
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// Credentials are what a data directory keeps beside its database. The file has mode 0600.
+type Credentials struct {
+	OrgID        string `json:"orgId"`
+	ClientID     string `json:"clientId"`
+	ClientSecret string `json:"clientSecret"`
+	// TokenKey and SealingKey are 32 bytes in base64.
+	TokenKey   string `json:"tokenKey"`
+	SealingKey string `json:"sealingKey"`
+}
+
+const credentialsFile = "credentials.json"
+
+// ReadCredentials returns the credentials of a data directory; fs.ErrNotExist when it has none.
+func ReadCredentials(dir string) (Credentials, error) {
+	var c Credentials
+	text, err := os.ReadFile(filepath.Join(dir, credentialsFile))
+	if err != nil {
+		return c, fmt.Errorf("read credentials: %w", err)
+	}
+	if err := json.Unmarshal(text, &c); err != nil {
+		return c, fmt.Errorf("read credentials: %s is not what this program wrote: %w", credentialsFile, err)
+	}
+	return c, nil
+}
+
+// keepCredentials returns those of a directory, and makes them first where it has none; made says so.
+func keepCredentials(dir string) (c Credentials, made bool, err error) {
+	c, err = ReadCredentials(dir)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return c, false, err
+	}
+	c = Credentials{
+		OrgID:        "org_" + name(16),
+		ClientID:     "client_" + name(16),
+		ClientSecret: name(64),
+		TokenKey:     key(),
+		SealingKey:   key(),
+	}
+	text, err := json.MarshalIndent(c, "", "  ")
+	if err != nil {
+		return c, false, fmt.Errorf("write credentials: %w", err)
+	}
+	// Whole or not at all: a crash in between must not leave half a file.
+	path := filepath.Join(dir, credentialsFile)
+	if err := os.WriteFile(path+".new", append(text, '\n'), 0o600); err != nil {
+		return c, false, fmt.Errorf("write credentials: %w", err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		return c, false, fmt.Errorf("write credentials: %w", err)
+	}
+	return c, true, nil
+}
+
+// name returns n random characters of [0-9A-Za-z].
+func name(n int) string {
+	const alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	text := make([]byte, 0, n)
+	var random [64]byte
+	for len(text) < n {
+		_, _ = rand.Read(random[:])
+		for _, b := range random {
+			if b < 4*62 && len(text) < n {
+				text = append(text, alphabet[b%62])
+			}
+		}
+	}
+	return string(text)
+}
+
+func key() string {
+	var b [32]byte
+	_, _ = rand.Read(b[:])
+	return base64.StdEncoding.EncodeToString(b[:])
+}

@@ -1,0 +1,272 @@
+// Package local is the whole product in one process: the API, the queue's workers, the sweeper, over
+// SQLite or, with AWS set, over DynamoDB and SQS.
+//
+// It promises that what was answered survives a kill -9 at any moment: the next process on the same
+// data directory takes over what was in hand.
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"longshore/pkg/action"
+	"longshore/pkg/api"
+	"longshore/pkg/backend/webhook"
+	"longshore/pkg/boot"
+	"longshore/pkg/dispatch"
+	"longshore/pkg/egress"
+	"longshore/pkg/identity"
+	"longshore/pkg/invocation"
+	"longshore/pkg/metric"
+	"longshore/pkg/queue"
+	"longshore/pkg/run"
+	"longshore/pkg/signature"
+	"longshore/pkg/sweep"
+	"longshore/pkg/trigger"
+)
+
+// Config is what a local process is told. Zero values mean the documented defaults.
+type Config struct {
+	// Addr is where to listen; port 0 picks one.
+	Addr string
+	// Data is the directory of database and generated credentials; it is made where it is missing.
+	Data string
+	// BaseURL is the address that clients use; empty means the one listened on.
+	BaseURL string
+	// What is empty of these is generated on the first start and kept in Data.
+	OrgID, ClientID, ClientSecret, TokenKey string
+	ClientSecretPrevious                    string
+	EgressAllow                             egress.Allow
+	Timeout                                 func(backend string) time.Duration
+	Retention, CallTimeout, ConnectTimeout  time.Duration
+	// AWS selects DynamoDB and SQS; AWSCreate makes tables and queues that are missing.
+	AWS, AWSCreate          bool
+	RunsTable, CatalogTable string
+	// QueueWebhook is the queue's URL; empty means the queue called longshore-webhook.
+	QueueWebhook string
+	// Workers is how many deliveries run at once; 0 means 100.
+	Workers int
+	Version string
+	Log     *slog.Logger
+}
+
+// stores are the two ways to keep things.
+type stores struct {
+	runs     run.Store
+	actions  action.Store
+	queue    queue.Queue
+	accepter trigger.Accepter
+	settler  dispatch.Settler
+	// acked reports, once, whether the settler acknowledged a receipt.
+	acked func(receipt string) bool
+	// drains says that this process takes messages off the dead-letter queue.
+	drains bool
+	ready func(context.Context) error
+	// start takes over what a process that died had in hand.
+	start func(context.Context) error
+	purge func(context.Context, time.Time) error
+	close func() error
+}
+
+// Server is one local process.
+type Server struct {
+	c           Config
+	credentials Credentials
+	made        bool
+	stores      *stores
+	webhook     *dispatch.Dispatcher
+	deadletter  *dispatch.DeadLetter
+	sweeper     *sweep.Sweeper
+	handler     http.Handler
+
+	listener net.Listener
+	http     *http.Server
+	failed   chan error
+	// unused are connections without a request yet; Shutdown would wait five seconds for one.
+	unused sync.Map
+	// background ends the loops; hands are those that finish what is in hand.
+	background context.Context
+	stop       context.CancelFunc
+	loops      sync.WaitGroup
+	hands      sync.WaitGroup
+}
+
+const (
+	// stopFor is how long Stop waits for what is in hand.
+	stopFor = 25 * time.Second
+	// handFor is a dispatcher's life for one message, as the function's.
+	handFor = 60 * time.Second
+	// sweepEvery and purgeEvery are the clock's beats.
+	sweepEvery = time.Second
+	purgeEvery = 10 * time.Minute
+	// pollFor is how long a worker waits for messages at once.
+	pollFor = 20 * time.Second
+	workers = 100
+)
+
+// Open opens stores and queue and generates what is missing. Errors: fault.Conflict, data_in_use,
+// when another process has the data directory.
+func Open(ctx context.Context, c Config) (_ *Server, err error) {
+	if c.Workers == 0 {
+		c.Workers = workers
+	}
+	if c.Timeout == nil {
+		c.Timeout = run.Timeouts(0)
+	}
+	s := &Server{c: c, failed: make(chan error, 1)}
+	s.background, s.stop = context.WithCancel(context.WithoutCancel(ctx))
+	if c.AWS {
+		s.stores, err = openAWS(ctx, c)
+	} else {
+		s.stores, err = openSQLite(ctx, c)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.stores.close())
+		}
+	}()
+	if s.credentials, s.made, err = keepCredentials(c.Data); err != nil {
+		return nil, err
+	}
+	for _, given := range []struct {
+		value string
+		into  *string
+	}{
+		{c.OrgID, &s.credentials.OrgID}, {c.ClientID, &s.credentials.ClientID},
+		{c.ClientSecret, &s.credentials.ClientSecret}, {c.TokenKey, &s.credentials.TokenKey},
+	} {
+		if given.value != "" {
+			*given.into = given.value
+		}
+	}
+	if err := s.stores.start(ctx); err != nil {
+		return nil, fmt.Errorf("take over what was in hand: %w", err)
+	}
+	return s, s.assemble()
+}
+
+// assemble builds the use cases, as the functions' mains do.
+func (s *Server) assemble() error {
+	c, st := s.c, s.stores
+	metrics := metric.New()
+	configured := func(backend string) bool { return backend == invocation.BackendWebhook }
+	key, err := boot.Key("the token key", s.credentials.TokenKey)
+	if err != nil {
+		return err
+	}
+	tokens, err := identity.NewTokens(identity.Config{
+		OrgID: s.credentials.OrgID, ClientID: s.credentials.ClientID, Key: key,
+		Secrets: []string{s.credentials.ClientSecret, c.ClientSecretPrevious},
+	})
+	if err != nil {
+		return err
+	}
+	cache := action.NewCache(st.actions)
+	starter := trigger.New(trigger.Config{
+		Actions: cache, Runs: st.runs, Accepter: st.accepter, Sender: st.queue,
+		OrgID: s.credentials.OrgID, Configured: configured, Log: c.Log,
+	})
+	s.handler = api.New(api.Config{
+		Tokens: tokens, Actions: st.actions, Cache: cache, Runs: st.runs, Starter: starter,
+		Log: c.Log, Ready: st.ready, Metrics: metrics.Handler(),
+	})
+	secrets := signature.Secrets{Current: s.credentials.ClientSecret, Previous: c.ClientSecretPrevious}
+	s.webhook = dispatch.New(dispatch.Config{
+		Backend: webhook.New(webhook.Config{
+			Secrets: func(context.Context) (signature.Secrets, error) { return secrets, nil },
+			Client:  egress.New(egress.Config{Allow: c.EgressAllow, ConnectTimeout: c.ConnectTimeout}),
+			Version: c.Version, CallTimeout: c.CallTimeout,
+		}),
+		Name: invocation.BackendWebhook, Runs: st.runs, Send: st.queue, Settler: st.settler,
+		CallTimeout: c.CallTimeout, Timeout: c.Timeout, Log: c.Log,
+		Count: func(e dispatch.Event) { metrics.Count("longshore_messages_total", "backend", invocation.BackendWebhook, "event", string(e)) },
+	})
+	s.deadletter = dispatch.NewDeadLetter(dispatch.DeadLetterConfig{Runs: st.runs, Log: c.Log})
+	s.sweeper = sweep.New(sweep.Config{Runs: st.runs, Send: st.queue, Configured: configured, Timeout: c.Timeout, Log: c.Log})
+	return nil
+}
+
+// Start listens and begins to work. It returns once connections are accepted.
+func (s *Server) Start(ctx context.Context) error {
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", s.c.Addr)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	s.listener = listener
+	s.http = &http.Server{
+		Handler:           s.handler,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      60 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(s.c.Log.Handler(), slog.LevelWarn),
+		ConnState: func(c net.Conn, state http.ConnState) {
+			if state == http.StateNew {
+				s.unused.Store(c, true)
+			} else {
+				s.unused.Delete(c)
+			}
+		},
+	}
+	s.loops.Go(func() {
+		if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+			s.failed <- fmt.Errorf("serve: %w", err)
+		}
+	})
+	s.loops.Go(func() { s.work(invocation.BackendWebhook, s.c.Workers, s.webhook.Handle) })
+	if s.stores.drains {
+		s.loops.Go(func() { s.work(queue.DeadLetter, 10, s.deadletter.Handle) })
+	}
+	s.loops.Go(func() { s.each(sweepEvery, s.sweep) })
+	s.loops.Go(func() { s.each(purgeEvery, s.purge) })
+	return nil
+}
+
+// Addr is the address that is listened on.
+func (s *Server) Addr() string { return s.listener.Addr().String() }
+
+// Credentials are those in use, given or kept.
+func (s *Server) Credentials() Credentials { return s.credentials }
+
+// Made reports whether the data directory's credentials were generated by this start.
+func (s *Server) Made() bool { return s.made }
+
+// Failed yields an error when the process cannot go on.
+func (s *Server) Failed() <-chan error { return s.failed }
+
+// Stop stops taking requests and messages, finishes what is in hand within 25 s, and closes the
+// stores. What is not finished by then is interrupted, as by a crash.
+func (s *Server) Stop(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, stopFor)
+	defer cancel()
+	var err error
+	if s.http != nil {
+		_ = s.listener.Close()
+		s.unused.Range(func(c, _ any) bool { _ = c.(net.Conn).Close(); return true })
+		err = s.http.Shutdown(ctx)
+	}
+	s.stop()
+	done := make(chan struct{})
+	go func() {
+		s.loops.Wait()
+		s.hands.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		s.c.Log.Warn("stopped before all deliveries had ended; the next start makes them again")
+	}
+	return errors.Join(err, s.stores.close())
+}

@@ -1,0 +1,86 @@
+package local
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"longshore/pkg/dispatch"
+	"longshore/pkg/queue"
+	"longshore/pkg/queue/sqlitequeue"
+	"longshore/pkg/run"
+	"longshore/pkg/sqlite"
+	"longshore/pkg/store/sqlitestore"
+)
+
+// openSQLite keeps everything in one file of the data directory.
+func openSQLite(ctx context.Context, c Config) (*stores, error) {
+	db, err := sqlite.Open(ctx, filepath.Join(c.Data, "longshore.db"))
+	if err != nil {
+		return nil, err
+	}
+	st, err := overSQLite(ctx, c, db)
+	if err != nil {
+		_ = db.Close()
+		return nil, fmt.Errorf("open stores: %w", err)
+	}
+	return st, nil
+}
+
+func overSQLite(ctx context.Context, c Config, db *sqlite.DB) (*stores, error) {
+	runs, err := sqlitestore.NewRuns(ctx, db, sqlitestore.RunsOptions{Retention: c.Retention})
+	if err != nil {
+		return nil, err
+	}
+	actions, err := sqlitestore.NewActions(ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	messages, err := sqlitequeue.New(ctx, db, sqlitequeue.Options{})
+	if err != nil {
+		return nil, err
+	}
+	commits := &Commits{DB: db, Runs: runs, Queue: messages}
+	settled := &settledReceipts{Settler: commits}
+	return &stores{
+		runs: runs, actions: actions, queue: messages, accepter: commits, settler: settled, acked: settled.acked, drains: true,
+		ready: db.Ping,
+		start: func(ctx context.Context) error {
+			_, err := runs.TakeOverLeases(ctx, time.Now())
+			return err
+		},
+		purge: func(ctx context.Context, now time.Time) error {
+			if _, err := runs.Purge(ctx, now); err != nil {
+				return err
+			}
+			return actions.Purge(ctx, now)
+		},
+		close: db.Close,
+	}, nil
+}
+
+// settledReceipts remembers which messages were acknowledged by the commit that settled their run,
+// so that they are not acknowledged again.
+type settledReceipts struct {
+	dispatch.Settler
+	receipts sync.Map
+}
+
+// Settle implements dispatch.Settler.
+func (s *settledReceipts) Settle(ctx context.Context, m queue.Received, id string,
+	move func(*run.Run) (*run.Write, error), next func(*run.Run) (*queue.Message, time.Duration),
+) (*run.Run, error) {
+	r, err := s.Settler.Settle(ctx, m, id, move, next)
+	if err == nil {
+		s.receipts.Store(m.Receipt, true)
+	}
+	return r, err
+}
+
+// acked reports, once, whether a receipt was acknowledged.
+func (s *settledReceipts) acked(receipt string) bool {
+	_, found := s.receipts.LoadAndDelete(receipt)
+	return found
+}
