@@ -68,7 +68,7 @@ func (f *faults) err() error {
 		return a.Path == b.Path && a.Message == b.Message && position(a) == position(b)
 	})
 	if f.omitted > 0 {
-		f.details = append(f.details, fault.Detail{Message: fmt.Sprintf("%d more faults are not listed", f.omitted)})
+		f.details = append(f.details, fault.Detail{Message: fmt.Sprintf("at least %d more faults are not listed", f.omitted)})
 	}
 	return fault.InvalidDetails(f.details)
 }
@@ -176,7 +176,10 @@ func (f *faults) sentence(k jsonschema.ErrorKind) string {
 	case *kind.Const:
 		return "must be " + oneOf([]any{k.Want})
 	case *kind.Format:
-		return formatRules[k.Want]
+		if rule, ok := formatRules[k.Want]; ok {
+			return rule
+		}
+		return k.Err.Error() // Of an enum: see inputCompiler.enum.
 	case *kind.Pattern:
 		if f.spent[k.Want] {
 			return fmt.Sprintf("matching the pattern %s takes too long", k.Want)
@@ -258,7 +261,7 @@ func typeNames(types []string) string {
 	return join(names)
 }
 
-// oneOf lists values, at most 30 of them. Null is left out, as in typeNames.
+// oneOf lists plain values, at most 30 of them. Null is left out, as in typeNames.
 func oneOf(values []any) string {
 	var names []string
 	for _, v := range values {
@@ -269,11 +272,14 @@ func oneOf(values []any) string {
 		if v == nil && len(values) > 1 {
 			continue
 		}
-		text, err := json.Marshal(v)
-		if err != nil || len(text) > 200 {
-			text = []byte("…")
+		var text strings.Builder
+		e := json.NewEncoder(&text)
+		e.SetEscapeHTML(false)
+		if err := e.Encode(v); err != nil || text.Len() > 200 {
+			names = append(names, "…")
+			continue
 		}
-		names = append(names, string(text))
+		names = append(names, strings.TrimSpace(text.String()))
 	}
 	if len(names) == 1 {
 		return names[0]

@@ -18,6 +18,10 @@ type Inputs struct {
 	byName map[string]int
 	// required names inputs that must be given, declared or not.
 	required []string
+	// enums are formats that stand for enums in document.
+	enums []*jsonschema.Format
+	// weight is the length of the longest list of required members in document.
+	weight int
 	// document is the JSON Schema of the declared inputs; nil when there are none.
 	document map[string]any
 	// free holds compiled forms of document that nobody uses now: each has a budget of its own for
@@ -47,12 +51,20 @@ type checker struct {
 // usually run side by side.
 const maxFree = 4
 
+// maxChecks bounds what the validator has to look at: the values in the declared inputs, times the
+// members that each may lack. The validator collects every fault before it returns any, and a list of
+// empty objects in which each lacks a thousand members would fill the memory.
+const maxChecks = 5_000_000
+
 const documentURL = "https://longshore.invalid/inputs.json"
 
 // compile makes one form of the schema.
 func (i *Inputs) compile() (*checker, error) {
 	b := new(budget)
 	c := newCompiler(b)
+	for _, f := range i.enums {
+		c.RegisterFormat(f)
+	}
 	if err := c.AddResource(documentURL, i.document); err != nil {
 		return nil, err
 	}
@@ -97,7 +109,11 @@ func (i *Inputs) Complete(properties *jqtemplate.Object) (*jqtemplate.Object, er
 			f.add(below("properties", name), "is required")
 		}
 	}
-	if len(given) > 0 {
+	switch checks := countValues(given) * (1 + i.weight); {
+	case len(given) == 0:
+	case checks > maxChecks:
+		f.add("properties", "has too many values to be checked")
+	default:
 		if err := i.validate(&f, given); err != nil {
 			return nil, err
 		}
@@ -106,6 +122,22 @@ func (i *Inputs) Complete(properties *jqtemplate.Object) (*jqtemplate.Object, er
 		return nil, err
 	}
 	return out, nil
+}
+
+// countValues counts a plain value and all below it.
+func countValues(v any) int {
+	n := 1
+	switch v := v.(type) {
+	case map[string]any:
+		for _, e := range v {
+			n += countValues(e)
+		}
+	case []any:
+		for _, e := range v {
+			n += countValues(e)
+		}
+	}
+	return n
 }
 
 func (i *Inputs) validate(f *faults, given map[string]any) error {

@@ -70,6 +70,12 @@ func TestComplete(t *testing.T) {
 		// Strings.
 		{"enum", `{"properties":{"a":{"type":"string","enum":["x","y"]}}}`, `{"a":"z"}`, "", []string{`properties.a: must be one of "x", "y"`}},
 		{"enum of numbers", `{"properties":{"a":{"type":"number","enum":[1,2.5]}}}`, `{"a":2.5}`, `{"a":2.5}`, nil},
+		{"enum of zero, null and objects", `{"properties":{"a":{"type":"array","items":{"enum":[-0,null,{"x":1,"y":[2]}]}}}}`, `{"a":[0,null,{"y":[2],"x":1}]}`, `{"a":[0,null,{"y":[2],"x":1}]}`, nil},
+		{"enum is strict about types", `{"properties":{"a":{"type":"array","items":{"enum":["1",{"x":1}]}}}}`, `{"a":[1,"{\"x\":1}",{"x":"1"},"1"]}`, "", []string{
+			`properties.a[0]: must be one of "1", {"x":1}`, `properties.a[1]: must be one of "1", {"x":1}`, `properties.a[2]: must be one of "1", {"x":1}`,
+		}},
+		{"const", `{"properties":{"a":{"type":"object","const":{"x":"<"}}}}`, `{"a":{}}`, "", []string{`properties.a: must be {"x":"<"}`}},
+		{"enum and format", `{"properties":{"a":{"type":"string","format":"ipv4","enum":["10.0.0.1","x"]}}}`, `{"a":"x"}`, "", []string{"properties.a: must be an IPv4 address"}},
 		{"an empty enum is no enum", `{"properties":{"a":{"type":"string","enum":[]}}}`, `{"a":"z"}`, `{"a":"z"}`, nil},
 		{"an enum by query is not checked here", `{"properties":{"a":{"type":"string","enum":{"jqQuery":"[]"}}}}`, `{"a":"z"}`, `{"a":"z"}`, nil},
 		{"lengths count characters", `{"properties":{"a":{"type":"string","maxLength":2},"b":{"type":"string","minLength":2}}}`, `{"a":"😀é","b":"😀"}`, "", []string{"properties.b: must have at least 2 characters"}},

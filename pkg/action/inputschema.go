@@ -1,9 +1,13 @@
 package action
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"longshore/pkg/jqtemplate"
 )
@@ -37,7 +41,7 @@ func (c *inputCompiler) schema(o *jqtemplate.Object, path string, top bool) map[
 		case "enum":
 			// An empty list would allow nothing: it is kept and not enforced.
 			if list, ok := v.([]any); ok && len(list) > 0 {
-				s[name] = plain(list)
+				s["allOf"] = []any{map[string]any{"format": c.enum(list)}}
 			}
 		case "minItems", "maxItems":
 			s[name] = v
@@ -56,6 +60,7 @@ func (c *inputCompiler) schema(o *jqtemplate.Object, path string, top bool) map[
 				names = append(names, n)
 			}
 			s[name] = names
+			c.inputs.weight = max(c.inputs.weight, len(names))
 		case "format":
 			c.format(s, v)
 		case "encryption":
@@ -105,6 +110,36 @@ func (c *inputCompiler) format(s map[string]any, v any) {
 	switch name {
 	case "entity", "user", "team":
 		c.p.d.Uses.CatalogInput = true
+	}
+}
+
+// enum returns the name of a format that has just these values. The validator's own enum compares
+// with one after the other: a long list of inputs against a long enum would take it hours.
+func (c *inputCompiler) enum(values []any) string {
+	allowed, list := make(map[any]bool, len(values)), make([]any, len(values))
+	for i, v := range values {
+		list[i] = plain(v)
+		allowed[comparableForm(list[i])] = true
+	}
+	refused := errors.New("must be " + oneOf(list))
+	name := fmt.Sprintf("enum-%d", len(c.inputs.enums))
+	c.inputs.enums = append(c.inputs.enums, &jsonschema.Format{Name: name, Validate: func(v any) error {
+		if allowed[comparableForm(v)] {
+			return nil
+		}
+		return refused
+	}})
+	return name
+}
+
+// comparableForm returns a plain value, or its text if it is an object or an array.
+func comparableForm(v any) any {
+	switch v.(type) {
+	case map[string]any, []any:
+		text, _ := json.Marshal(v) // Members are sorted. What was JSON can be JSON again.
+		return [1]string{string(text)}
+	default:
+		return v
 	}
 }
 
