@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -112,10 +111,6 @@ func record(t *testing.T, text string) *action.Record {
 		CreatedAt: created, UpdatedAt: created.Add(time.Minute - 6*time.Millisecond).In(time.FixedZone("", 3600)),
 		CreatedBy: "client_1", UpdatedBy: "client_2", Rev: 1,
 	}
-}
-
-func spaceless(text string) string {
-	return strings.NewReplacer("\n", "", "\t", "").Replace(text)
 }
 
 func sorted(lines []string) []string { return slices.Sorted(slices.Values(lines)) }
