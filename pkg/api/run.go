@@ -64,7 +64,7 @@ func (s *server) startRun(r *request) (*answer, error) {
 		return a, err
 	}
 	// Its action was there a moment ago.
-	return &answer{status: http.StatusAccepted, body: runBody{true, showRun(started.Record, false)}}, nil
+	return runAnswer(http.StatusAccepted, started.Record, false)
 }
 
 // dryRun answers what a request would have started.
@@ -163,7 +163,7 @@ func (s *server) fill(r *request, page *run.Page) (runs []json.RawMessage, next 
 	}
 	size := envelope
 	for i, record := range page.Runs {
-		text, err := encode(showRun(record, !there(record)))
+		text, err := showRun(record, !there(record))
 		if err != nil {
 			return nil, nil, err
 		}
@@ -241,7 +241,7 @@ func (s *server) oneRun(r *request, record *run.Record, status int) (*answer, er
 	if err != nil {
 		return nil, err
 	}
-	return &answer{status: status, body: runBody{true, showRun(record, deleted)}}, nil
+	return runAnswer(status, record, deleted)
 }
 
 // patchRun answers PATCH /v1/actions/runs/{run_id}: a report on the run.
@@ -270,7 +270,7 @@ func (s *server) patchRun(r *request) (*answer, error) {
 		return nil, fmt.Errorf("report on run: %w", err)
 	}
 	record.Run = moved
-	return ok(runBody{true, showRun(record, deleted)})
+	return runAnswer(http.StatusOK, record, deleted)
 }
 
 // readPatch reads a report; members that are null count as absent.
@@ -339,5 +339,5 @@ func (s *server) redeliver(r *request) (*answer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("redeliver run: %w", err)
 	}
-	return &answer{status: http.StatusAccepted, body: runBody{true, showRun(record, deleted)}}, nil
+	return runAnswer(http.StatusAccepted, record, deleted)
 }

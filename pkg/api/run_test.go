@@ -358,6 +358,28 @@ func TestListRunsStaysBelowTheLargestAnswer(t *testing.T) {
 	}
 }
 
+// A run that was accepted is answered, even if all that it has is more than an answer can hold.
+func TestRunThatIsLargerThanAnAnswer(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.define(strings.Replace(deploy, "{{ .inputs.service }}", "{{ .inputs.service * 30000 }}", 1))
+	body := `{"properties":{"service":"` + strings.Repeat("a", 30) + `","x":[` + strings.Repeat("1e20,", 190_000) + `1]}}`
+	g := f.call("POST", "/v1/actions/deploy/runs", body).want(http.StatusAccepted)
+	id := g.at("run", "id").(string)
+	if g.at("run", "payload") != nil || g.at("run", "properties", "service") == nil {
+		t.Errorf("got payload %.100v, want it left out, and the inputs", g.at("run", "payload"))
+	}
+	for _, q := range [][3]string{
+		{"GET", "/v1/actions/runs/" + id, ""}, {"PATCH", "/v1/actions/runs/" + id, `{"summary":"` + strings.Repeat(`\u0001`, 64<<10) + `"}`},
+		{"GET", "/v1/actions/runs", ""},
+	} {
+		if g := f.call(q[0], q[1], q[2]).want(200); len(g.text) > api.MaxAnswer {
+			t.Errorf("%s %s: got %d bytes", q[0], q[1], len(g.text))
+		}
+	}
+	f.call("POST", "/v1/actions/deploy/runs?dry_run=true", body).fault(422, "answer_too_large")
+}
+
 func TestAttemptsAndRedelivery(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

@@ -9,8 +9,17 @@ import (
 
 // runBody answers with one run.
 type runBody struct {
-	OK  bool     `json:"ok"`
-	Run *runView `json:"run"`
+	OK  bool            `json:"ok"`
+	Run json.RawMessage `json:"run"`
+}
+
+// runAnswer answers with one run.
+func runAnswer(status int, r *run.Record, actionDeleted bool) (*answer, error) {
+	text, err := showRun(r, actionDeleted)
+	if err != nil {
+		return nil, err
+	}
+	return &answer{status: status, body: runBody{true, text}}, nil
 }
 
 // runView is a run as every answer shows it. Members that Port's clients decode into anything but a
@@ -52,7 +61,27 @@ type named struct {
 	Deleted    bool    `json:"deleted"`
 }
 
-func showRun(r *run.Record, actionDeleted bool) *runView {
+// showRun writes a run as answers have it. What would make it larger than an answer is left out: it
+// was accepted, and its state must be seen. Inputs of 1 MiB can be that large, since a number of four
+// characters may be written with 21.
+func showRun(r *run.Record, actionDeleted bool) (json.RawMessage, error) {
+	v := newRunView(r, actionDeleted)
+	text, err := encode(v)
+	for _, large := range []func(){
+		func() { v.Payload = json.RawMessage("null") },
+		func() { v.Response = nil },
+		func() { v.Properties = json.RawMessage("{}") },
+	} {
+		if err != nil || len(text) <= MaxAnswer-envelope {
+			break
+		}
+		large()
+		text, err = encode(v)
+	}
+	return text, err
+}
+
+func newRunView(r *run.Record, actionDeleted bool) *runView {
 	v := &runView{
 		ID: r.ID, Status: r.Status, StatusLabel: orNil(r.StatusLabel),
 		Action: named{r.Action.Identifier, orNil(r.Action.Title), orNil(r.Action.Icon), actionDeleted},
