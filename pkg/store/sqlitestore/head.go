@@ -2,7 +2,9 @@ package sqlitestore
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -10,151 +12,187 @@ import (
 	"longshore/pkg/run"
 )
 
-// head is a run's head as it is stored: JSON, times in nanoseconds since 1970, 0 for none. Members
-// may be added, and are zero in what older code wrote.
-type head struct {
-	Rev              int64             `json:"rev"`
-	Generation       int               `json:"generation"`
-	Status           run.Status        `json:"status"`
-	StatusLabel      string            `json:"statusLabel,omitempty"`
-	Link             json.RawMessage   `json:"link,omitempty"`
-	Summary          string            `json:"summary,omitempty"`
-	ExternalRunID    string            `json:"external,omitempty"`
-	Action           string            `json:"action"`
-	ActionTitle      string            `json:"actionTitle,omitempty"`
-	ActionIcon       string            `json:"actionIcon,omitempty"`
-	ActionID         string            `json:"actionId,omitempty"`
-	Backend          string            `json:"backend"`
-	Blueprint        string            `json:"blueprint,omitempty"`
-	Entity           string            `json:"entity,omitempty"`
-	Source           string            `json:"source"`
-	RequiredApproval json.RawMessage   `json:"requiredApproval,omitempty"`
-	UserID           string            `json:"userId,omitempty"`
-	UserEmail        string            `json:"userEmail,omitempty"`
-	CreatedBy        string            `json:"createdBy,omitempty"`
-	UpdatedBy        string            `json:"updatedBy,omitempty"`
-	CreatedAt        int64             `json:"createdAt"`
-	UpdatedAt        int64             `json:"updatedAt"`
-	StartedAt        int64             `json:"startedAt"`
-	EndedAt          int64             `json:"endedAt,omitempty"`
-	HasResponse      bool              `json:"hasResponse,omitempty"`
-	State            run.DeliveryState `json:"delivery"`
-	Owner            string            `json:"owner,omitempty"`
-	Lease            int64             `json:"lease,omitempty"`
-	DeliveredAt      int64             `json:"deliveredAt,omitempty"`
-	Sends            int               `json:"sends,omitempty"`
-	NextTry          int64             `json:"nextTry,omitempty"`
-	Waiting          string            `json:"waiting,omitempty"`
-	Attempts         []attempt         `json:"attempts,omitempty"`
-	Due              int64             `json:"due,omitempty"`
-}
+// headVersion is the version of the encoding that this code writes. A member that is added goes to
+// the end, where older texts end, and needs no new version.
+const headVersion = 1
 
-// attempt is an attempt as it is stored; its generation is that of what it is stored with.
-type attempt struct {
-	Number      int    `json:"number"`
-	StartedAt   int64  `json:"startedAt"`
-	DurationMs  int64  `json:"durationMs,omitempty"`
-	StatusCode  int    `json:"statusCode,omitempty"`
-	Error       string `json:"error,omitempty"`
-	Open        bool   `json:"open,omitempty"`
-	Interrupted bool   `json:"interrupted,omitempty"`
-	Next        int64  `json:"next,omitempty"`
-}
-
-func encodeHead(r *run.Run) ([]byte, error) {
-	text, err := encode(head{
-		Rev: r.Rev, Generation: r.Generation, Status: r.Status, StatusLabel: r.StatusLabel,
-		Link: r.Link, Summary: r.Summary, ExternalRunID: r.ExternalRunID,
-		Action: r.Action.Identifier, ActionTitle: r.Action.Title, ActionIcon: r.Action.Icon, ActionID: r.Action.ID,
-		Backend: r.Backend, Blueprint: r.Blueprint, Entity: r.Entity, Source: r.Source,
-		RequiredApproval: r.RequiredApproval,
-		UserID:           r.UserID, UserEmail: r.UserEmail, CreatedBy: r.CreatedBy, UpdatedBy: r.UpdatedBy,
-		CreatedAt: nanos(r.CreatedAt), UpdatedAt: nanos(r.UpdatedAt), StartedAt: nanos(r.StartedAt),
-		EndedAt: nanos(r.EndedAt), HasResponse: r.HasResponse,
-		State: r.Delivery.State, Owner: r.Delivery.Owner, Lease: nanos(r.Delivery.Lease),
-		DeliveredAt: nanos(r.Delivery.DeliveredAt), Sends: r.Delivery.Sends,
-		NextTry: nanos(r.Delivery.NextTry), Waiting: r.Delivery.Waiting,
-		Attempts: storedAttempts(r.Attempts), Due: nanos(r.Due),
-	})
-	if err != nil {
-		return nil, fmt.Errorf("encode run: %w", err)
-	}
-	return text, nil
+// encodeHead writes a head but for its id. Heads are read and written at every move by the one
+// goroutine that writes; JSON would be a fifth of its work.
+func encodeHead(r *run.Run) []byte {
+	c := coder{text: append(make([]byte, 0, 512), headVersion)}
+	c.run(r)
+	return c.text
 }
 
 func decodeHead(id string, text []byte) (*run.Run, error) {
-	var h head
-	if err := json.Unmarshal(text, &h); err != nil {
-		return nil, fmt.Errorf("decode run %s: %w", id, err)
+	if len(text) == 0 || text[0] != headVersion {
+		return nil, fmt.Errorf("decode run %s: it was not written by this version of the program", id)
 	}
-	return &run.Run{
-		ID: id, Rev: h.Rev, Generation: h.Generation, Status: h.Status, StatusLabel: h.StatusLabel,
-		Link: h.Link, Summary: h.Summary, ExternalRunID: h.ExternalRunID,
-		Action:  run.Action{Identifier: h.Action, Title: h.ActionTitle, Icon: h.ActionIcon, ID: h.ActionID},
-		Backend: h.Backend, Blueprint: h.Blueprint, Entity: h.Entity, Source: h.Source,
-		RequiredApproval: h.RequiredApproval,
-		UserID:           h.UserID, UserEmail: h.UserEmail, CreatedBy: h.CreatedBy, UpdatedBy: h.UpdatedBy,
-		CreatedAt: moment(h.CreatedAt), UpdatedAt: moment(h.UpdatedAt), StartedAt: moment(h.StartedAt),
-		EndedAt: moment(h.EndedAt), HasResponse: h.HasResponse,
-		Delivery: run.Delivery{
-			State: h.State, Owner: h.Owner, Lease: moment(h.Lease), DeliveredAt: moment(h.DeliveredAt),
-			Sends: h.Sends, NextTry: moment(h.NextTry), Waiting: h.Waiting,
-		},
-		Attempts: runAttempts(h.Generation, h.Attempts), Due: moment(h.Due),
-	}, nil
+	c := coder{reading: true, text: text[1:]}
+	r := &run.Run{ID: id}
+	c.run(r)
+	if c.damaged {
+		return nil, fmt.Errorf("decode run %s: the stored text is damaged", id)
+	}
+	return r, nil
 }
 
-func storedAttempts(attempts []run.Attempt) []attempt {
-	stored := make([]attempt, len(attempts))
-	for i, a := range attempts {
-		stored[i] = attempt{
-			Number: a.Number, StartedAt: nanos(a.StartedAt), DurationMs: a.DurationMs, StatusCode: a.StatusCode,
-			Error: a.Error, Open: a.Open, Interrupted: a.Interrupted,
-		}
+func encodeAttempts(attempts []run.Attempt) []byte {
+	c := coder{text: []byte{headVersion}}
+	c.attempts(&attempts)
+	return c.text
+}
+
+func decodeAttempts(text []byte) (attempts []run.Attempt, err error) {
+	if len(text) == 0 || text[0] != headVersion {
+		return nil, errors.New("they were not written by this version of the program")
+	}
+	c := coder{reading: true, text: text[1:]}
+	c.attempts(&attempts)
+	if c.damaged {
+		return nil, errors.New("the stored text is damaged")
+	}
+	return attempts, nil
+}
+
+// coder goes over members in one order, to append them to its text or to take them from it.
+type coder struct {
+	reading bool
+	text    []byte
+	// damaged says that a text ended within a member. One that ends before a member leaves it zero.
+	damaged bool
+}
+
+func (c *coder) run(r *run.Run) {
+	number(c, &r.Rev)
+	number(c, &r.Generation)
+	text(c, &r.Status)
+	text(c, &r.StatusLabel)
+	text(c, &r.Link)
+	text(c, &r.Summary)
+	text(c, &r.ExternalRunID)
+	text(c, &r.Action.Identifier)
+	text(c, &r.Action.Title)
+	text(c, &r.Action.Icon)
+	text(c, &r.Action.ID)
+	text(c, &r.Backend)
+	text(c, &r.Blueprint)
+	text(c, &r.Entity)
+	text(c, &r.Source)
+	text(c, &r.RequiredApproval)
+	text(c, &r.UserID)
+	text(c, &r.UserEmail)
+	text(c, &r.CreatedBy)
+	text(c, &r.UpdatedBy)
+	c.time(&r.CreatedAt)
+	c.time(&r.UpdatedAt)
+	c.time(&r.StartedAt)
+	c.time(&r.EndedAt)
+	c.flag(&r.HasResponse)
+	text(c, &r.Delivery.State)
+	text(c, &r.Delivery.Owner)
+	c.time(&r.Delivery.Lease)
+	c.time(&r.Delivery.DeliveredAt)
+	number(c, &r.Delivery.Sends)
+	c.time(&r.Delivery.NextTry)
+	text(c, &r.Delivery.Waiting)
+	c.attempts(&r.Attempts)
+	c.time(&r.Due)
+}
+
+func (c *coder) attempts(attempts *[]run.Attempt) {
+	n := len(*attempts)
+	number(c, &n)
+	if n < 0 || c.reading && n > len(c.text) {
+		c.damaged = true
+		return
+	}
+	if c.reading && n > 0 {
+		*attempts = make([]run.Attempt, n)
+	}
+	for i := range *attempts {
+		a := &(*attempts)[i]
+		number(c, &a.Generation)
+		number(c, &a.Number)
+		c.time(&a.StartedAt)
+		number(c, &a.DurationMs)
+		number(c, &a.StatusCode)
+		text(c, &a.Error)
+		c.flag(&a.Open)
+		c.flag(&a.Interrupted)
+		var next time.Time
 		if a.NextAttemptAt != nil {
-			stored[i].Next = nanos(*a.NextAttemptAt)
+			next = *a.NextAttemptAt
+		}
+		if c.time(&next); c.reading && !next.IsZero() {
+			a.NextAttemptAt = &next
 		}
 	}
-	return stored
 }
 
-func runAttempts(generation int, stored []attempt) []run.Attempt {
-	if len(stored) == 0 {
-		return nil
+// number is a signed variable-length integer.
+func number[T int | int64](c *coder, n *T) {
+	if !c.reading {
+		c.text = binary.AppendVarint(c.text, int64(*n))
+		return
 	}
-	attempts := make([]run.Attempt, len(stored))
-	for i, a := range stored {
-		attempts[i] = run.Attempt{
-			Generation: generation, Number: a.Number, StartedAt: moment(a.StartedAt), DurationMs: a.DurationMs,
-			StatusCode: a.StatusCode, Error: a.Error, Open: a.Open, Interrupted: a.Interrupted,
-		}
-		if a.Next != 0 {
-			next := moment(a.Next)
-			attempts[i].NextAttemptAt = &next
-		}
+	if len(c.text) == 0 {
+		return
 	}
-	return attempts
+	value, size := binary.Varint(c.text)
+	if size <= 0 {
+		c.damaged, c.text = true, nil
+		return
+	}
+	*n, c.text = T(value), c.text[size:]
 }
 
-// encodeInvocation keeps the text of the payload as it is but for white space.
+// text is its length and its bytes; an empty one is read as nil where that is possible.
+func text[T ~string | ~[]byte](c *coder, s *T) {
+	n := len(*s)
+	number(c, &n)
+	if !c.reading {
+		c.text = append(c.text, *s...)
+		return
+	}
+	if n < 0 || n > len(c.text) {
+		c.damaged, c.text = true, nil
+		return
+	}
+	if n > 0 {
+		*s = T(c.text[:n:n])
+	}
+	c.text = c.text[n:]
+}
+
+// time is the number of nanoseconds since 1970, 0 for the zero time.
+func (c *coder) time(t *time.Time) {
+	n := nanos(*t)
+	number(c, &n)
+	if c.reading {
+		*t = moment(n)
+	}
+}
+
+func (c *coder) flag(b *bool) {
+	var n int
+	if *b {
+		n = 1
+	}
+	number(c, &n)
+	*b = n == 1
+}
+
+// encodeInvocation is json.Marshal that leaves the payload's text as it is, but for white space.
 func encodeInvocation(i *invocation.Invocation) ([]byte, error) {
 	if i == nil {
 		return nil, nil
 	}
-	text, err := encode(i)
-	if err != nil {
-		return nil, fmt.Errorf("encode invocation: %w", err)
-	}
-	return text, nil
-}
-
-// encode is json.Marshal that leaves raw texts as they are.
-func encode(value any) ([]byte, error) {
 	var out bytes.Buffer
 	encoder := json.NewEncoder(&out)
 	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(value); err != nil {
-		return nil, err
+	if err := encoder.Encode(i); err != nil {
+		return nil, fmt.Errorf("encode invocation: %w", err)
 	}
 	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), nil
 }

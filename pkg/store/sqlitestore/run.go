@@ -82,15 +82,11 @@ func (s *Runs) Create(ctx context.Context, r *run.Run, b *run.Body) error {
 func (s *Runs) Creation(r *run.Run, b *run.Body) (func(*sqlite.Tx) error, error) {
 	stored := *r
 	stored.Rev = 1
-	text, err := encodeHead(&stored)
-	if err != nil {
-		return nil, err
-	}
 	called, err := encodeInvocation(b.Invocation)
 	if err != nil {
 		return nil, err
 	}
-	properties, user := []byte(b.Properties), []byte(b.User)
+	text, properties, user := encodeHead(&stored), []byte(b.Properties), []byte(b.User)
 	return func(tx *sqlite.Tx) error {
 		added, err := tx.Exec(`INSERT INTO runs
 			(id, action, blueprint, entity, user_id, user_email, source, external, active, due, lease, head)
@@ -216,9 +212,7 @@ func (s *Runs) UpdateTx(tx *sqlite.Tx, id string, move func(*run.Run) (*run.Writ
 		return decodeHead(id, text)
 	}
 	r.Rev = rev + 1
-	if text, err = encodeHead(r); err != nil {
-		return nil, err
-	}
+	text = encodeHead(r)
 	if r.Status.Ended() == ended && r.ExternalRunID == external {
 		_, err = tx.Exec("UPDATE runs SET due = ?, lease = ?, head = ? WHERE id = ?",
 			dueMillis(r.Due), nanos(r.Delivery.Lease), text, id)
@@ -245,12 +239,8 @@ func (s *Runs) writeTx(tx *sqlite.Tx, id string, w *run.Write) error {
 		}
 	}
 	if len(w.Closed) > 0 {
-		closed, err := encode(storedAttempts(w.Closed))
-		if err != nil {
-			return fmt.Errorf("encode attempts: %w", err)
-		}
 		if _, err := tx.Exec("INSERT OR REPLACE INTO attempts (run, generation, attempts) VALUES (?, ?, ?)",
-			id, w.ClosedGeneration, closed); err != nil {
+			id, w.ClosedGeneration, encodeAttempts(w.Closed)); err != nil {
 			return sqlite.Explain(err, "write run's attempts")
 		}
 	}
@@ -262,23 +252,22 @@ func (s *Runs) Attempts(ctx context.Context, id string) ([]run.Attempt, error) {
 	if id < s.oldest() {
 		return nil, nil
 	}
-	rows, err := s.db.Rows(ctx, "SELECT generation, attempts FROM attempts WHERE run = ? ORDER BY generation", id)
+	rows, err := s.db.Rows(ctx, "SELECT attempts FROM attempts WHERE run = ? ORDER BY generation", id)
 	if err != nil {
 		return nil, sqlite.Explain(err, "read run's attempts")
 	}
 	defer rows.Close()
 	var all []run.Attempt
 	for rows.Next() {
-		var generation int
 		var text []byte
-		if err := rows.Scan(&generation, &text); err != nil {
+		if err := rows.Scan(&text); err != nil {
 			return nil, sqlite.Explain(err, "read run's attempts")
 		}
-		var closed []attempt
-		if err := json.Unmarshal(text, &closed); err != nil {
+		closed, err := decodeAttempts(text)
+		if err != nil {
 			return nil, fmt.Errorf("decode attempts of run %s: %w", id, err)
 		}
-		all = append(all, runAttempts(generation, closed)...)
+		all = append(all, closed...)
 	}
 	return all, sqlite.Explain(rows.Err(), "read run's attempts")
 }
