@@ -90,6 +90,10 @@ type faultBody struct {
 	Details []fault.Detail `json:"details,omitempty"`
 }
 
+// Fault answers a request that cannot reach the API's handler, because something before it failed:
+// the same JSON as every other fault.
+func Fault(w http.ResponseWriter, err error) { writeFault(w, err) }
+
 // writeFault answers with a fault and returns its status. What is no fault.Error, or an internal
 // one, is an internal error to the caller.
 func writeFault(w http.ResponseWriter, err error) int {

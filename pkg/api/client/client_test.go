@@ -304,7 +304,7 @@ func TestLogs(t *testing.T) {
 		t.Errorf("got %s, %v, want the same line", again, err)
 	}
 	_, err = c.Follow(ctx, "r_0000000000000000", time.Millisecond, func(client.Log) {})
-	refused(t, err, 404)
+	_ = refused(t, err, 404)
 }
 
 func TestFollowEndsWithItsContext(t *testing.T) {
@@ -381,7 +381,7 @@ func TestWrongCredentials(t *testing.T) {
 	s := serve(t, nil)
 	c := connect(t, s, func(c *client.Config) { c.ClientSecret = "wrong" })
 	_, err := c.Actions(context.Background())
-	refused(t, err, 401)
+	_ = refused(t, err, 401)
 	if err.Error() != "log in: the client id or the client secret is wrong" {
 		t.Errorf("got %q", err)
 	}
