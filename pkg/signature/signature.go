@@ -52,16 +52,7 @@ type Secrets struct {
 	Previous string
 }
 
-// Reserved reports whether only Longshore may set the header, whatever the case of its name.
-func Reserved(name string) bool {
-	switch http.CanonicalHeaderKey(name) {
-	case PortTimestamp, PortSignature, StandardID, StandardTimestamp, StandardSignature:
-		return true
-	}
-	return false
-}
-
-// Set writes all signature headers of a request. The body is signed byte for byte; nil signs
+// Set writes all signature headers of a request, in place of any that are there. The body is signed byte for byte; nil signs
 // nothing after the dot. Id is the run's. Port's header can carry one signature, the current
 // secret's; Standard Webhooks' carries one for each valid secret, the current one first. The only
 // error is ErrNoSecret.

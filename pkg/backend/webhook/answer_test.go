@@ -170,3 +170,27 @@ func TestBrokenAnswer(t *testing.T) {
 		server.Close()
 	}
 }
+
+// A run is delivered when the target says so; the rest of its answer is of no use.
+func TestDeliveryDoesNotWaitForTheRestOfAnAnswer(t *testing.T) {
+	t.Parallel()
+	hold := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusOK)
+		_ = http.NewResponseController(w).Flush()
+		<-hold
+	}))
+	t.Cleanup(server.Close)
+	t.Cleanup(func() { close(hold) })
+	b := open(t, func(c *webhook.Config) { c.CallTimeout = time.Hour })
+	done := make(chan backend.Outcome, 1)
+	go func() { done <- b.Call(t.Context(), attempt(invocation.Webhook{Method: "POST", URL: server.URL})) }()
+	select {
+	case got := <-done:
+		if got.Verdict != run.Deliver {
+			t.Errorf("verdict %v: %s", got.Verdict, got.Error)
+		}
+	case <-time.After(time.Minute):
+		t.Error("the call waits for an answer that does not end")
+	}
+}

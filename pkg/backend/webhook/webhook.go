@@ -140,7 +140,7 @@ func (b *Backend) request(ctx context.Context, runID string, w *invocation.Webho
 
 	for _, h := range w.Headers {
 		switch name := http.CanonicalHeaderKey(h.Name); {
-		case name == "Host", name == "Content-Length", name == "Transfer-Encoding", signature.Reserved(name):
+		case name == "Host", name == "Content-Length", name == "Transfer-Encoding":
 		default:
 			req.Header[name] = append(req.Header[name], h.Value)
 		}
@@ -150,6 +150,7 @@ func (b *Backend) request(ctx context.Context, runID string, w *invocation.Webho
 	if body != nil {
 		fallback(req.Header, "Content-Type", "application/json")
 	}
+	// The signature's headers replace those of the action.
 	if err := signature.Set(req.Header, secrets, runID, b.c.Now(), sent); err != nil {
 		return nil, "the call cannot be signed: the client secret is empty"
 	}
