@@ -11,9 +11,8 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
 	"github.com/google/go-cmp/cmp"
+	"gopkg.in/yaml.v3"
 
 	"longshore/pkg/store/dynamostore"
 )
@@ -23,48 +22,46 @@ type node = any
 
 func template(t *testing.T) map[string]node {
 	t.Helper()
-	file, err := parser.ParseFile("../template.yaml", 0)
+	text, err := os.ReadFile("../template.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	anchors := map[string]node{}
-	root, ok := plain(file.Docs[0].Body, anchors).(map[string]node)
+	var document yaml.Node
+	if err := yaml.Unmarshal(text, &document); err != nil {
+		t.Fatal(err)
+	}
+	root, ok := plain(document.Content[0]).(map[string]node)
 	if !ok {
 		t.Fatal("template.yaml is no mapping")
 	}
 	return root
 }
 
-func plain(n ast.Node, anchors map[string]node) node {
-	switch n := n.(type) {
-	case *ast.MappingNode:
-		m := map[string]node{}
-		for _, v := range n.Values {
-			m[v.Key.GetToken().Value] = plain(v.Value, anchors)
-		}
-		return m
-	case *ast.MappingValueNode:
-		return map[string]node{n.Key.GetToken().Value: plain(n.Value, anchors)}
-	case *ast.SequenceNode:
-		list := []node{}
-		for _, v := range n.Values {
-			list = append(list, plain(v, anchors))
-		}
-		return list
-	case *ast.TagNode:
-		return map[string]node{n.Start.Value: plain(n.Value, anchors)}
-	case *ast.AnchorNode:
-		v := plain(n.Value, anchors)
-		anchors[n.Name.GetToken().Value] = v
-		return v
-	case *ast.AliasNode:
-		return anchors[n.Value.GetToken().Value]
-	case *ast.LiteralNode:
-		return n.Value.Value
-	case *ast.StringNode:
-		return n.Value
+func plain(n *yaml.Node) node {
+	if n.Kind == yaml.AliasNode {
+		return plain(n.Alias)
 	}
-	return n.GetToken().Value
+	var v node
+	switch n.Kind {
+	case yaml.MappingNode:
+		m := map[string]node{}
+		for i := 0; i < len(n.Content); i += 2 {
+			m[n.Content[i].Value] = plain(n.Content[i+1])
+		}
+		v = m
+	case yaml.SequenceNode:
+		list := []node{}
+		for _, c := range n.Content {
+			list = append(list, plain(c))
+		}
+		v = list
+	default:
+		v = n.Value
+	}
+	if strings.HasPrefix(n.Tag, "!") && !strings.HasPrefix(n.Tag, "!!") {
+		return map[string]node{n.Tag: v}
+	}
+	return v
 }
 
 // at walks down mappings; nil where there is nothing.

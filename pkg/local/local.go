@@ -67,7 +67,7 @@ type stores struct {
 	acked func(receipt string) bool
 	// drains says that this process takes messages off the dead-letter queue.
 	drains bool
-	ready func(context.Context) error
+	ready  func(context.Context) error
 	// start takes over what a process that died had in hand.
 	start func(context.Context) error
 	purge func(context.Context, time.Time) error
@@ -188,7 +188,9 @@ func (s *Server) assemble() error {
 		}),
 		Name: invocation.BackendWebhook, Runs: st.runs, Send: st.queue, Settler: st.settler,
 		CallTimeout: c.CallTimeout, Timeout: c.Timeout, Log: c.Log,
-		Count: func(e dispatch.Event) { metrics.Count("longshore_messages_total", "backend", invocation.BackendWebhook, "event", string(e)) },
+		Count: func(e dispatch.Event) {
+			metrics.Count("longshore_messages_total", "backend", invocation.BackendWebhook, "event", string(e))
+		},
 	})
 	s.deadletter = dispatch.NewDeadLetter(dispatch.DeadLetterConfig{Runs: st.runs, Log: c.Log})
 	s.sweeper = sweep.New(sweep.Config{Runs: st.runs, Send: st.queue, Configured: configured, Timeout: c.Timeout, Log: c.Log})

@@ -45,7 +45,7 @@ func New(e *boot.Env, build func(api.Config) http.Handler) (awsevent.Handler, er
 		h, err := handlers.Get(r.Context())
 		if err != nil {
 			e.Log.Error("build the API", "error", err)
-			api.Unavailable(w)
+			api.Fault(w, err)
 			return
 		}
 		h.ServeHTTP(w, r)
