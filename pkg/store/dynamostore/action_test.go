@@ -1,7 +1,13 @@
 package dynamostore_test
 
 import (
+	"encoding/json"
+	"strconv"
 	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/google/go-cmp/cmp"
 
 	"longshore/pkg/action"
 	"longshore/pkg/store/dynamostore"
@@ -14,4 +20,42 @@ func TestActions(t *testing.T) {
 		s := newTables(t)
 		return dynamostore.NewActions(s.client, s.catalog)
 	})
+}
+
+// The change feed tells from what a deletion leaves who deleted a definition.
+func TestDeletedDefinitionNamesItsAuthor(t *testing.T) {
+	t.Parallel()
+	s := newTables(t)
+	actions := dynamostore.NewActions(s.client, s.catalog)
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	r := &action.Record{Identifier: "deploy", ID: "action_1", Definition: json.RawMessage(`{}`), CreatedAt: now, UpdatedAt: now}
+	if err := actions.Create(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	if err := actions.Delete(t.Context(), "deploy", "client_1", now); err != nil {
+		t.Fatal(err)
+	}
+	i := s.item(t, s.catalog, "action", "deploy")
+	deleted, _ := i["deleted"].(*types.AttributeValueMemberM)
+	if deleted == nil {
+		t.Fatal("the item does not say that it is deleted")
+	}
+	got := map[string]string{
+		"by":  deleted.Value["by"].(*types.AttributeValueMemberS).Value,
+		"at":  deleted.Value["at"].(*types.AttributeValueMemberN).Value,
+		"ttl": i["ttl"].(*types.AttributeValueMemberN).Value,
+	}
+	want := map[string]string{
+		"by": "client_1", "at": strconv.FormatInt(now.UnixMilli(), 10), "ttl": strconv.FormatInt(now.Add(time.Hour).Unix(), 10),
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("what stays (-want +got):\n%s", diff)
+	}
+	// A definition over it does not expire.
+	if err := actions.Create(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	if s.item(t, s.catalog, "action", "deploy")["ttl"] != nil {
+		t.Error("a definition that was created over a deleted one expires")
+	}
 }

@@ -3,14 +3,22 @@ package dynamostore_test
 import (
 	"context"
 	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/google/go-cmp/cmp"
 
 	"longshore/pkg/emulator"
+	"longshore/pkg/fault"
+	"longshore/pkg/invocation"
 	"longshore/pkg/run"
 	"longshore/pkg/store/dynamostore"
 	"longshore/pkg/store/storetest"
@@ -82,4 +90,314 @@ func (c noHeads) PutItem(ctx context.Context, in *dynamodb.PutItemInput, o ...fu
 		return nil, errNoHead
 	}
 	return c.Client.PutItem(ctx, in, o...)
+}
+
+// newRun returns a run that started at a time, and its body.
+func newRun(at time.Time) (*run.Run, *run.Body) {
+	r := &run.Run{
+		ID: run.NewID(at), Action: run.Action{Identifier: "scaffold", ID: "action_0123456789abcdef"},
+		Backend: invocation.BackendWebhook, Source: run.SourceAPI, UserID: "client_1", CreatedBy: "client_1",
+	}
+	r.Start(at.UTC().Truncate(time.Millisecond), "")
+	return r, &run.Body{Properties: json.RawMessage(`{"name":"cart"}`)}
+}
+
+// item reads an item as it is stored; nil when there is none.
+func (s tables) item(t *testing.T, table, pk, sk string) map[string]types.AttributeValue {
+	t.Helper()
+	out, err := s.client.GetItem(t.Context(), &dynamodb.GetItemInput{TableName: &table, Key: key(pk, sk), ConsistentRead: aws.Bool(true)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out.Item
+}
+
+// sizeOf returns an item's size as DynamoDB counts it (developer guide, "Item sizes and formats"):
+// names and texts by their bytes, numbers by half their digits and one.
+func sizeOf(t *testing.T, i map[string]types.AttributeValue) int {
+	t.Helper()
+	size := 0
+	for name, v := range i {
+		size += len(name)
+		switch v := v.(type) {
+		case *types.AttributeValueMemberS:
+			size += len(v.Value)
+		case *types.AttributeValueMemberB:
+			size += len(v.Value)
+		case *types.AttributeValueMemberN:
+			size += (len(v.Value)+1)/2 + 1
+		default:
+			t.Fatalf("attribute %s is a %T", name, v)
+		}
+	}
+	return size
+}
+
+func TestHeadIsBelowAKiB(t *testing.T) {
+	t.Parallel()
+	s := newTables(t)
+	runs := s.store(s.client)
+	long := strings.Repeat("i", 60)
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	r, b := newRun(now)
+	r.Action = run.Action{Identifier: long, Title: "Scaffold a service", Icon: "Git", ID: "action_0123456789abcdef"}
+	r.Blueprint, r.Entity, r.ExternalRunID = long, long, long
+	r.UserID, r.UserEmail, r.CreatedBy, r.UpdatedBy = "usr_0123456789abcdef", "ada@example.com", "usr_0123456789abcdef", "client_0123456789ab"
+	b.Properties = json.RawMessage(`{"a":"` + strings.Repeat("x", 100<<10) + `"}`)
+	if err := runs.Create(t.Context(), r, b); err != nil {
+		t.Fatal(err)
+	}
+	var stored *run.Run
+	for _, move := range []func(*run.Run) error{
+		func(r *run.Run) error { _, err := r.Claim(now, 1, strings.Repeat("o", 32), time.Minute); return err },
+		func(r *run.Run) error {
+			return r.Settle(now, 1, strings.Repeat("o", 32), time.Hour, run.Outcome{
+				StatusCode: 503, Error: "the target answered 503", Duration: 12 * time.Second, NextTry: now.Add(time.Minute),
+			})
+		},
+		func(r *run.Run) error {
+			r.Summary, r.Link = strings.Repeat("s", 64<<10), json.RawMessage(`["https://example.com/`+strings.Repeat("l", 2000)+`"]`)
+			return nil
+		},
+	} {
+		var err error
+		stored, err = runs.Update(t.Context(), r.ID, func(r *run.Run) (*run.Write, error) { return &run.Write{}, move(r) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if size := sizeOf(t, s.item(t, s.runs, r.ID, "head")); size >= 1<<10 {
+			t.Errorf("a head of %d bytes, want less than 1,024", size)
+		}
+	}
+	got, err := runs.Get(t.Context(), r.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(stored, got); diff != "" {
+		t.Errorf("run (-returned +stored):\n%s", diff)
+	}
+}
+
+// A payload of 1 MiB that no compression shrinks takes several items.
+func TestLargeBody(t *testing.T) {
+	t.Parallel()
+	s := newTables(t)
+	runs := s.store(s.client)
+	noise := make([]byte, 768<<10)
+	if _, err := rand.Read(noise); err != nil {
+		t.Fatal(err)
+	}
+	text := base64.StdEncoding.EncodeToString(noise)
+	r, b := newRun(time.Now())
+	b.Properties = json.RawMessage(`{"text":"` + text + `"}`)
+	b.Invocation = &invocation.Invocation{
+		V: invocation.Version, Type: "WEBHOOK", Payload: json.RawMessage(`{"body":"` + text + `"}`),
+		Webhook: &invocation.Webhook{URL: "https://example.com", Method: "POST", Body: &text},
+	}
+	if err := runs.Create(t.Context(), r, b); err != nil {
+		t.Fatal(err)
+	}
+	if s.item(t, s.runs, r.ID, "body#1") == nil {
+		t.Error("the body is one item, the test needs a larger one")
+	}
+	read := func() run.Body {
+		got, err := runs.Read(t.Context(), r.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got.Body
+	}
+	if diff := cmp.Diff(*b, read()); diff != "" {
+		t.Error("the body came back changed")
+	}
+	page, err := runs.List(t.Context(), run.Filter{Limit: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(page.Runs) != 1 || !cmp.Equal(*b, page.Runs[0].Body) {
+		t.Error("the body was listed changed")
+	}
+	if _, err := s.client.DeleteItem(t.Context(), &dynamodb.DeleteItemInput{TableName: &s.runs, Key: key(r.ID, "body#1")}); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(run.Body{Properties: json.RawMessage("{}")}, read()); diff != "" {
+		t.Error("a body without one of its items is not read as a missing one")
+	}
+}
+
+// Of writers that race, each has its own texts: the winner's head never names a loser's.
+func TestRacingTextsDoNotMix(t *testing.T) {
+	t.Parallel()
+	s := newTables(t)
+	runs := s.store(s.client)
+	r, b := newRun(time.Now())
+	if err := runs.Create(t.Context(), r, b); err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	for n := range 12 {
+		all.Go(func() {
+			mark := strings.Repeat(string(rune('a'+n)), 500)
+			_, err := runs.Update(t.Context(), r.ID, func(r *run.Run) (*run.Write, error) {
+				r.StatusLabel, r.Summary, r.Link = mark[:1], mark, json.RawMessage(`"`+mark+`"`)
+				return &run.Write{Response: json.RawMessage(`"` + mark + `"`)}, nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+			got, err := runs.Read(t.Context(), r.ID)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			want := strings.Repeat(got.StatusLabel, 500)
+			if got.Summary != want || string(got.Link) != `"`+want+`"` || string(got.Response) != `"`+want+`"` {
+				t.Errorf("label %s stands beside summary %.1s, link %.2s, response %.2s", got.StatusLabel, got.Summary, got.Link, got.Response)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// Index entries of a text that is too long for a key are found by its hash, and told apart.
+func TestLongIdentifiersInIndexes(t *testing.T) {
+	t.Parallel()
+	s := newTables(t)
+	runs := s.store(s.client)
+	long := strings.Repeat("é", 249) // 498 bytes
+	var ids []string
+	for _, end := range []string{"a", "b"} {
+		r, b := newRun(time.Now())
+		r.Entity, r.ExternalRunID = strings.Repeat(long, 3)+end, long+end
+		r.UserID = "usr_" + long + end
+		if err := runs.Create(t.Context(), r, b); err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, r.ID)
+	}
+	for name, f := range map[string]run.Filter{
+		"entity":   {Entity: strings.Repeat(long, 3) + "a"},
+		"external": {ExternalRunID: long + "a"},
+		"user":     {UserID: "usr_" + long + "a"},
+	} {
+		f.Limit = 10
+		page, err := runs.List(t.Context(), f)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if len(page.Runs) != 1 || page.Runs[0].ID != ids[0] {
+			t.Errorf("%s: %d runs, want the first", name, len(page.Runs))
+		}
+	}
+}
+
+// A filter that few entries of an index meet is followed through its pages.
+func TestSparseFilter(t *testing.T) {
+	t.Parallel()
+	s := newTables(t)
+	runs := s.store(s.client)
+	start := time.Now()
+	var want []string
+	for i := range 120 {
+		r, b := newRun(start.Add(time.Duration(i) * time.Millisecond))
+		if i%40 == 0 {
+			r.Source = run.SourceUI
+			want = append([]string{r.ID}, want...)
+		}
+		if err := runs.Create(t.Context(), r, b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	active := true
+	for name, f := range map[string]run.Filter{
+		"by all":    {Sources: []string{run.SourceUI}},
+		"by action": {Sources: []string{run.SourceUI}, Action: "scaffold"},
+		"by due":    {Sources: []string{run.SourceUI}, Active: &active},
+	} {
+		f.Limit = 2
+		var got []string
+		for {
+			page, err := runs.List(t.Context(), f)
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			for _, r := range page.Runs {
+				got = append(got, r.ID)
+			}
+			if f.From = page.Next; f.From == "" {
+				break
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+func TestHostileIDs(t *testing.T) {
+	t.Parallel()
+	s := newTables(t)
+	runs := s.store(s.client)
+	for name, id := range map[string]string{
+		"empty": "", "no id": "..", "slash": "r_/../../../../../", "3000 bytes": strings.Repeat("r", 3000),
+		"not UTF-8": "r_\xff\xfe0123456789abcd", "separator": "r_0123#456789abcd", "another item": "idem#key",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, got := runs.Get(t.Context(), id)
+			_, read := runs.Read(t.Context(), id)
+			_, updated := runs.Update(t.Context(), id, func(*run.Run) (*run.Write, error) { return &run.Write{}, nil })
+			logged := runs.AppendLog(t.Context(), run.NewLog(time.Now(), id, run.Own, "x"))
+			for _, err := range []error{got, read, updated, logged} {
+				if err == nil || fault.KindOf(err) != fault.NotFound {
+					t.Errorf("got %v, want not found", err)
+				}
+			}
+			if lines, err := runs.Logs(t.Context(), id, run.LogQuery{Limit: 10}); err != nil || len(lines) != 0 {
+				t.Errorf("%d lines, %v", len(lines), err)
+			}
+			if attempts, err := runs.Attempts(t.Context(), id); err != nil || len(attempts) != 0 {
+				t.Errorf("%d attempts, %v", len(attempts), err)
+			}
+			// Where an id is a bound it may be any text.
+			valid := run.NewID(time.Now())
+			if _, err := runs.Logs(t.Context(), valid, run.LogQuery{Limit: 10, After: id}); err != nil {
+				t.Errorf("lines after it: %v", err)
+			}
+			active := true
+			for _, f := range []run.Filter{{From: id}, {From: id, Active: &active}} {
+				f.Limit = 10
+				if _, err := runs.List(t.Context(), f); err != nil {
+					t.Errorf("runs from it: %v", err)
+				}
+			}
+		})
+	}
+}
+
+func TestCreateTablesTwice(t *testing.T) {
+	t.Parallel()
+	s := newTables(t)
+	if err := dynamostore.CreateTables(t.Context(), s.client, s.runs, s.catalog); err != nil {
+		t.Fatal(err)
+	}
+	for table, indexes := range map[string]int{s.runs: 7, s.catalog: 3} {
+		out, err := s.client.DescribeTable(t.Context(), &dynamodb.DescribeTableInput{TableName: &table})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := len(out.Table.GlobalSecondaryIndexes); got != indexes {
+			t.Errorf("%d indexes, want %d", got, indexes)
+		}
+		if v := out.Table.StreamSpecification; v == nil || v.StreamViewType != types.StreamViewTypeNewAndOldImages {
+			t.Error("the stream does not have both images")
+		}
+		ttl, err := s.client.DescribeTimeToLive(t.Context(), &dynamodb.DescribeTimeToLiveInput{TableName: &table})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := ttl.TimeToLiveDescription; d == nil || aws.ToString(d.AttributeName) != dynamostore.TTLAttribute {
+			t.Error("items do not expire")
+		}
+	}
 }
