@@ -112,11 +112,14 @@ func (db *DB) Close() error { return db.close() }
 func (db *DB) closeAll() error {
 	var errs []error
 	if db.writer != nil {
-		errs = append(errs, db.writer.close())
+		errs = append(errs, db.writer.stop())
 	}
 	if db.readers != nil {
-		// The last connection to close moves the log into the database.
 		errs = append(errs, db.readers.Close())
+	}
+	if db.writer != nil {
+		// The last connection to close moves the log into the database, if it may write.
+		errs = append(errs, db.writer.conn.Close(), db.writer.pool.Close())
 	}
 	errs = append(errs, db.lock.Close())
 	if err := errors.Join(errs...); err != nil {
@@ -188,18 +191,24 @@ func (db *DB) Ping(ctx context.Context) error {
 	})
 }
 
-// Stats counts since the start.
+// Stats are counters since the start.
 type Stats struct {
 	// Commits are the transactions that wrote something. Each costs one fsync, and each 4,000 pages
 	// about two more.
 	Commits uint64
 	// Operations are the writes that shared them.
 	Operations uint64
+	// Waiting is how many operations wait for the writer now.
+	Waiting int
 }
 
 // Stats returns the counters.
 func (db *DB) Stats() Stats {
-	return Stats{Commits: db.writer.commits.Load(), Operations: db.writer.operations.Load()}
+	return Stats{
+		Commits:    db.writer.commits.Load(),
+		Operations: db.writer.operations.Load(),
+		Waiting:    len(db.writer.queue),
+	}
 }
 
 // Explain returns err as callers of a store may see it: fault.Unavailable where the database cannot

@@ -38,10 +38,9 @@ const (
 
 // writer owns the one connection that writes; all its fields below queue belong to its goroutine.
 type writer struct {
-	queue    chan *operation
-	closing  chan struct{}
-	stopped  chan struct{}
-	closeErr error
+	queue   chan *operation
+	closing chan struct{}
+	stopped chan struct{}
 
 	commits, operations atomic.Uint64
 
@@ -81,11 +80,15 @@ func startWriter(ctx context.Context, path string) (*writer, error) {
 	return w, nil
 }
 
-// close lets the goroutine finish what was asked of it and waits.
-func (w *writer) close() error {
+// stop lets the goroutine finish what was asked of it, waits, and closes its statements.
+func (w *writer) stop() error {
 	close(w.closing)
 	<-w.stopped
-	return w.closeErr
+	var errs []error
+	for _, s := range w.texts {
+		errs = append(errs, s.Close())
+	}
+	return errors.Join(errs...)
 }
 
 func (w *writer) write(ctx context.Context, do func(*Tx) error) error {
@@ -129,7 +132,6 @@ func (w *writer) run() {
 			for len(w.queue) > 0 {
 				w.commit(<-w.queue)
 			}
-			w.closeErr = errors.Join(w.conn.Close(), w.pool.Close())
 			return
 		}
 	}
