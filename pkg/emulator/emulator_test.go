@@ -66,7 +66,9 @@ func TestServiceDiesWithItsProcess(t *testing.T) {
 	t.Parallel()
 	emulator.SQS(t) // skips where there is none
 	if os.Getenv(childVariable) != "" {
-		os.Stdout.WriteString(emulator.SQS(t) + "\n")
+		if _, err := os.Stdout.WriteString(emulator.SQS(t) + "\n"); err != nil {
+			t.Fatal(err)
+		}
 		<-t.Context().Done()
 		return
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -241,6 +242,44 @@ func TestFailuresOfTheTable(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A table that does not answer is unavailable, whosever time-out it is that passes.
+func TestNoAnswerInTime(t *testing.T) {
+	t.Parallel()
+	done := make(chan struct{})
+	silent := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-done }))
+	t.Cleanup(func() { close(done); silent.Close() })
+	const short = 50 * time.Millisecond
+	for _, c := range []struct {
+		name   string
+		client time.Duration
+		call   func(ctx context.Context) (context.Context, context.CancelFunc)
+		want   fault.Kind
+	}{
+		{"the HTTP client's", short, context.WithCancel, fault.Unavailable},
+		{"the caller's", time.Minute, func(ctx context.Context) (context.Context, context.CancelFunc) {
+			return context.WithTimeout(ctx, short)
+		}, fault.Unavailable},
+		{"the caller gives up", time.Minute, func(ctx context.Context) (context.Context, context.CancelFunc) {
+			ctx, cancel := context.WithCancel(ctx)
+			time.AfterFunc(short, cancel)
+			return ctx, cancel
+		}, fault.Internal},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			client := dynamodb.NewFromConfig(emulator.Config(silent.URL), func(o *dynamodb.Options) {
+				o.HTTPClient, o.RetryMaxAttempts = &http.Client{Timeout: c.client}, 1
+			})
+			ctx, cancel := c.call(t.Context())
+			defer cancel()
+			_, err := dynamostore.NewRuns(client, "runs", retention, time.Now).Get(ctx, run.NewID(time.Now()))
+			if err == nil || fault.KindOf(err) != c.want {
+				t.Errorf("got kind %d of %v, want %d", fault.KindOf(err), err, c.want)
+			}
+		})
 	}
 }
 

@@ -259,81 +259,6 @@ func TestRacingTextsDoNotMix(t *testing.T) {
 	all.Wait()
 }
 
-// Index entries of a text that is too long for a key are found by its hash, and told apart.
-func TestLongIdentifiersInIndexes(t *testing.T) {
-	t.Parallel()
-	s := newTables(t)
-	runs := s.store(s.client)
-	long := strings.Repeat("é", 249) // 498 bytes
-	var ids []string
-	for _, end := range []string{"a", "b"} {
-		r, b := newRun(time.Now())
-		r.Entity, r.ExternalRunID = strings.Repeat(long, 3)+end, long+end
-		r.UserID = "usr_" + long + end
-		if err := runs.Create(t.Context(), r, b); err != nil {
-			t.Fatal(err)
-		}
-		ids = append(ids, r.ID)
-	}
-	for name, f := range map[string]run.Filter{
-		"entity":   {Entity: strings.Repeat(long, 3) + "a"},
-		"external": {ExternalRunID: long + "a"},
-		"user":     {UserID: "usr_" + long + "a"},
-	} {
-		f.Limit = 10
-		page, err := runs.List(t.Context(), f)
-		if err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		if len(page.Runs) != 1 || page.Runs[0].ID != ids[0] {
-			t.Errorf("%s: %d runs, want the first", name, len(page.Runs))
-		}
-	}
-}
-
-// A filter that few entries of an index meet is followed through its pages.
-func TestSparseFilter(t *testing.T) {
-	t.Parallel()
-	s := newTables(t)
-	runs := s.store(s.client)
-	start := time.Now()
-	var want []string
-	for i := range 120 {
-		r, b := newRun(start.Add(time.Duration(i) * time.Millisecond))
-		if i%40 == 0 {
-			r.Source = run.SourceUI
-			want = append([]string{r.ID}, want...)
-		}
-		if err := runs.Create(t.Context(), r, b); err != nil {
-			t.Fatal(err)
-		}
-	}
-	active := true
-	for name, f := range map[string]run.Filter{
-		"by all":    {Sources: []string{run.SourceUI}},
-		"by action": {Sources: []string{run.SourceUI}, Action: "scaffold"},
-		"by due":    {Sources: []string{run.SourceUI}, Active: &active},
-	} {
-		f.Limit = 2
-		var got []string
-		for {
-			page, err := runs.List(t.Context(), f)
-			if err != nil {
-				t.Fatalf("%s: %v", name, err)
-			}
-			for _, r := range page.Runs {
-				got = append(got, r.ID)
-			}
-			if f.From = page.Next; f.From == "" {
-				break
-			}
-		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", name, diff)
-		}
-	}
-}
-
 func TestHostileIDs(t *testing.T) {
 	t.Parallel()
 	s := newTables(t)
@@ -375,29 +300,50 @@ func TestHostileIDs(t *testing.T) {
 	}
 }
 
-func TestCreateTablesTwice(t *testing.T) {
+// Everything of a run is gone once its time has passed, whether DynamoDB has deleted it or not.
+func TestExpiredRunLeavesNothing(t *testing.T) {
 	t.Parallel()
 	s := newTables(t)
-	if err := dynamostore.CreateTables(t.Context(), s.client, s.runs, s.catalog); err != nil {
+	now := time.Now()
+	r, b := newRun(now)
+	runs := s.store(s.client)
+	if err := runs.Create(t.Context(), r, b); err != nil {
 		t.Fatal(err)
 	}
-	for table, indexes := range map[string]int{s.runs: 7, s.catalog: 3} {
-		out, err := s.client.DescribeTable(t.Context(), &dynamodb.DescribeTableInput{TableName: &table})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := len(out.Table.GlobalSecondaryIndexes); got != indexes {
-			t.Errorf("%d indexes, want %d", got, indexes)
-		}
-		if v := out.Table.StreamSpecification; v == nil || v.StreamViewType != types.StreamViewTypeNewAndOldImages {
-			t.Error("the stream does not have both images")
-		}
-		ttl, err := s.client.DescribeTimeToLive(t.Context(), &dynamodb.DescribeTimeToLiveInput{TableName: &table})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if d := ttl.TimeToLiveDescription; d == nil || aws.ToString(d.AttributeName) != dynamostore.TTLAttribute {
-			t.Error("items do not expire")
-		}
+	_, err := runs.Update(t.Context(), r.ID, func(r *run.Run) (*run.Write, error) {
+		return &run.Write{
+			Logs:   []*run.Log{run.NewLog(now, r.ID, run.Own, "x")},
+			Closed: []run.Attempt{{Generation: 1, Number: 1}}, ClosedGeneration: 1,
+		}, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		at   time.Time
+		want int
+	}{
+		"within":  {now.Add(retention - time.Minute), 1},
+		"outside": {now.Add(retention + time.Minute), 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			runs := dynamostore.NewRuns(s.client, s.runs, retention, func() time.Time { return c.at })
+			lines, err := runs.Logs(t.Context(), r.ID, run.LogQuery{Limit: 10})
+			if err != nil || len(lines) != c.want {
+				t.Errorf("%d lines, %v; want %d", len(lines), err, c.want)
+			}
+			attempts, err := runs.Attempts(t.Context(), r.ID)
+			if err != nil || len(attempts) != c.want {
+				t.Errorf("%d attempts, %v; want %d", len(attempts), err, c.want)
+			}
+			due, err := runs.Due(t.Context(), c.at, 10)
+			if err != nil || len(due) != c.want {
+				t.Errorf("%d runs are due, %v; want %d", len(due), err, c.want)
+			}
+			page, err := runs.List(t.Context(), run.Filter{Limit: 10})
+			if err != nil || len(page.Runs) != c.want {
+				t.Errorf("%d runs are listed, %v; want %d", len(page.Runs), err, c.want)
+			}
+		})
 	}
 }
