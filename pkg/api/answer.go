@@ -17,6 +17,8 @@ import (
 type answer struct {
 	status int
 	body   any
+	// text is the body where it is encoded already.
+	text   []byte
 	header http.Header
 }
 
@@ -32,9 +34,12 @@ type okOnly struct {
 
 // write sends the answer. After an error nothing was sent.
 func (a *answer) write(w http.ResponseWriter) (int, error) {
-	text, err := encode(a.body)
-	if err != nil {
-		return 0, err
+	text := a.text
+	if text == nil {
+		var err error
+		if text, err = encode(a.body); err != nil {
+			return 0, err
+		}
 	}
 	if len(text) > MaxAnswer {
 		return 0, fault.New(fault.Invalid, "answer_too_large",

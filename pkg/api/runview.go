@@ -3,15 +3,10 @@ package api
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"longshore/pkg/run"
 )
-
-// runBody answers with one run.
-type runBody struct {
-	OK  bool            `json:"ok"`
-	Run json.RawMessage `json:"run"`
-}
 
 // runAnswer answers with one run.
 func runAnswer(status int, r *run.Record, actionDeleted bool) (*answer, error) {
@@ -19,7 +14,7 @@ func runAnswer(status int, r *run.Record, actionDeleted bool) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &answer{status: status, body: runBody{true, text}}, nil
+	return &answer{status: status, text: slices.Concat([]byte(`{"ok":true,"run":`), text, []byte("}"))}, nil
 }
 
 // runView is a run as every answer shows it. Members that Port's clients decode into anything but a
@@ -31,17 +26,13 @@ type runView struct {
 	Action           named           `json:"action"`
 	Blueprint        *named          `json:"blueprint"`
 	Entity           *named          `json:"entity"`
-	Properties       json.RawMessage `json:"properties"`
 	Source           string          `json:"source"`
 	RequiredApproval json.RawMessage `json:"requiredApproval"`
 	Approval         *struct{}       `json:"approval"`
-	// Payload is the rendered invocation method, secrets masked.
-	Payload       json.RawMessage `json:"payload"`
-	Response      json.RawMessage `json:"response,omitempty"`
-	Link          json.RawMessage `json:"link,omitempty"`
-	Summary       string          `json:"summary,omitempty"`
-	ExternalRunID string          `json:"externalRunId,omitempty"`
-	Generation    int             `json:"generation"`
+	Link             json.RawMessage `json:"link,omitempty"`
+	Summary          string          `json:"summary,omitempty"`
+	ExternalRunID    string          `json:"externalRunId,omitempty"`
+	Generation       int             `json:"generation"`
 	// Waiting says why a run in progress is not being tried.
 	Waiting   *string         `json:"waiting"`
 	User      json.RawMessage `json:"user"`
@@ -51,6 +42,25 @@ type runView struct {
 	CreatedAt string          `json:"createdAt"`
 	UpdatedAt string          `json:"updatedAt"`
 	EndedAt   *string         `json:"endedAt,omitempty"`
+
+	// Payload is the rendered invocation method, secrets masked. It, properties and response are JSON
+	// texts of any size that we or a decoder have checked: they are written as they are.
+	Payload, Properties, Response json.RawMessage `json:"-"`
+}
+
+// encode writes the view as JSON.
+func (v *runView) encode() (json.RawMessage, error) {
+	text, err := encode(v)
+	if err != nil {
+		return nil, err
+	}
+	text = slices.Grow(text[:len(text)-1], len(v.Properties)+len(v.Payload)+len(v.Response)+64)
+	text = append(append(text, `,"properties":`...), v.Properties...)
+	text = append(append(text, `,"payload":`...), v.Payload...)
+	if v.Response != nil {
+		text = append(append(text, `,"response":`...), v.Response...)
+	}
+	return append(text, '}'), nil
 }
 
 // named is an action, a blueprint or an entity as a run names it.
@@ -66,7 +76,7 @@ type named struct {
 // characters may be written with 21.
 func showRun(r *run.Record, actionDeleted bool) (json.RawMessage, error) {
 	v := newRunView(r, actionDeleted)
-	text, err := encode(v)
+	text, err := v.encode()
 	for _, large := range []func(){
 		func() { v.Payload = json.RawMessage("null") },
 		func() { v.Response = nil },
@@ -76,7 +86,7 @@ func showRun(r *run.Record, actionDeleted bool) (json.RawMessage, error) {
 			break
 		}
 		large()
-		text, err = encode(v)
+		text, err = v.encode()
 	}
 	return text, err
 }
@@ -98,7 +108,7 @@ func newRunView(r *run.Record, actionDeleted bool) *runView {
 		v.Entity = &named{Identifier: r.Entity}
 	}
 	if r.Invocation != nil {
-		v.Payload = orElse(r.Invocation.Payload, "null")
+		v.Payload = orElse(r.Invocation.Readable(), "null")
 	}
 	return v
 }

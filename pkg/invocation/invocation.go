@@ -6,6 +6,7 @@
 package invocation
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 )
@@ -32,11 +33,8 @@ type Invocation struct {
 	Type string `json:"type"`
 	// Backend is one of the Backend constants.
 	Backend string `json:"backend"`
-	// Payload is the rendered invocation method as readers see it in a run: an object with "type",
-	// in the order it was written, secrets masked. Never what is sent where Webhook is set: there it
-	// is {type, url, agent, synchronized, method, headers, body}, headers and body {} when there are
-	// none, and messages leave it out. The definitions of the first generation, whose methods have no
-	// payload, get one in the place of v2's: workflowInputs, pipelineVariables, payload or body.
+	// Payload is the rendered invocation method with its "type", in the order it was written. A
+	// webhook has none: Readable makes it of the call.
 	Payload json.RawMessage `json:"payload,omitempty"`
 	// Webhook is set for type WEBHOOK.
 	Webhook *Webhook `json:"webhook,omitempty"`
@@ -66,6 +64,41 @@ type Webhook struct {
 type Header struct {
 	Name  string `json:"name"`
 	Value string `json:"value"`
+}
+
+// Readable returns the rendered invocation method as readers see it in a run: an object with "type".
+// That of a webhook has real booleans, and always the objects "headers" and "body" (the body may be
+// an array).
+func (i *Invocation) Readable() json.RawMessage {
+	if i.Webhook == nil {
+		return i.Payload
+	}
+	w := i.Webhook
+	headers := make(map[string]string, len(w.Headers))
+	for _, h := range w.Headers {
+		headers[h.Name] = h.Value
+	}
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	// Strings and booleans can always be written.
+	_ = e.Encode(struct {
+		Type         string            `json:"type"`
+		URL          string            `json:"url"`
+		Agent        bool              `json:"agent"`
+		Synchronized bool              `json:"synchronized"`
+		Method       string            `json:"method"`
+		Headers      map[string]string `json:"headers"`
+	}{i.Type, w.URL, w.Agent, w.Synchronized, w.Method, headers})
+	b.Truncate(b.Len() - len("}\n"))
+	b.WriteString(`,"body":`)
+	if w.Body == nil {
+		b.WriteString("{}}")
+	} else {
+		b.WriteString(*w.Body)
+		b.WriteByte('}')
+	}
+	return b.Bytes()
 }
 
 // Decode reads an invocation of any version up to Version. It fails on a newer one, so that old

@@ -24,7 +24,6 @@ func goldens() map[string]invocation.Invocation {
 	return map[string]invocation.Invocation{
 		"v1-webhook": {
 			V: 1, Type: "WEBHOOK", Backend: invocation.BackendWebhook,
-			Payload: json.RawMessage(`{"type":"WEBHOOK","url":"https://example.com/hooks/7?a=%20b","agent":false,"synchronized":true,"method":"PUT","headers":{"X-Run":"r_1","X-Tags":"[\"a\",1]"},"body":{"10":1,"name":"\"ü\" & <b>","big":1e+21}}`),
 			Webhook: &invocation.Webhook{
 				URL: "https://example.com/hooks/7?a=%20b", Literal: "https://example.com/hooks/", Method: "PUT",
 				Headers: []invocation.Header{{Name: "X-Run", Value: "r_1"}, {Name: "X-Tags", Value: `["a",1]`}},
@@ -37,12 +36,10 @@ func goldens() map[string]invocation.Invocation {
 		},
 		"v1-webhook-no-body": {
 			V: 1, Type: "WEBHOOK", Backend: invocation.BackendWebhook,
-			Payload: json.RawMessage(`{"type":"WEBHOOK","url":"http://localhost:8080","agent":false,"synchronized":false,"method":"GET","headers":{},"body":{}}`),
 			Webhook: &invocation.Webhook{URL: "http://localhost:8080", Literal: "http://localhost:8080", Method: "GET"},
 		},
 		"v1-webhook-agent": {
 			V: 1, Type: "WEBHOOK", Backend: invocation.BackendAgent,
-			Payload: json.RawMessage(`{"type":"WEBHOOK","url":"http://inside.example","agent":true,"synchronized":false,"method":"POST","headers":{},"body":{"a":null}}`),
 			Webhook: &invocation.Webhook{
 				URL: "http://inside.example", Literal: "http://inside.example", Method: "POST",
 				Body: pointer(`{"a":null}`), Agent: true,
@@ -204,5 +201,21 @@ func TestGroup(t *testing.T) {
 				t.Errorf("got %q, want %q", got, c.want)
 			}
 		})
+	}
+}
+
+// TestReadable: readers see real booleans, and objects where there is nothing.
+func TestReadable(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{
+		"v1-webhook":         `{"type":"WEBHOOK","url":"https://example.com/hooks/7?a=%20b","agent":false,"synchronized":true,"method":"PUT","headers":{"X-Run":"r_1","X-Tags":"[\"a\",1]"},"body":{"10":1,"name":"\"ü\" & <b>","big":1e+21}}`,
+		"v1-webhook-no-body": `{"type":"WEBHOOK","url":"http://localhost:8080","agent":false,"synchronized":false,"method":"GET","headers":{},"body":{}}`,
+		"v1-webhook-agent":   `{"type":"WEBHOOK","url":"http://inside.example","agent":true,"synchronized":false,"method":"POST","headers":{},"body":{"a":null}}`,
+		"v1-kafka":           `{"type":"KAFKA","payload":{"k":"v"}}`,
+	} {
+		i := goldens()[name]
+		if diff := cmp.Diff(want, string(i.Readable())); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
 	}
 }

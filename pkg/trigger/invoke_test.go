@@ -182,7 +182,7 @@ func TestOtherBackends(t *testing.T) {
 			w := newWorld(t, nil)
 			w.actions.add(t, v2("a", c.method))
 			got := w.start(t, request(t, "a", `{"r":"shop"}`)).Record
-			if diff := cmp.Diff(c.want, string(got.Invocation.Payload)); diff != "" {
+			if diff := cmp.Diff(c.want, string(got.Invocation.Readable())); diff != "" {
 				t.Errorf("payload (-want +got):\n%s", diff)
 			}
 			if got.Backend != c.backend || got.Invocation.Backend != c.backend || got.Invocation.Webhook != nil {
@@ -308,7 +308,7 @@ func TestFirstGeneration(t *testing.T) {
 			got := w.start(t, request(t, "a", `{"s":"{{ 1 }}","more":[1e21]}`)).Record
 			m := strings.Replace(message(c.method), "ACTION", shown(t, entry), 1)
 			want := c.want(m)
-			if diff := cmp.Diff(want, string(got.Invocation.Payload)); diff != "" {
+			if diff := cmp.Diff(want, string(got.Invocation.Readable())); diff != "" {
 				t.Errorf("payload (-want +got):\n%s", diff)
 			}
 			if got.Backend != c.backend {

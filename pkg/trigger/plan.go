@@ -78,12 +78,8 @@ func (t *Trigger) render(ctx context.Context, c *checked, id string, now time.Ti
 	r.Start(now, waiting)
 	p.line = firstLine(id, waiting, now)
 	if waiting == "" {
-		sent := *p.body.Invocation
-		if sent.Webhook != nil {
-			sent.Payload = nil // what readers see: twice the size, and no dispatcher needs it
-		}
 		p.message = &queue.Message{
-			V: queue.Version, PK: id, Generation: r.Generation, Kind: queue.KindRun, Invocation: &sent,
+			V: queue.Version, PK: id, Generation: r.Generation, Kind: queue.KindRun, Invocation: p.body.Invocation,
 		}
 	}
 	return p, nil

@@ -185,7 +185,7 @@ func (t *Trigger) DryRun(ctx context.Context, q Request) (*Dry, error) {
 		}
 	}
 	return &Dry{
-		Invocation:        p.body.Invocation.Payload,
+		Invocation:        p.body.Invocation.Readable(),
 		TriggerData:       jqtemplate.Encode(shown),
 		FailedExpressions: p.failed,
 		Warnings:          c.Definition.Warnings,

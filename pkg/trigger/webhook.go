@@ -74,13 +74,6 @@ func (f *faults) webhook(method *jqtemplate.Object, literal string, body []byte,
 	case array && w.Agent:
 		f.add("body", "must be an object for a run of an agent, which takes no other, but it rendered to an array")
 	}
-	shown := object(
-		member{"type", typeWebhook}, member{"url", w.URL}, member{"agent", w.Agent},
-		member{"synchronized", w.Synchronized}, member{"method", w.Method}, member{"headers", new(jqtemplate.Object)},
-	)
-	for _, h := range w.Headers {
-		get(shown, "headers").(*jqtemplate.Object).Set(h.Name, h.Value)
-	}
 	i := &invocation.Invocation{V: invocation.Version, Type: typeWebhook, Backend: invocation.BackendWebhook, Webhook: w}
 	if w.Agent {
 		i.Backend = invocation.BackendAgent
@@ -88,10 +81,7 @@ func (f *faults) webhook(method *jqtemplate.Object, literal string, body []byte,
 	if body != nil {
 		text := string(body)
 		w.Body = &text
-	} else {
-		body = []byte("{}")
 	}
-	i.Payload = with(jqtemplate.Encode(shown), "body", body)
 	return i
 }
 

@@ -113,7 +113,7 @@ func TestWebhookPayload(t *testing.T) {
 			w := newWorld(t, nil)
 			w.actions.add(t, v2("a", c.method))
 			got := w.start(t, request(t, "a", "{}")).Record
-			if diff := cmp.Diff(c.want, string(got.Invocation.Payload)); diff != "" {
+			if diff := cmp.Diff(c.want, string(got.Invocation.Readable())); diff != "" {
 				t.Errorf("payload (-want +got):\n%s", diff)
 			}
 		})
@@ -130,7 +130,7 @@ func TestAgent(t *testing.T) {
 		t.Errorf("backend %s, agent %t, waiting %q", got.Backend, got.Invocation.Webhook.Agent, got.Delivery.Waiting)
 	}
 	want := `{"type":"WEBHOOK","url":"http://inside","agent":true,"synchronized":false,"method":"POST","headers":{},"body":{}}`
-	if diff := cmp.Diff(want, string(got.Invocation.Payload)); diff != "" {
+	if diff := cmp.Diff(want, string(got.Invocation.Readable())); diff != "" {
 		t.Errorf("payload (-want +got):\n%s", diff)
 	}
 	if len(w.queue.sent) != 0 {
