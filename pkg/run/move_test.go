@@ -63,6 +63,15 @@ func redeliver(after time.Duration) step {
 	}
 }
 
+func sweep(after time.Duration) step {
+	return func(t *testing.T, r *run.Run) {
+		t.Helper()
+		if got := r.Sweep(at(after), timeout, ""); got != run.Send {
+			t.Fatalf("sweep after %s = %d, want Send", after, got)
+		}
+	}
+}
+
 func waitForApproval(_ *testing.T, r *run.Run) { r.Status = run.WaitingForApproval }
 
 // exhaust makes five failed attempts, the next try of the last one at 5 s, and a sixth whose
@@ -135,6 +144,7 @@ func TestClaim(t *testing.T) {
 		{name: "within the slack of clocks", steps: []step{claim(0, "a"), settle(1, "a", retry)}, after: time.Minute - 2*time.Second, generation: 1, attempts: []string{"settled", "open"}},
 		{name: "older generation", steps: []step{claim(0, "a"), settle(1, "a", run.Outcome{Verdict: run.Fail}), redeliver(2)}, after: 3, generation: 1, refused: true},
 		{name: "redelivered", steps: []step{claim(0, "a"), settle(1, "a", run.Outcome{Verdict: run.Fail}), redeliver(2)}, after: 3, generation: 2, attempts: []string{"open"}},
+		{name: "sent again and again", steps: []step{sweep(time.Minute), sweep(3 * time.Minute)}, after: 4 * time.Minute, generation: 1, attempts: []string{"open"}},
 		{name: "attempts used up, last one leased", steps: []step{exhaust}, after: lease - 1, generation: 1, refused: true},
 		{
 			name: "attempts used up", steps: []step{exhaust}, after: lease, generation: 1, ended: true,
@@ -469,11 +479,11 @@ func TestRedeliver(t *testing.T) {
 	t.Parallel()
 	fail := []step{claim(0, "a"), settle(1, "a", run.Outcome{Verdict: run.Fail, StatusCode: 404, Response: json.RawMessage(`1`)})}
 	for name, steps := range map[string][]step{
-		"in progress":            nil,
-		"leased":                 {claim(0, "a")},
-		"delivered":              {claim(0, "a"), settle(1, "a", run.Outcome{Verdict: run.Deliver})},
-		"succeeded":              {claim(0, "a"), settle(1, "a", run.Outcome{Verdict: run.Succeed})},
-		"delivered, then failed": {claim(0, "a"), settle(1, "a", run.Outcome{Verdict: run.Deliver}), patch(2, run.Failure)},
+		"in progress":                            nil,
+		"leased":                                 {claim(0, "a")},
+		"delivered":                              {claim(0, "a"), settle(1, "a", run.Outcome{Verdict: run.Deliver})},
+		"succeeded":                              {claim(0, "a"), settle(1, "a", run.Outcome{Verdict: run.Succeed})},
+		"delivered, then failed":                 {claim(0, "a"), settle(1, "a", run.Outcome{Verdict: run.Deliver}), patch(2, run.Failure)},
 		"reported as failed before its delivery": {patch(2, run.Failure)},
 		"reported as failed while the call failed": {
 			claim(0, "a"), patch(1, run.Failure), settle(2, "a", run.Outcome{Verdict: run.Fail}),

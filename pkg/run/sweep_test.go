@@ -40,6 +40,16 @@ func TestSweep(t *testing.T) {
 		{name: "retry soon, not due", steps: retry(6 * time.Second), now: 50 * time.Second, want: run.Rest, due: 51 * time.Second},
 		{name: "retry soon, lost", steps: retry(6 * time.Second), now: 51 * time.Second, want: run.Send, due: 96 * time.Second, sends: 1},
 		{name: "retry later", steps: retry(time.Hour), now: time.Hour, want: run.Send, due: time.Hour + 45*time.Second, sends: 1},
+		{
+			name: "retry later, time-outs made longer since",
+			steps: []step{claim(0, "a"), func(t *testing.T, r *run.Run) {
+				t.Helper()
+				if err := r.Settle(at(1), 1, "a", 10*time.Minute, run.Outcome{NextTry: at(time.Hour)}); err != nil {
+					t.Fatal(err)
+				}
+			}},
+			now: 10 * time.Minute, timeout: 30 * time.Minute, want: run.Rest, due: 30 * time.Minute,
+		},
 		{name: "not configured", now: time.Minute, waiting: absent, want: run.Rest, due: time.Hour + time.Minute, text: absent},
 		{name: "not configured, deadline near", now: time.Minute, timeout: 10 * time.Minute, waiting: absent, want: run.Rest, due: 10 * time.Minute, text: absent},
 		{name: "agent", steps: []step{agent}, now: time.Minute, waiting: "agent", want: run.Rest, due: timeout, text: "agent"},
