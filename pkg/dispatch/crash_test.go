@@ -33,7 +33,7 @@ func TestCrashesOnSQLite(t *testing.T) {
 				t.Errorf("close the database: %v", err)
 			}
 		})
-		runs, err := sqlitestore.NewRuns(t.Context(), db, sqlitestore.RunsOptions{IndexLag: time.Second})
+		runs, err := sqlitestore.NewRuns(t.Context(), db, sqlitestore.RunsOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
