@@ -115,7 +115,7 @@ func (q *Queue) due(tx *sqlite.Tx, backend string, now time.Time, limit int) ([]
 		look = 4 * limit
 	}
 	var due []candidate
-	err := tx.Each(`SELECT m.id, m.receives, t.text FROM messages m JOIN message_texts t ON t.id = m.id
+	err := tx.Each(`SELECT m.id, m.receives, t.text FROM messages m CROSS JOIN message_texts t ON t.id = m.id
 		WHERE m.queue = ? AND m.due <= ? ORDER BY m.due LIMIT ?`, []any{backend, now.UnixMilli(), look},
 		func(scan func(into ...any) error) error {
 			var c candidate

@@ -94,7 +94,7 @@ func (s *Runs) TakeOverLeases(ctx context.Context, now time.Time) (int, error) {
 	for i, id := range leased {
 		if _, err := s.Update(ctx, id, func(r *run.Run) (*run.Write, error) {
 			r.Delivery.Lease = time.Time{}
-			r.Due = now
+			r.Due = now.Truncate(time.Millisecond)
 			return &run.Write{}, nil
 		}); err != nil {
 			return i, fmt.Errorf("take over the lease of run %s: %w", id, err)
