@@ -65,6 +65,7 @@ func (q *Queue) wake(backend string) {
 // candidate is a message that is due.
 type candidate struct {
 	id       int64
+	due      int64
 	receives int
 	text     []byte
 }
@@ -115,11 +116,11 @@ func (q *Queue) due(tx *sqlite.Tx, backend string, now time.Time, limit int) ([]
 		look = 4 * limit
 	}
 	var due []candidate
-	err := tx.Each(`SELECT m.id, m.receives, t.text FROM messages m CROSS JOIN message_texts t ON t.id = m.id
+	err := tx.Each(`SELECT m.id, m.due, m.receives, t.text FROM messages m CROSS JOIN message_texts t ON t.id = m.id
 		WHERE m.queue = ? AND m.due <= ? ORDER BY m.due LIMIT ?`, []any{backend, now.UnixMilli(), look},
 		func(scan func(into ...any) error) error {
 			var c candidate
-			err := scan(&c.id, &c.receives, &c.text)
+			err := scan(&c.id, &c.due, &c.receives, &c.text)
 			due = append(due, c)
 			return err
 		})
@@ -137,13 +138,13 @@ func (q *Queue) receive(tx *sqlite.Tx, backend string, now time.Time, c candidat
 		tx.AfterCommit(func() { q.wake(queue.DeadLetter) })
 		return queue.Received{}, false, err
 	}
-	hidden := now.Add(q.visibility)
+	due := now.Add(q.visibility).UnixMilli()
 	if q.chaos && rand.IntN(20) == 0 {
-		hidden = now
+		due = c.due
 		tx.AfterCommit(func() { q.wake(backend) })
 	}
 	c.receives++
-	_, err := tx.Exec("UPDATE messages SET due = ?, receives = ?, held = 1 WHERE id = ?", hidden.UnixMilli(), c.receives, c.id)
+	_, err := tx.Exec("UPDATE messages SET due = ?, receives = ?, held = 1 WHERE id = ?", due, c.receives, c.id)
 	return queue.Received{
 		ID: strconv.FormatInt(c.id, 10), Receipt: formatReceipt(c.id, c.receives),
 		Body: string(c.text), Count: c.receives,
