@@ -25,7 +25,12 @@ import (
 // openCommits opens store and queue over a database of the test's own.
 func openCommits(t testing.TB) *local.Commits {
 	t.Helper()
-	db, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "longshore.db"))
+	return openCommitsIn(t, t.TempDir())
+}
+
+func openCommitsIn(t testing.TB, dir string) *local.Commits {
+	t.Helper()
+	db, err := sqlite.Open(t.Context(), filepath.Join(dir, "longshore.db"))
 	if err != nil {
 		t.Fatalf("open database: %v", err)
 	}

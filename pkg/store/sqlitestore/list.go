@@ -14,6 +14,7 @@ import (
 // List implements run.Store. Runs are ordered by id, so that every index that it uses has them in
 // order, and a page reads what it shows.
 func (s *Runs) List(ctx context.Context, f run.Filter) (*run.Page, error) {
+	f.Limit = max(f.Limit, 1)
 	text, args := s.listing(f)
 	rows, err := s.db.Rows(ctx, text, args...)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"longshore/pkg/fault"
+	"longshore/pkg/invocation"
 	"longshore/pkg/run"
 )
 
@@ -249,6 +250,26 @@ func runTextComesBackAsItWas(t *testing.T, s RunStore) {
 	want.Link = json.RawMessage(`"https://example.com/1"`)
 	if diff := sameRun(&want, get(t, s, r.ID)); diff != "" {
 		t.Errorf("head after an update (-want +got):\n%s", diff)
+	}
+}
+
+// What a body does not have is not there when it is read, either.
+func runBodyMayBeSparse(t *testing.T, s RunStore) {
+	for _, body := range []*run.Body{
+		{Properties: json.RawMessage(`{}`)},
+		{Properties: json.RawMessage(`{"a":null}`), User: json.RawMessage(`null`)},
+		{Properties: json.RawMessage(`{}`), Invocation: &invocation.Invocation{
+			V: invocation.Version, Type: "WEBHOOK", Backend: invocation.BackendWebhook,
+			Webhook: &invocation.Webhook{URL: "https://example.com", Method: "GET"},
+		}},
+	} {
+		r, _ := newRun(startOfTest())
+		if err := s.Create(t.Context(), r, body); err != nil {
+			t.Fatalf("create run: %v", err)
+		}
+		if diff := cmp.Diff(*body, read(t, s, r.ID).Body); diff != "" {
+			t.Errorf("body (-want +got):\n%s", diff)
+		}
 	}
 }
 

@@ -43,6 +43,7 @@ func Runs(t *testing.T, open func(t *testing.T) RunStore) {
 		{"RunUpdateRetriesOnConflict", runUpdateRetriesOnConflict},
 		{"RunUpdateWritesAllOrNothing", runUpdateWritesAllOrNothing},
 		{"RunTextComesBackAsItWas", runTextComesBackAsItWas},
+		{"RunBodyMayBeSparse", runBodyMayBeSparse},
 		{"RunResponseBelongsToItsEnd", runResponseBelongsToItsEnd},
 		{"ClaimOneOfFifty", claimOneOfFifty},
 		{"ClaimAfterLeaseLapsed", claimAfterLeaseLapsed},

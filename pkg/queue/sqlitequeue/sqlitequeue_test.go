@@ -203,14 +203,10 @@ func TestChaos(t *testing.T) {
 	}
 }
 
-// childDir makes this test binary a process that sends and receives until it is killed.
+// childDir makes TestSurvivesKill a process that sends and receives until it is killed.
 const childDir = "LONGSHORE_TEST_QUEUE"
 
-func TestChild(t *testing.T) {
-	dir := os.Getenv(childDir)
-	if dir == "" {
-		t.Skip("this is the other process of TestSurvivesKill")
-	}
+func sendUntilKilled(t *testing.T, dir string) {
 	q := open(t, openDB(t, dir), sqlitequeue.Options{})
 	for i := range 1_000_000 {
 		send(t, q, backend, i, 0)
@@ -231,9 +227,13 @@ func TestChild(t *testing.T) {
 // After a kill -9, what was sent and not acknowledged comes, what was in hand at once, and what was
 // acknowledged does not.
 func TestSurvivesKill(t *testing.T) {
+	if dir := os.Getenv(childDir); dir != "" {
+		sendUntilKilled(t, dir)
+		return
+	}
 	t.Parallel()
 	dir := t.TempDir()
-	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestChild$", "-test.v")
+	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestSurvivesKill$", "-test.v")
 	child.Env = append(os.Environ(), childDir+"="+dir)
 	out, err := child.StdoutPipe()
 	if err != nil {
