@@ -14,6 +14,7 @@ import (
 	"longshore/pkg/boot"
 	"longshore/pkg/boot/apifunction"
 	"longshore/pkg/store/dynamostore"
+	"longshore/pkg/store/dynamostore/dynamocatalog"
 )
 
 func main() { boot.Main(run) }
@@ -21,7 +22,7 @@ func main() { boot.Main(run) }
 func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	table := dynamodb.NewFromConfig(e.AWS)
 	runs := dynamostore.NewRuns(table, e.RunsTable, time.Duration(e.RunRetention), time.Now)
-	actions := dynamostore.NewActions(table, e.CatalogTable)
+	actions := dynamocatalog.NewActions(table, e.CatalogTable)
 	cache := action.NewCache(actions)
 	return apifunction.New(e, func(c api.Config) http.Handler {
 		c.Actions, c.Cache, c.Runs = actions, cache, runs

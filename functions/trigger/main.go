@@ -17,6 +17,7 @@ import (
 	"longshore/pkg/invocation"
 	"longshore/pkg/queue/sqsqueue"
 	"longshore/pkg/store/dynamostore"
+	"longshore/pkg/store/dynamostore/dynamocatalog"
 	"longshore/pkg/trigger"
 )
 
@@ -25,7 +26,7 @@ func main() { boot.Main(run) }
 func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	table := dynamodb.NewFromConfig(e.AWS)
 	runs := dynamostore.NewRuns(table, e.RunsTable, time.Duration(e.RunRetention), time.Now)
-	actions := dynamostore.NewActions(table, e.CatalogTable)
+	actions := dynamocatalog.NewActions(table, e.CatalogTable)
 	cache := action.NewCache(actions)
 	queues := sqsqueue.New(sqs.NewFromConfig(e.AWS), map[string]string{invocation.BackendWebhook: e.QueueWebhook})
 	starter := trigger.New(trigger.Config{

@@ -18,6 +18,7 @@ import (
 	"longshore/pkg/queue"
 	"longshore/pkg/queue/sqsqueue"
 	"longshore/pkg/store/dynamostore"
+	"longshore/pkg/store/dynamostore/dynamocatalog"
 	"longshore/pkg/trigger"
 )
 
@@ -71,7 +72,7 @@ func openAWS(ctx context.Context, c Config) (*stores, error) {
 	runs := dynamostore.NewRuns(table, c.RunsTable, c.Retention, time.Now)
 	queues := sqsqueue.New(messages, urls)
 	return &stores{
-		runs: runs, actions: dynamostore.NewActions(table, c.CatalogTable), queue: queues,
+		runs: runs, actions: dynamocatalog.NewActions(table, c.CatalogTable), queue: queues,
 		accepter: &trigger.StoreAndSend{Store: runs, Sender: queues, Log: c.Log},
 		settler:  &dispatch.StoreAndSend{Runs: runs, Send: queues, Backend: invocation.BackendWebhook, Log: c.Log},
 		acked:    func(string) bool { return false },

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"longshore/pkg/run"
+	"longshore/pkg/store/dynamostore/internal/table"
 )
 
 // candidates are the ids of runs that a filter may mean, newest first, from one query or several.
@@ -36,7 +37,7 @@ func (s *Runs) candidates(ctx context.Context, f run.Filter) (*candidates, error
 		input := indexQuery(index, hash, value)
 		if f.From != "" {
 			*input.KeyConditionExpression += " AND pk < :from"
-			input.ExpressionAttributeValues[":from"] = text(from(f))
+			input.ExpressionAttributeValues[":from"] = table.Text(from(f))
 		}
 		if index != "external" { // which holds keys only
 			filter(input, f)
@@ -47,15 +48,15 @@ func (s *Runs) candidates(ctx context.Context, f run.Filter) (*candidates, error
 	}
 	switch {
 	case f.ExternalRunID != "":
-		add("external", "externalRunId", keyPart(f.ExternalRunID))
+		add("external", "externalRunId", table.KeyPart(f.ExternalRunID))
 	case f.Active != nil && *f.Active:
 		return c, c.active(ctx, f)
 	case f.Entity != "":
-		add("entity", "entityKey", keyPart(f.Entity))
+		add("entity", "entityKey", table.KeyPart(f.Entity))
 	case strings.HasPrefix(f.UserID, userPrefix):
-		add("user", "userKey", keyPart(f.UserID))
+		add("user", "userKey", table.KeyPart(f.UserID))
 	case f.Action != "":
-		add("action", "actionKey", keyPart(f.Action))
+		add("action", "actionKey", table.KeyPart(f.Action))
 	default:
 		for n := range shards {
 			add("all", "allShard", strconv.Itoa(n))
@@ -67,7 +68,7 @@ func (s *Runs) candidates(ctx context.Context, f run.Filter) (*candidates, error
 // active reads all runs that have not ended: the index has them by the time they are due.
 func (c *candidates) active(ctx context.Context, f run.Filter) error {
 	found := make([][]string, shards)
-	err := parallel(shards, func(n int) error {
+	err := table.Parallel(shards, func(n int) error {
 		input := indexQuery("due", "dueShard", strconv.Itoa(n))
 		filter(input, f)
 		if f.From != "" {
@@ -76,11 +77,11 @@ func (c *candidates) active(ctx context.Context, f run.Filter) error {
 				both += " AND " + *input.FilterExpression
 			}
 			input.FilterExpression = &both
-			input.ExpressionAttributeValues[":from"] = text(from(f))
+			input.ExpressionAttributeValues[":from"] = table.Text(from(f))
 		}
-		return c.store.query(ctx, input, func(page []map[string]types.AttributeValue) bool {
+		return c.store.table.Query(ctx, input, func(page []map[string]types.AttributeValue) bool {
 			for _, i := range page {
-				found[n] = append(found[n], item(i).text("pk"))
+				found[n] = append(found[n], table.Item(i).Text("pk"))
 			}
 			return true
 		})
@@ -103,7 +104,7 @@ func indexQuery(index, hash, value string) *dynamodb.QueryInput {
 	return &dynamodb.QueryInput{
 		IndexName:                 &index,
 		KeyConditionExpression:    aws.String(hash + " = :hash"),
-		ExpressionAttributeValues: map[string]types.AttributeValue{":hash": text(value)},
+		ExpressionAttributeValues: map[string]types.AttributeValue{":hash": table.Text(value)},
 		ProjectionExpression:      aws.String("pk"),
 	}
 }
@@ -117,7 +118,7 @@ func filter(input *dynamodb.QueryInput, f run.Filter) {
 		if value != "" {
 			conditions = append(conditions, "#"+attribute+" = :"+attribute)
 			names["#"+attribute] = attribute
-			input.ExpressionAttributeValues[":"+attribute] = text(value)
+			input.ExpressionAttributeValues[":"+attribute] = table.Text(value)
 		}
 	}
 	equal("action", f.Action)
@@ -129,7 +130,7 @@ func filter(input *dynamodb.QueryInput, f run.Filter) {
 		for n, source := range f.Sources {
 			value := fmt.Sprintf(":source%d", n)
 			values = append(values, value)
-			input.ExpressionAttributeValues[value] = text(source)
+			input.ExpressionAttributeValues[value] = table.Text(source)
 		}
 		names["#source"] = "source"
 		conditions = append(conditions, "#source IN ("+strings.Join(values, ", ")+")")
@@ -179,7 +180,7 @@ func (c *candidates) refill(ctx context.Context) error {
 		if len(empty) == 0 {
 			return nil
 		}
-		if err := parallel(len(empty), func(n int) error { return c.read(ctx, empty[n]) }); err != nil {
+		if err := table.Parallel(len(empty), func(n int) error { return c.read(ctx, empty[n]) }); err != nil {
 			return err
 		}
 	}
@@ -191,13 +192,13 @@ const maxEvaluated = 10_000
 // read gets a stream's next page. Each is twice as large as the one before: a filter that dropped
 // most of a page will drop most of the next.
 func (c *candidates) read(ctx context.Context, s *stream) error {
-	s.input.TableName = &c.store.table
-	out, err := c.store.client.Query(ctx, s.input)
+	s.input.TableName = &c.store.table.Name
+	out, err := c.store.table.Client.Query(ctx, s.input)
 	if err != nil {
-		return failed(err, "query "+*s.input.IndexName)
+		return table.Failed(err, "query "+*s.input.IndexName)
 	}
 	for _, i := range out.Items {
-		s.ids = append(s.ids, item(i).text("pk"))
+		s.ids = append(s.ids, table.Item(i).Text("pk"))
 	}
 	s.ended = out.LastEvaluatedKey == nil
 	s.input.ExclusiveStartKey = out.LastEvaluatedKey

@@ -19,6 +19,7 @@ import (
 	"longshore/pkg/queue/sqsqueue"
 	"longshore/pkg/run"
 	"longshore/pkg/store/dynamostore"
+	"longshore/pkg/store/dynamostore/dynamocatalog"
 )
 
 // meter adds up the capacity that requests consume, their indexes included. It knows no
@@ -119,7 +120,6 @@ func plain(ctx context.Context, s *dynamostore.Runs, edit func(*run.Run), after 
 		User:       json.RawMessage(`{"id":"client_0123456789ab","email":null,"firstName":null,"lastName":null}`),
 		Invocation: &invocation.Invocation{
 			V: invocation.Version, Type: "WEBHOOK", Backend: invocation.BackendWebhook,
-			Payload: json.RawMessage(`{"type":"WEBHOOK","url":"https://example.com/hook","body":` + text + `}`),
 			Webhook: &invocation.Webhook{URL: "https://example.com/hook", Method: "POST", Body: &text},
 		},
 	}
@@ -201,7 +201,7 @@ func BenchmarkPlainRun(b *testing.B) {
 	}
 	m := &meter{Client: tables.client, t: b}
 	messages := &queueMeter{Client: client}
-	runs, actions, q := tables.store(m), dynamostore.NewActions(m, tables.catalog), sqsqueue.New(messages, urls)
+	runs, actions, q := tables.store(m), dynamocatalog.NewActions(m, tables.catalog), sqsqueue.New(messages, urls)
 	var got []queue.Received
 	for b.Loop() {
 		if _, err := actions.Stamp(b.Context()); err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"longshore/pkg/fault"
 	"longshore/pkg/run"
+	"longshore/pkg/store/dynamostore/internal/table"
 )
 
 // Due implements run.Store.
@@ -20,13 +21,13 @@ func (s *Runs) Due(ctx context.Context, now time.Time, limit int) ([]string, err
 	if limit <= 0 {
 		return nil, nil
 	}
-	found := make([][]item, shards)
-	err := parallel(shards, func(n int) error {
-		return s.query(ctx, &dynamodb.QueryInput{
+	found := make([][]table.Item, shards)
+	err := table.Parallel(shards, func(n int) error {
+		return s.table.Query(ctx, &dynamodb.QueryInput{
 			IndexName:              aws.String("due"),
 			KeyConditionExpression: aws.String("dueShard = :shard AND dueAt <= :now"),
 			ExpressionAttributeValues: map[string]types.AttributeValue{
-				":shard": text(strconv.Itoa(n)), ":now": text(dueAt(now)),
+				":shard": table.Text(strconv.Itoa(n)), ":now": table.Text(dueAt(now)),
 			},
 			Limit: aws.Int32(int32(min(limit, 1000))),
 		}, func(page []map[string]types.AttributeValue) bool {
@@ -40,11 +41,11 @@ func (s *Runs) Due(ctx context.Context, now time.Time, limit int) ([]string, err
 		return nil, err
 	}
 	all := slices.Concat(found...)
-	slices.SortStableFunc(all, func(a, b item) int { return cmp.Compare(a.text("dueAt"), b.text("dueAt")) })
+	slices.SortStableFunc(all, func(a, b table.Item) int { return cmp.Compare(a.Text("dueAt"), b.Text("dueAt")) })
 	var ids []string
 	seen := map[string]bool{}
 	for _, i := range all {
-		id := i.text("pk")
+		id := i.Text("pk")
 		// A run that moved while the pages were read may be on two of them.
 		if seen[id] {
 			continue

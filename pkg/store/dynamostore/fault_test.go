@@ -22,6 +22,7 @@ import (
 	"longshore/pkg/fault"
 	"longshore/pkg/run"
 	"longshore/pkg/store/dynamostore"
+	"longshore/pkg/store/dynamostore/dynamocatalog"
 )
 
 // doer is an HTTP client of the SDK.
@@ -134,7 +135,7 @@ func TestLostAnswersAreNotLostRaces(t *testing.T) {
 	t.Run("definitions", func(t *testing.T) {
 		t.Parallel()
 		var lost atomic.Int64
-		actions := dynamostore.NewActions(losingWrites(t, &lost), s.catalog)
+		actions := dynamocatalog.NewActions(losingWrites(t, &lost), s.catalog)
 		r := &action.Record{Identifier: "deploy", ID: "action_1", Definition: json.RawMessage(`{}`), CreatedAt: now, UpdatedAt: now}
 		if err := actions.Create(t.Context(), r); err != nil {
 			t.Fatalf("create: %v", err)
@@ -153,7 +154,7 @@ func TestLostAnswersAreNotLostRaces(t *testing.T) {
 }
 
 // calls are all methods of the stores.
-func calls(runs *dynamostore.Runs, actions *dynamostore.Actions, now time.Time) map[string]func(context.Context) error {
+func calls(runs *dynamostore.Runs, actions *dynamocatalog.Actions, now time.Time) map[string]func(context.Context) error {
 	id := run.NewID(now)
 	r, b := newRun(now)
 	definition := &action.Record{Identifier: "deploy", ID: "action_1", Definition: json.RawMessage(`{}`)}
@@ -223,7 +224,7 @@ func TestFailuresOfTheTable(t *testing.T) {
 			o.HTTPClient, o.RetryMaxAttempts = c.do, 1
 		})
 		runs := dynamostore.NewRuns(client, "runs", retention, time.Now)
-		for name, call := range calls(runs, dynamostore.NewActions(client, "catalog"), time.Now()) {
+		for name, call := range calls(runs, dynamocatalog.NewActions(client, "catalog"), time.Now()) {
 			t.Run(c.name+", "+name, func(t *testing.T) {
 				t.Parallel()
 				err := call(t.Context())

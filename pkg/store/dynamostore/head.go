@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"longshore/pkg/run"
+	"longshore/pkg/store/dynamostore/internal/table"
 )
 
 // Sort keys of a run's items. A head names its detail and its response by the rev and the mark they
@@ -35,7 +36,7 @@ const userPrefix = "usr_"
 
 // head is a run's head as it is stored, and the texts that its detail item holds.
 type head struct {
-	item
+	table.Item
 	detail detail
 }
 
@@ -66,8 +67,8 @@ func (d detail) equal(other detail) bool {
 // names of a run's other items, as its head has them.
 type names struct{ body, detail, response string }
 
-func (i item) names() names {
-	return names{body: cmp.Or(i.text("body"), bodyKey), detail: i.text("detail"), response: i.text("response")}
+func namesOf(i table.Item) names {
+	return names{body: cmp.Or(i.Text("body"), bodyKey), detail: i.Text("detail"), response: i.Text("response")}
 }
 
 // named returns the sort key of an item that only the head with this rev and mark names.
@@ -77,67 +78,67 @@ func named(prefix string, rev int64, mark []byte) string {
 
 // encodeHead writes a head. Everything but the indexes' attributes is there under one name only,
 // and what is empty or follows from another attribute is left out.
-func encodeHead(r *run.Run, n names, expires time.Time) (item, error) {
-	i := newItem(r.ID, headKey)
-	i.setExpiry(expires)
-	i.setInt("rev", r.Rev)
+func encodeHead(r *run.Run, n names, expires time.Time) (table.Item, error) {
+	i := table.NewItem(r.ID, headKey)
+	i.SetExpiry(expires)
+	i.SetInt("rev", r.Rev)
 
-	i.setText("allShard", shard(r.ID))
-	i.setText("action", r.Action.Identifier)
-	i.setText("actionKey", keyPart(r.Action.Identifier))
-	i.setText("blueprint", r.Blueprint)
-	i.setText("entity", r.Entity)
-	i.setText("entityKey", keyPart(r.Entity))
-	i.setText("user", r.UserID)
+	i.SetText("allShard", shard(r.ID))
+	i.SetText("action", r.Action.Identifier)
+	i.SetText("actionKey", table.KeyPart(r.Action.Identifier))
+	i.SetText("blueprint", r.Blueprint)
+	i.SetText("entity", r.Entity)
+	i.SetText("entityKey", table.KeyPart(r.Entity))
+	i.SetText("user", r.UserID)
 	if strings.HasPrefix(r.UserID, userPrefix) {
-		i.setText("userKey", keyPart(r.UserID))
+		i.SetText("userKey", table.KeyPart(r.UserID))
 	}
-	i.setText("source", r.Source)
-	i.setText("externalRunId", keyPart(r.ExternalRunID))
-	if len(r.ExternalRunID) > maxKeyPart {
-		i.setText("external", r.ExternalRunID)
+	i.SetText("source", r.Source)
+	i.SetText("externalRunId", table.KeyPart(r.ExternalRunID))
+	if len(r.ExternalRunID) > table.MaxKeyPart {
+		i.SetText("external", r.ExternalRunID)
 	}
 	if !r.Due.IsZero() {
-		i.setText("dueShard", shard(r.ID))
-		i.setText("dueAt", dueAt(r.Due))
+		i.SetText("dueShard", shard(r.ID))
+		i.SetText("dueAt", dueAt(r.Due))
 	}
 
-	i.setInt("generation", int64(r.Generation))
-	i.setText("status", string(r.Status))
-	i.setText("statusLabel", r.StatusLabel)
+	i.SetInt("generation", int64(r.Generation))
+	i.SetText("status", string(r.Status))
+	i.SetText("statusLabel", r.StatusLabel)
 	if len(r.Link) <= maxInHead {
-		i.setText("link", string(r.Link))
+		i.SetText("link", string(r.Link))
 	}
 	if len(r.Summary) <= maxInHead {
-		i.setText("summary", r.Summary)
+		i.SetText("summary", r.Summary)
 	}
-	i.setText("title", r.Action.Title)
-	i.setText("icon", r.Action.Icon)
-	i.setText("actionId", r.Action.ID)
-	i.setText("backend", r.Backend)
-	i.setText("requiredApproval", string(r.RequiredApproval))
-	i.setText("email", r.UserEmail)
-	i.setText("createdBy", r.CreatedBy)
-	i.setText("updatedBy", r.UpdatedBy)
-	i.setTime("createdAt", r.CreatedAt)
-	i.setTime("updatedAt", r.UpdatedAt)
-	i.setTime("startedAt", r.StartedAt)
-	i.setTime("endedAt", r.EndedAt)
+	i.SetText("title", r.Action.Title)
+	i.SetText("icon", r.Action.Icon)
+	i.SetText("actionId", r.Action.ID)
+	i.SetText("backend", r.Backend)
+	i.SetText("requiredApproval", string(r.RequiredApproval))
+	i.SetText("email", r.UserEmail)
+	i.SetText("createdBy", r.CreatedBy)
+	i.SetText("updatedBy", r.UpdatedBy)
+	i.SetTime("createdAt", r.CreatedAt)
+	i.SetTime("updatedAt", r.UpdatedAt)
+	i.SetTime("startedAt", r.StartedAt)
+	i.SetTime("endedAt", r.EndedAt)
 
-	i.setText("delivery", string(r.Delivery.State))
-	i.setText("owner", r.Delivery.Owner)
-	i.setTime("lease", r.Delivery.Lease)
-	i.setTime("deliveredAt", r.Delivery.DeliveredAt)
-	i.setInt("sends", int64(r.Delivery.Sends))
-	i.setTime("nextTry", r.Delivery.NextTry)
-	i.setText("waiting", r.Delivery.Waiting)
+	i.SetText("delivery", string(r.Delivery.State))
+	i.SetText("owner", r.Delivery.Owner)
+	i.SetTime("lease", r.Delivery.Lease)
+	i.SetTime("deliveredAt", r.Delivery.DeliveredAt)
+	i.SetInt("sends", int64(r.Delivery.Sends))
+	i.SetTime("nextTry", r.Delivery.NextTry)
+	i.SetText("waiting", r.Delivery.Waiting)
 
 	if n.body != bodyKey {
-		i.setText("body", n.body)
+		i.SetText("body", n.body)
 	}
-	i.setText("detail", n.detail)
+	i.SetText("detail", n.detail)
 	if r.HasResponse {
-		i["response"] = text(n.response)
+		i["response"] = table.Text(n.response)
 	}
 	if len(r.Attempts) == 0 {
 		return i, nil
@@ -146,54 +147,54 @@ func encodeHead(r *run.Run, n names, expires time.Time) (item, error) {
 	for x, a := range r.Attempts {
 		short[x] = shorten(a)
 	}
-	attempts, err := encode(short)
+	attempts, err := table.Encode(short)
 	if err != nil {
 		return nil, fmt.Errorf("encode attempts: %w", err)
 	}
-	i.setText("attempts", attempts)
+	i.SetText("attempts", attempts)
 	return i, nil
 }
 
 // run reads the head. Each call returns a new run.
 func (h head) run() (*run.Run, error) {
-	i := h.item
+	i := h.Item
 	r := &run.Run{
-		ID:          i.text("pk"),
-		Rev:         i.int("rev"),
-		Generation:  int(i.int("generation")),
-		Status:      run.Status(i.text("status")),
-		StatusLabel: i.text("statusLabel"),
-		Link:        raw(i.text("link")),
-		Summary:     i.text("summary"),
+		ID:          i.Text("pk"),
+		Rev:         i.Int("rev"),
+		Generation:  int(i.Int("generation")),
+		Status:      run.Status(i.Text("status")),
+		StatusLabel: i.Text("statusLabel"),
+		Link:        raw(i.Text("link")),
+		Summary:     i.Text("summary"),
 		Action: run.Action{
-			Identifier: i.text("action"), Title: i.text("title"), Icon: i.text("icon"), ID: i.text("actionId"),
+			Identifier: i.Text("action"), Title: i.Text("title"), Icon: i.Text("icon"), ID: i.Text("actionId"),
 		},
-		Backend:          i.text("backend"),
-		Blueprint:        i.text("blueprint"),
-		Entity:           i.text("entity"),
-		Source:           i.text("source"),
-		RequiredApproval: raw(i.text("requiredApproval")),
-		UserID:           i.text("user"),
-		UserEmail:        i.text("email"),
-		CreatedBy:        i.text("createdBy"),
-		UpdatedBy:        i.text("updatedBy"),
-		CreatedAt:        i.time("createdAt"),
-		UpdatedAt:        i.time("updatedAt"),
-		StartedAt:        i.time("startedAt"),
-		EndedAt:          i.time("endedAt"),
+		Backend:          i.Text("backend"),
+		Blueprint:        i.Text("blueprint"),
+		Entity:           i.Text("entity"),
+		Source:           i.Text("source"),
+		RequiredApproval: raw(i.Text("requiredApproval")),
+		UserID:           i.Text("user"),
+		UserEmail:        i.Text("email"),
+		CreatedBy:        i.Text("createdBy"),
+		UpdatedBy:        i.Text("updatedBy"),
+		CreatedAt:        i.Time("createdAt"),
+		UpdatedAt:        i.Time("updatedAt"),
+		StartedAt:        i.Time("startedAt"),
+		EndedAt:          i.Time("endedAt"),
 		Delivery: run.Delivery{
-			State:       run.DeliveryState(i.text("delivery")),
-			Owner:       i.text("owner"),
-			Lease:       i.time("lease"),
-			DeliveredAt: i.time("deliveredAt"),
-			Sends:       int(i.int("sends")),
-			NextTry:     i.time("nextTry"),
-			Waiting:     i.text("waiting"),
+			State:       run.DeliveryState(i.Text("delivery")),
+			Owner:       i.Text("owner"),
+			Lease:       i.Time("lease"),
+			DeliveredAt: i.Time("deliveredAt"),
+			Sends:       int(i.Int("sends")),
+			NextTry:     i.Time("nextTry"),
+			Waiting:     i.Text("waiting"),
 		},
 	}
 	_, r.HasResponse = i["response"]
-	if r.ExternalRunID = i.text("external"); r.ExternalRunID == "" {
-		r.ExternalRunID = i.text("externalRunId")
+	if r.ExternalRunID = i.Text("external"); r.ExternalRunID == "" {
+		r.ExternalRunID = i.Text("externalRunId")
 	}
 	if h.detail.Summary != "" {
 		r.Summary = h.detail.Summary
@@ -201,14 +202,14 @@ func (h head) run() (*run.Run, error) {
 	if h.detail.Link != nil {
 		r.Link = h.detail.Link
 	}
-	if at := i.text("dueAt"); at != "" {
+	if at := i.Text("dueAt"); at != "" {
 		ms, err := strconv.ParseInt(at, 10, 64)
 		if err != nil {
 			return nil, fmt.Errorf("read head of %s: dueAt: %w", r.ID, err)
 		}
 		r.Due = time.UnixMilli(ms).UTC()
 	}
-	if attempts := i.text("attempts"); attempts != "" {
+	if attempts := i.Text("attempts"); attempts != "" {
 		var short []shortAttempt
 		if err := json.Unmarshal([]byte(attempts), &short); err != nil {
 			return nil, fmt.Errorf("read head of %s: attempts: %w", r.ID, err)

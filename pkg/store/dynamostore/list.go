@@ -9,10 +9,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"longshore/pkg/run"
+	"longshore/pkg/store/dynamostore/internal/table"
 )
 
 // listBatch is how many runs are read at a time: a head and a body each.
-const listBatch = batchKeys / 2
+const listBatch = table.BatchKeys / 2
 
 // List implements run.Store. An index says which runs may be meant; their heads, read consistently,
 // say which are. Filters by a person's e-mail alone and for ended runs alone read heads that they
@@ -68,19 +69,19 @@ func sizeOf(r *run.Record) int {
 // records reads the runs that meet the filter, in the order of ids. Once it has more than a page
 // holds it stops; cut says so.
 func (s *Runs) records(ctx context.Context, ids []string, f run.Filter) (records []*run.Record, cut bool, err error) {
-	var first, second []name
+	var first, second []table.Name
 	for _, id := range ids {
-		first = append(first, name{id, headKey}, name{id, bodyKey})
+		first = append(first, place(id, headKey), place(id, bodyKey))
 	}
-	items, err := s.batch(ctx, first)
+	items, err := s.table.Batch(ctx, first)
 	if err != nil {
 		return nil, false, err
 	}
 	var matching []string
 	size := 0
 	for _, id := range ids {
-		h := head{item: items[name{id, headKey}]}
-		if h.item == nil || h.expired(s.now()) {
+		h := head{Item: items[place(id, headKey)]}
+		if h.Item == nil || h.Expired(s.now()) {
 			continue
 		}
 		if r, err := h.run(); err != nil {
@@ -92,24 +93,24 @@ func (s *Runs) records(ctx context.Context, ids []string, f run.Filter) (records
 			break
 		}
 		matching = append(matching, id)
-		n, body := h.names(), items[name{id, bodyKey}]
+		n, body := namesOf(h.Item), items[place(id, bodyKey)]
 		for _, sk := range []string{n.body, n.detail, n.response} {
-			if sk != "" && items[name{id, sk}] == nil {
-				second = append(second, name{id, sk})
+			if sk != "" && items[place(id, sk)] == nil {
+				second = append(second, place(id, sk))
 			}
 		}
-		size += stored(body["text"]) * int(max(body.int("parts"), 1))
+		size += stored(body["text"]) * int(max(body.Int("parts"), 1))
 	}
-	for batch := range slices.Chunk(second, batchKeys) {
-		more, err := s.batch(ctx, batch)
+	for batch := range slices.Chunk(second, table.BatchKeys) {
+		more, err := s.table.Batch(ctx, batch)
 		if err != nil {
 			return nil, false, err
 		}
 		maps.Copy(items, more)
 	}
 	for _, id := range matching {
-		r, err := s.record(ctx, id, items[name{id, headKey}], func(sk string) (item, error) {
-			return items[name{id, sk}], nil
+		r, err := s.record(ctx, id, items[place(id, headKey)], func(sk string) (table.Item, error) {
+			return items[place(id, sk)], nil
 		})
 		if err != nil {
 			return nil, false, err
@@ -118,6 +119,8 @@ func (s *Runs) records(ctx context.Context, ids []string, f run.Filter) (records
 	}
 	return records, cut, nil
 }
+
+func place(id, sk string) table.Name { return table.Name{PK: id, SK: sk} }
 
 // stored returns how many bytes a text takes in the table.
 func stored(v types.AttributeValue) int {

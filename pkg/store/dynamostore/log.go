@@ -15,14 +15,15 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"longshore/pkg/run"
+	"longshore/pkg/store/dynamostore/internal/table"
 )
 
-func (s *Runs) logItem(id string, l *run.Log, expires time.Time) item {
-	i := newItem(id, logPrefix+l.ID)
-	i.setExpiry(expires)
-	i["message"] = s.codec.pack(l.Message)
-	i.setTime("createdAt", l.CreatedAt)
-	i.setText("createdBy", l.CreatedBy)
+func (s *Runs) logItem(id string, l *run.Log, expires time.Time) table.Item {
+	i := table.NewItem(id, logPrefix+l.ID)
+	i.SetExpiry(expires)
+	i["message"] = s.table.Codec.Pack(l.Message)
+	i.SetTime("createdAt", l.CreatedAt)
+	i.SetText("createdBy", l.CreatedBy)
 	return i
 }
 
@@ -33,7 +34,7 @@ func (s *Runs) AppendLog(ctx context.Context, l *run.Log) error {
 	if err != nil {
 		return notFound(l.RunID)
 	}
-	_, _, err = s.put(ctx, s.logItem(l.RunID, l, expires), "", nil)
+	_, _, err = s.table.Put(ctx, s.logItem(l.RunID, l, expires), "", nil)
 	return err
 }
 
@@ -56,31 +57,31 @@ func (s *Runs) Logs(ctx context.Context, id string, q run.LogQuery) ([]*run.Log,
 	var lines []*run.Log
 	skip, now := q.Offset, s.now()
 	var broken error
-	err := s.query(ctx, &dynamodb.QueryInput{
+	err := s.table.Query(ctx, &dynamodb.QueryInput{
 		KeyConditionExpression: aws.String("pk = :id AND sk BETWEEN :first AND :last"),
 		ExpressionAttributeValues: map[string]types.AttributeValue{
-			":id": text(id), ":first": text(first), ":last": text(last),
+			":id": table.Text(id), ":first": table.Text(first), ":last": table.Text(last),
 		},
 		ConsistentRead: aws.Bool(true),
 		Limit:          aws.Int32(int32(min(skip+q.Limit, 1000))),
 	}, func(page []map[string]types.AttributeValue) bool {
 		for _, found := range page {
-			i := item(found)
-			if i.expired(now) {
+			i := table.Item(found)
+			if i.Expired(now) {
 				continue
 			}
 			if skip > 0 {
 				skip--
 				continue
 			}
-			message, err := s.codec.unpack(i["message"])
+			message, err := s.table.Codec.Unpack(i["message"])
 			if err != nil {
 				broken = fmt.Errorf("read log of %s: %w", id, err)
 				return false
 			}
 			lines = append(lines, &run.Log{
-				ID: strings.TrimPrefix(i.text("sk"), logPrefix), RunID: id, Message: message,
-				CreatedAt: i.time("createdAt"), CreatedBy: i.text("createdBy"),
+				ID: strings.TrimPrefix(i.Text("sk"), logPrefix), RunID: id, Message: message,
+				CreatedAt: i.Time("createdAt"), CreatedBy: i.Text("createdBy"),
 			})
 			if len(lines) == q.Limit {
 				return false
@@ -98,14 +99,14 @@ func (s *Runs) Logs(ctx context.Context, id string, q run.LogQuery) ([]*run.Log,
 }
 
 // attemptsItem holds the attempts of a generation that a redelivery closes.
-func (s *Runs) attemptsItem(id string, w *run.Write, expires time.Time) (item, error) {
-	plain, err := encode(w.Closed)
+func (s *Runs) attemptsItem(id string, w *run.Write, expires time.Time) (table.Item, error) {
+	plain, err := table.Encode(w.Closed)
 	if err != nil {
 		return nil, fmt.Errorf("encode attempts of %s: %w", id, err)
 	}
-	i := newItem(id, attemptsPrefix+strconv.Itoa(w.ClosedGeneration))
-	i.setExpiry(expires)
-	i["text"] = s.codec.pack(plain)
+	i := table.NewItem(id, attemptsPrefix+strconv.Itoa(w.ClosedGeneration))
+	i.SetExpiry(expires)
+	i["text"] = s.table.Codec.Pack(plain)
 	return i, nil
 }
 
@@ -117,18 +118,18 @@ func (s *Runs) Attempts(ctx context.Context, id string) ([]run.Attempt, error) {
 	var attempts []run.Attempt
 	var broken error
 	now := s.now()
-	err := s.query(ctx, &dynamodb.QueryInput{
+	err := s.table.Query(ctx, &dynamodb.QueryInput{
 		KeyConditionExpression: aws.String("pk = :id AND begins_with(sk, :prefix)"),
 		ExpressionAttributeValues: map[string]types.AttributeValue{
-			":id": text(id), ":prefix": text(attemptsPrefix),
+			":id": table.Text(id), ":prefix": table.Text(attemptsPrefix),
 		},
 		ConsistentRead: aws.Bool(true),
 	}, func(page []map[string]types.AttributeValue) bool {
 		for _, found := range page {
-			if item(found).expired(now) {
+			if table.Item(found).Expired(now) {
 				continue
 			}
-			plain, err := s.codec.unpack(found["text"])
+			plain, err := s.table.Codec.Unpack(found["text"])
 			var closed []run.Attempt
 			if err == nil {
 				err = json.Unmarshal([]byte(plain), &closed)

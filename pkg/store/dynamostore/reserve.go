@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"longshore/pkg/run"
+	"longshore/pkg/store/dynamostore/internal/table"
 )
 
 const (
@@ -18,10 +19,10 @@ const (
 // Reserve implements run.Store.
 func (s *Runs) Reserve(ctx context.Context, want run.Reservation, now time.Time) (held run.Reservation, won bool, err error) {
 	const free = "attribute_not_exists(pk) OR expires <= :now"
-	condition, values := free, map[string]types.AttributeValue{":now": number(now.UnixMilli())}
-	for try := range maxTries {
+	condition, values := free, map[string]types.AttributeValue{":now": table.Number(now.UnixMilli())}
+	for try := range table.MaxTries {
 		i := reservationItem(want)
-		old, won, err := s.put(ctx, i, condition, values)
+		old, won, err := s.table.Put(ctx, i, condition, values)
 		switch {
 		case err != nil:
 			return run.Reservation{}, false, err
@@ -30,13 +31,13 @@ func (s *Runs) Reserve(ctx context.Context, want run.Reservation, now time.Time)
 		}
 		if old == nil {
 			// It vanished between the condition and now.
-			condition, values = free, map[string]types.AttributeValue{":now": number(now.UnixMilli())}
+			condition, values = free, map[string]types.AttributeValue{":now": table.Number(now.UnixMilli())}
 		} else {
 			held = reservationOf(want.Key, old)
 			if !held.Until.Before(now) {
 				return held, false, nil
 			}
-			head, err := s.get(ctx, held.RunID, headKey)
+			head, err := s.table.Get(ctx, held.RunID, headKey)
 			if err != nil {
 				return run.Reservation{}, false, err
 			}
@@ -47,26 +48,26 @@ func (s *Runs) Reserve(ctx context.Context, want run.Reservation, now time.Time)
 			want.RunID = held.RunID
 			condition, values = "mark = :mark", map[string]types.AttributeValue{":mark": old["mark"]}
 		}
-		if err := rest(ctx, try); err != nil {
-			return run.Reservation{}, false, failed(err, "reserve a key")
+		if err := table.Rest(ctx, try); err != nil {
+			return run.Reservation{}, false, table.Failed(err, "reserve a key")
 		}
 	}
-	return run.Reservation{}, false, busy(fmt.Errorf("reserve a key: %w", errOvertaken))
+	return run.Reservation{}, false, table.Busy(fmt.Errorf("reserve a key: %w", table.ErrOvertaken))
 }
 
-func reservationItem(r run.Reservation) item {
-	i := newItem(reservationPrefix+keyPart(r.Key), reservationKey)
-	i.setText("runId", r.RunID)
-	i.setText("bodyHash", r.BodyHash)
-	i.setTime("until", r.Until)
-	i.setTime("expires", r.Expires)
-	i.setExpiry(r.Expires)
-	i.setMark(newMark())
+func reservationItem(r run.Reservation) table.Item {
+	i := table.NewItem(reservationPrefix+table.KeyPart(r.Key), reservationKey)
+	i.SetText("runId", r.RunID)
+	i.SetText("bodyHash", r.BodyHash)
+	i.SetTime("until", r.Until)
+	i.SetTime("expires", r.Expires)
+	i.SetExpiry(r.Expires)
+	i.SetMark(table.NewMark())
 	return i
 }
 
-func reservationOf(key string, i item) run.Reservation {
+func reservationOf(key string, i table.Item) run.Reservation {
 	return run.Reservation{
-		Key: key, RunID: i.text("runId"), BodyHash: i.text("bodyHash"), Until: i.time("until"), Expires: i.time("expires"),
+		Key: key, RunID: i.Text("runId"), BodyHash: i.Text("bodyHash"), Until: i.Time("until"), Expires: i.Time("expires"),
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -13,11 +12,12 @@ import (
 
 	"longshore/pkg/fault"
 	"longshore/pkg/run"
+	"longshore/pkg/store/dynamostore/internal/table"
 )
 
 // Runs keeps runs in the runs table.
 type Runs struct {
-	access
+	table     table.Table
 	retention time.Duration
 	now       func() time.Time
 }
@@ -26,8 +26,8 @@ var _ run.Store = (*Runs)(nil)
 
 // NewRuns returns the store of runs in a table. A run's items vanish once retention has passed since
 // the time in its id; retention is longer than any run's time-out.
-func NewRuns(client Client, table string, retention time.Duration, now func() time.Time) *Runs {
-	return &Runs{access: newAccess(client, table), retention: retention, now: now}
+func NewRuns(client Client, name string, retention time.Duration, now func() time.Time) *Runs {
+	return &Runs{table: table.New(client, name), retention: retention, now: now}
 }
 
 func notFound(id string) error { return fault.New(fault.NotFound, "", "run %s was not found", id) }
@@ -49,18 +49,18 @@ func (s *Runs) Create(ctx context.Context, r *run.Run, b *run.Body) error {
 	if err != nil {
 		return fmt.Errorf("create run: %w", err)
 	}
-	mark := newMark()
+	mark := table.NewMark()
 	body, err := s.putBody(ctx, r.ID, b, mark, expires)
 	if err != nil {
 		return err
 	}
 	stored := *r
 	stored.Rev = 0
-	next, err := s.next(ctx, head{item: item{"body": text(body)}}, &stored, nil, mark, expires)
+	next, err := s.next(ctx, head{Item: table.Item{"body": table.Text(body)}}, &stored, nil, mark, expires)
 	if err != nil {
 		return err
 	}
-	_, won, err := s.put(ctx, next.item, "attribute_not_exists(pk)", nil)
+	_, won, err := s.table.Put(ctx, next.Item, "attribute_not_exists(pk)", nil)
 	if err == nil && !won {
 		err = taken(r.ID)
 	}
@@ -70,21 +70,21 @@ func (s *Runs) Create(ctx context.Context, r *run.Run, b *run.Body) error {
 // putBody writes a body and returns its sort key. The body of a Create that died keeps its place,
 // since nobody can tell whether its writer is still at work; this one goes beside it.
 func (s *Runs) putBody(ctx context.Context, id string, b *run.Body, mark []byte, expires time.Time) (sk string, err error) {
-	plain, err := encodeBody(b)
+	plain, err := table.Encode(b)
 	if err != nil {
 		return "", fmt.Errorf("encode body of %s: %w", id, err)
 	}
-	won, err := s.putText(ctx, id, bodyKey, plain, mark, expires, "attribute_not_exists(pk)")
+	won, err := s.table.PutText(ctx, id, bodyKey, plain, mark, expires, "attribute_not_exists(pk)")
 	if err != nil || won {
 		return bodyKey, err
 	}
-	if found, err := s.get(ctx, id, headKey); err != nil {
+	if found, err := s.table.Get(ctx, id, headKey); err != nil {
 		return "", err
 	} else if found != nil {
 		return "", taken(id)
 	}
 	sk = otherBody + hex.EncodeToString(mark)
-	_, err = s.putText(ctx, id, sk, plain, nil, expires, "")
+	_, err = s.table.PutText(ctx, id, sk, plain, nil, expires, "")
 	return sk, err
 }
 
@@ -92,25 +92,25 @@ func (s *Runs) putBody(ctx context.Context, id string, b *run.Body, mark []byte,
 // it refers to. Only this head names them: until it is written they do not exist for a reader.
 func (s *Runs) next(ctx context.Context, old head, r *run.Run, response json.RawMessage, mark []byte, expires time.Time) (head, error) {
 	r.Rev++
-	n := old.names()
+	n := namesOf(old.Item)
 	d := aside(r)
 	switch {
 	case d.empty():
 		n.detail = ""
 	case !d.equal(old.detail):
 		n.detail = named(detailPrefix, r.Rev, mark)
-		plain, err := encode(d)
+		plain, err := table.Encode(d)
 		if err != nil {
 			return head{}, fmt.Errorf("encode detail of %s: %w", r.ID, err)
 		}
-		if _, err := s.putText(ctx, r.ID, n.detail, plain, nil, expires, ""); err != nil {
+		if _, err := s.table.PutText(ctx, r.ID, n.detail, plain, nil, expires, ""); err != nil {
 			return head{}, err
 		}
 	}
 	if response != nil {
 		r.HasResponse = true
 		n.response = named(responsePrefix, r.Rev, mark)
-		if _, err := s.putText(ctx, r.ID, n.response, string(response), nil, expires, ""); err != nil {
+		if _, err := s.table.PutText(ctx, r.ID, n.response, string(response), nil, expires, ""); err != nil {
 			return head{}, err
 		}
 	}
@@ -118,15 +118,15 @@ func (s *Runs) next(ctx context.Context, old head, r *run.Run, response json.Raw
 	if err != nil {
 		return head{}, fmt.Errorf("encode head of %s: %w", r.ID, err)
 	}
-	i.setMark(mark)
-	return head{item: i, detail: d}, nil
+	i.SetMark(mark)
+	return head{Item: i, detail: d}, nil
 }
 
 // fetch reads the first item of one of a run's texts, nil when it is missing.
-type fetch func(sk string) (item, error)
+type fetch func(sk string) (table.Item, error)
 
 func (s *Runs) from(ctx context.Context, id string) fetch {
-	return func(sk string) (item, error) { return s.get(ctx, id, sk) }
+	return func(sk string) (table.Item, error) { return s.table.Get(ctx, id, sk) }
 }
 
 // text reads one of a run's texts; found is false when it is missing.
@@ -135,17 +135,17 @@ func (s *Runs) text(ctx context.Context, by fetch, sk string) (plain string, fou
 	if err != nil || first == nil {
 		return "", false, err
 	}
-	return s.getText(ctx, first)
+	return s.table.GetText(ctx, first)
 }
 
 // complete returns an item as a head, its detail read; fault.NotFound when there is none or its time
 // has passed.
-func (s *Runs) complete(ctx context.Context, id string, i item, by fetch) (head, error) {
-	h := head{item: i}
-	if i == nil || i.expired(s.now()) {
+func (s *Runs) complete(ctx context.Context, id string, i table.Item, by fetch) (head, error) {
+	h := head{Item: i}
+	if i == nil || i.Expired(s.now()) {
 		return h, notFound(id)
 	}
-	sk := i.names().detail
+	sk := namesOf(i).detail
 	if sk == "" {
 		return h, nil
 	}
@@ -164,7 +164,7 @@ func (s *Runs) head(ctx context.Context, id string) (head, error) {
 	if _, ok := run.IDTime(id); !ok {
 		return head{}, notFound(id)
 	}
-	i, err := s.get(ctx, id, headKey)
+	i, err := s.table.Get(ctx, id, headKey)
 	if err != nil {
 		return head{}, err
 	}
@@ -185,25 +185,25 @@ func (s *Runs) Read(ctx context.Context, id string) (*run.Record, error) {
 	if _, ok := run.IDTime(id); !ok {
 		return nil, notFound(id)
 	}
-	items := make([]item, 2)
-	err := parallel(2, func(n int) (err error) {
-		items[n], err = s.get(ctx, id, []string{headKey, bodyKey}[n])
+	items := make([]table.Item, 2)
+	err := table.Parallel(2, func(n int) (err error) {
+		items[n], err = s.table.Get(ctx, id, []string{headKey, bodyKey}[n])
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return s.record(ctx, id, items[0], func(sk string) (item, error) {
+	return s.record(ctx, id, items[0], func(sk string) (table.Item, error) {
 		// A body that was not there may have been written since, before the head that is.
 		if sk == bodyKey && items[1] != nil {
 			return items[1], nil
 		}
-		return s.get(ctx, id, sk)
+		return s.table.Get(ctx, id, sk)
 	})
 }
 
 // record puts a run together from the item of its head and what that refers to.
-func (s *Runs) record(ctx context.Context, id string, i item, by fetch) (*run.Record, error) {
+func (s *Runs) record(ctx context.Context, id string, i table.Item, by fetch) (*run.Record, error) {
 	h, err := s.complete(ctx, id, i, by)
 	if err != nil {
 		return nil, err
@@ -213,13 +213,14 @@ func (s *Runs) record(ctx context.Context, id string, i item, by fetch) (*run.Re
 		return nil, err
 	}
 	record := &run.Record{Run: r, Body: run.Body{Properties: json.RawMessage("{}")}}
-	n := h.names()
+	n := namesOf(h.Item)
 	plain, found, err := s.text(ctx, by, n.body)
 	if err != nil {
 		return nil, err
 	}
 	if found {
-		if record.Body, err = decodeBody(plain); err != nil {
+		record.Body = run.Body{}
+		if err := json.Unmarshal([]byte(plain), &record.Body); err != nil {
 			return nil, fmt.Errorf("read body of %s: %w", id, err)
 		}
 	}
@@ -236,9 +237,6 @@ func (s *Runs) record(ctx context.Context, id string, i item, by fetch) (*run.Re
 	return record, nil
 }
 
-// errOvertaken means that others kept writing a run while this caller tried.
-var errOvertaken = errors.New("others keep writing it")
-
 // Update implements run.Store.
 func (s *Runs) Update(ctx context.Context, id string, move func(*run.Run) (*run.Write, error)) (*run.Run, error) {
 	expires, err := s.expires(id)
@@ -249,7 +247,7 @@ func (s *Runs) Update(ctx context.Context, id string, move func(*run.Run) (*run.
 	if err != nil {
 		return nil, err
 	}
-	for try := range maxTries {
+	for try := range table.MaxTries {
 		r, err := h.run()
 		if err != nil {
 			return nil, err
@@ -261,7 +259,7 @@ func (s *Runs) Update(ctx context.Context, id string, move func(*run.Run) (*run.
 		if w == nil {
 			return h.run()
 		}
-		next, err := s.next(ctx, h, r, w.Response, newMark(), expires)
+		next, err := s.next(ctx, h, r, w.Response, table.NewMark(), expires)
 		if err != nil {
 			return nil, err
 		}
@@ -272,8 +270,8 @@ func (s *Runs) Update(ctx context.Context, id string, move func(*run.Run) (*run.
 		if won {
 			return next.run()
 		}
-		if err := rest(ctx, try); err != nil {
-			return nil, failed(err, "update "+id)
+		if err := table.Rest(ctx, try); err != nil {
+			return nil, table.Failed(err, "update "+id)
 		}
 		if winner == nil {
 			h, err = s.head(ctx, id)
@@ -284,49 +282,49 @@ func (s *Runs) Update(ctx context.Context, id string, move func(*run.Run) (*run.
 			return nil, err
 		}
 	}
-	return nil, busy(fmt.Errorf("update %s: %w", id, errOvertaken))
+	return nil, table.Busy(fmt.Errorf("update %s: %w", id, table.ErrOvertaken))
 }
 
 // replace writes the next head in the place of the old one, and with it what else the write has. If
 // another write came first, won is false and winner is its head, nil if that is not known.
-func (s *Runs) replace(ctx context.Context, old, next head, w *run.Write, expires time.Time) (winner item, won bool, err error) {
-	values := map[string]types.AttributeValue{":rev": number(old.int("rev"))}
+func (s *Runs) replace(ctx context.Context, old, next head, w *run.Write, expires time.Time) (winner table.Item, won bool, err error) {
+	values := map[string]types.AttributeValue{":rev": table.Number(old.Int("rev"))}
 	const condition = "rev = :rev"
 	if len(w.Logs) == 0 && len(w.Closed) == 0 {
-		winner, won, err = s.put(ctx, next.item, condition, values)
-		if contended(err) {
+		winner, won, err = s.table.Put(ctx, next.Item, condition, values)
+		if table.Contended(err) {
 			return nil, false, nil
 		}
 		return winner, won, err
 	}
 	cond := condition
 	writes := []types.TransactWriteItem{{Put: &types.Put{
-		TableName: &s.table, Item: next.item, ConditionExpression: &cond, ExpressionAttributeValues: values,
+		TableName: &s.table.Name, Item: next.Item, ConditionExpression: &cond, ExpressionAttributeValues: values,
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 	}}}
-	beside, err := s.beside(next.text("pk"), w, expires)
+	beside, err := s.beside(next.Text("pk"), w, expires)
 	if err != nil {
 		return nil, false, err
 	}
 	for _, i := range beside {
-		writes = append(writes, types.TransactWriteItem{Put: &types.Put{TableName: &s.table, Item: i}})
+		writes = append(writes, types.TransactWriteItem{Put: &types.Put{TableName: &s.table.Name, Item: i}})
 	}
-	_, err = s.client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: writes})
-	if winner, ok := refused(err, 0); ok {
-		return winner, winner.sameMark(next.item), nil
+	_, err = s.table.Client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: writes})
+	if winner, ok := table.Refused(err, 0); ok {
+		return winner, winner.SameMark(next.Item), nil
 	}
-	if contended(err) {
+	if table.Contended(err) {
 		return nil, false, nil
 	}
 	if err != nil {
-		return nil, false, failed(err, "write "+next.text("pk"))
+		return nil, false, table.Failed(err, "write "+next.Text("pk"))
 	}
 	return nil, true, nil
 }
 
 // beside returns the items that are written together with a head.
-func (s *Runs) beside(id string, w *run.Write, expires time.Time) ([]item, error) {
-	var items []item
+func (s *Runs) beside(id string, w *run.Write, expires time.Time) ([]table.Item, error) {
+	var items []table.Item
 	for _, l := range w.Logs {
 		items = append(items, s.logItem(id, l, expires))
 	}

@@ -11,14 +11,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
-// TTLAttribute holds the time in seconds after which an item may vanish.
-const TTLAttribute = "ttl"
-
 // RunsTable describes the runs table. Every key attribute is a string. All indexes are there from
 // the first release, because DynamoDB changes one index a stack update.
 func RunsTable(name string) *dynamodb.CreateTableInput {
 	fields := []string{"action", "blueprint", "entity", "user", "source"}
-	return table(name,
+	return describe(name,
 		index("all", "allShard", "pk", fields...),
 		index("action", "actionKey", "pk", fields...),
 		index("entity", "entityKey", "pk", fields...),
@@ -31,15 +28,15 @@ func RunsTable(name string) *dynamodb.CreateTableInput {
 
 // CatalogTable describes the catalog table, as RunsTable does.
 func CatalogTable(name string) *dynamodb.CreateTableInput {
-	return table(name,
+	return describe(name,
 		index("timer", "timerShard", "timerAt"),
 		index("subject", "subject", "sk"),
 		index("run", "runId", "sk"),
 	)
 }
 
-// table describes a table with the keys pk and sk, on demand, with a stream of both images.
-func table(name string, indexes ...types.GlobalSecondaryIndex) *dynamodb.CreateTableInput {
+// describe describes a table with the keys pk and sk, on demand, with a stream of both images.
+func describe(name string, indexes ...types.GlobalSecondaryIndex) *dynamodb.CreateTableInput {
 	input := &dynamodb.CreateTableInput{
 		TableName:              &name,
 		BillingMode:            types.BillingModePayPerRequest,

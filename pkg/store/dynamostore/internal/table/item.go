@@ -1,4 +1,4 @@
-package dynamostore
+package table
 
 import (
 	"bytes"
@@ -11,47 +11,54 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// item is a row of a table. Absent attributes stand for empty text, 0 and the zero time.
-type item map[string]types.AttributeValue
+// TTLAttribute holds the time in seconds after which an item may vanish.
+const TTLAttribute = "ttl"
 
-// newItem returns an item with its keys.
-func newItem(pk, sk string) item {
-	i := item{}
-	i.setText("pk", pk)
-	i.setText("sk", sk)
+// Item is a row of a table. Absent attributes stand for empty text, 0 and the zero time.
+type Item map[string]types.AttributeValue
+
+// NewItem returns an item with its keys.
+func NewItem(pk, sk string) Item {
+	i := Item{}
+	i.SetText("pk", pk)
+	i.SetText("sk", sk)
 	return i
 }
 
-func (i item) setText(name, text string) {
+// SetText keeps a text; empty is left out.
+func (i Item) SetText(name, text string) {
 	if text != "" {
 		i[name] = &types.AttributeValueMemberS{Value: text}
 	}
 }
 
-func (i item) setInt(name string, n int64) {
+// SetInt keeps a number; 0 is left out.
+func (i Item) SetInt(name string, n int64) {
 	if n != 0 {
-		i[name] = number(n)
+		i[name] = Number(n)
 	}
 }
 
-// setTime keeps a time in milliseconds.
-func (i item) setTime(name string, t time.Time) {
+// SetTime keeps a time in milliseconds.
+func (i Item) SetTime(name string, t time.Time) {
 	if !t.IsZero() {
-		i[name] = number(t.UnixMilli())
+		i[name] = Number(t.UnixMilli())
 	}
 }
 
-// setExpiry lets the item vanish after a time.
-func (i item) setExpiry(t time.Time) { i[TTLAttribute] = number(t.Unix()) }
+// SetExpiry lets the item vanish after a time.
+func (i Item) SetExpiry(t time.Time) { i[TTLAttribute] = Number(t.Unix()) }
 
-func (i item) text(name string) string {
+// Text returns an attribute that SetText kept.
+func (i Item) Text(name string) string {
 	if s, ok := i[name].(*types.AttributeValueMemberS); ok {
 		return s.Value
 	}
 	return ""
 }
 
-func (i item) int(name string) int64 {
+// Int returns an attribute that SetInt kept.
+func (i Item) Int(name string) int64 {
 	if n, ok := i[name].(*types.AttributeValueMemberN); ok {
 		v, _ := strconv.ParseInt(n.Value, 10, 64)
 		return v
@@ -59,42 +66,45 @@ func (i item) int(name string) int64 {
 	return 0
 }
 
-func (i item) time(name string) time.Time {
+// Time returns an attribute that SetTime kept, in UTC.
+func (i Item) Time(name string) time.Time {
 	if _, ok := i[name]; !ok {
 		return time.Time{}
 	}
-	return time.UnixMilli(i.int(name)).UTC()
+	return time.UnixMilli(i.Int(name)).UTC()
 }
 
-// setMark tells this write of the item from all others; nil is none.
-func (i item) setMark(mark []byte) {
+// SetMark tells this write of the item from all others; nil is none.
+func (i Item) SetMark(mark []byte) {
 	if mark != nil {
 		i["mark"] = &types.AttributeValueMemberB{Value: mark}
 	}
 }
 
-// sameMark reports whether both items come from one write.
-func (i item) sameMark(other item) bool {
+// SameMark reports whether both items come from one write.
+func (i Item) SameMark(other Item) bool {
 	mine, ok := i["mark"].(*types.AttributeValueMemberB)
 	theirs, too := other["mark"].(*types.AttributeValueMemberB)
 	return ok && too && bytes.Equal(mine.Value, theirs.Value)
 }
 
-// expired reports whether the item's time has passed.
-func (i item) expired(now time.Time) bool {
-	at := i.int(TTLAttribute)
+// Expired reports whether the item's time has passed.
+func (i Item) Expired(now time.Time) bool {
+	at := i.Int(TTLAttribute)
 	return at != 0 && at <= now.Unix()
 }
 
-func number(n int64) types.AttributeValue {
+// Number returns a number as an attribute's value.
+func Number(n int64) types.AttributeValue {
 	return &types.AttributeValueMemberN{Value: strconv.FormatInt(n, 10)}
 }
 
-func text(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
+// Text returns a text as an attribute's value.
+func Text(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
 
-// key names an item.
-func key(pk, sk string) map[string]types.AttributeValue {
-	return map[string]types.AttributeValue{"pk": text(pk), "sk": text(sk)}
+// Key names an item.
+func Key(pk, sk string) map[string]types.AttributeValue {
+	return map[string]types.AttributeValue{"pk": Text(pk), "sk": Text(sk)}
 }
 
 const (
@@ -119,19 +129,19 @@ func newCodec() codec {
 	return codec{encoder, decoder}
 }
 
-// pack returns a text as an attribute's value: a string, or bytes when zstd makes it smaller by a
+// Pack returns a text as an attribute's value: a string, or bytes when zstd makes it smaller by a
 // KiB or more. A text that does not fit one item is always bytes.
-func (c codec) pack(plain string) types.AttributeValue {
+func (c codec) Pack(plain string) types.AttributeValue {
 	if len(plain) >= saving {
 		if packed := c.encoder.EncodeAll([]byte(plain), nil); len(packed)+saving <= len(plain) || len(plain) > maxPart {
 			return &types.AttributeValueMemberB{Value: packed}
 		}
 	}
-	return text(plain)
+	return Text(plain)
 }
 
-// unpack reads a text that pack wrote; absent is empty.
-func (c codec) unpack(v types.AttributeValue) (string, error) {
+// Unpack reads a text that Pack wrote; absent is empty.
+func (c codec) Unpack(v types.AttributeValue) (string, error) {
 	switch v := v.(type) {
 	case *types.AttributeValueMemberS:
 		return v.Value, nil
@@ -176,8 +186,8 @@ func join(parts []types.AttributeValue) types.AttributeValue {
 	return &types.AttributeValueMemberB{Value: whole}
 }
 
-// encode writes JSON and leaves <, > and & inside raw members as they were sent.
-func encode(v any) (string, error) {
+// Encode writes JSON and leaves <, > and & inside raw members as they were sent.
+func Encode(v any) (string, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)

@@ -1,32 +1,59 @@
-package dynamostore_test
+package dynamocatalog_test
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"strconv"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/google/go-cmp/cmp"
 
 	"longshore/pkg/action"
+	"longshore/pkg/emulator"
 	"longshore/pkg/store/dynamostore"
+	"longshore/pkg/store/dynamostore/dynamocatalog"
 	"longshore/pkg/store/storetest"
 )
+
+// newTable makes a catalog table that no other test has.
+func newTable(t *testing.T) (client *dynamodb.Client, name string) {
+	t.Helper()
+	client = dynamodb.NewFromConfig(emulator.Config(emulator.DynamoDB(t)))
+	name = rand.Text() + "-catalog"
+	if err := dynamostore.CreateTables(t.Context(), client, rand.Text()+"-runs", name); err != nil {
+		t.Fatal(err)
+	}
+	return client, name
+}
 
 func TestActions(t *testing.T) {
 	t.Parallel()
 	storetest.Actions(t, func(t *testing.T) action.Store {
-		s := newTables(t)
-		return dynamostore.NewActions(s.client, s.catalog)
+		client, table := newTable(t)
+		return dynamocatalog.NewActions(client, table)
 	})
 }
 
 // The change feed tells from what a deletion leaves who deleted a definition.
 func TestDeletedDefinitionNamesItsAuthor(t *testing.T) {
 	t.Parallel()
-	s := newTables(t)
-	actions := dynamostore.NewActions(s.client, s.catalog)
+	client, table := newTable(t)
+	actions := dynamocatalog.NewActions(client, table)
+	stored := func() map[string]types.AttributeValue {
+		out, err := client.GetItem(t.Context(), &dynamodb.GetItemInput{
+			TableName: &table, ConsistentRead: aws.Bool(true), Key: map[string]types.AttributeValue{
+				"pk": &types.AttributeValueMemberS{Value: "action"}, "sk": &types.AttributeValueMemberS{Value: "deploy"},
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out.Item
+	}
 	now := time.Now().UTC().Truncate(time.Millisecond)
 	r := &action.Record{Identifier: "deploy", ID: "action_1", Definition: json.RawMessage(`{}`), CreatedAt: now, UpdatedAt: now}
 	if err := actions.Create(t.Context(), r); err != nil {
@@ -35,7 +62,7 @@ func TestDeletedDefinitionNamesItsAuthor(t *testing.T) {
 	if err := actions.Delete(t.Context(), "deploy", "client_1", now); err != nil {
 		t.Fatal(err)
 	}
-	i := s.item(t, s.catalog, "action", "deploy")
+	i := stored()
 	deleted, _ := i["deleted"].(*types.AttributeValueMemberM)
 	if deleted == nil {
 		t.Fatal("the item does not say that it is deleted")
@@ -55,7 +82,7 @@ func TestDeletedDefinitionNamesItsAuthor(t *testing.T) {
 	if err := actions.Create(t.Context(), r); err != nil {
 		t.Fatal(err)
 	}
-	if s.item(t, s.catalog, "action", "deploy")["ttl"] != nil {
+	if stored()["ttl"] != nil {
 		t.Error("a definition that was created over a deleted one expires")
 	}
 }

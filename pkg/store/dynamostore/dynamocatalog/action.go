@@ -1,4 +1,8 @@
-package dynamostore
+// Package dynamocatalog keeps definitions in the catalog table of DynamoDB.
+//
+// It promises what action.Store promises. It stands apart from the store of runs because functions
+// that read no definition are not to link what compiles them.
+package dynamocatalog
 
 import (
 	"context"
@@ -14,18 +18,19 @@ import (
 
 	"longshore/pkg/action"
 	"longshore/pkg/fault"
+	"longshore/pkg/store/dynamostore/internal/table"
 )
 
 // Actions keeps definitions in the catalog table.
 type Actions struct {
-	access
+	table table.Table
 }
 
 var _ action.Store = (*Actions)(nil)
 
 // NewActions returns the store of definitions in a table.
-func NewActions(client Client, table string) *Actions {
-	return &Actions{access: newAccess(client, table)}
+func NewActions(client table.Client, name string) *Actions {
+	return &Actions{table: table.New(client, name)}
 }
 
 const (
@@ -44,18 +49,18 @@ const (
 
 // Stamp implements action.Store.
 func (s *Actions) Stamp(ctx context.Context) (int64, error) {
-	i, err := s.get(ctx, stampPartition, actionPartition)
-	return i.int("n"), err
+	i, err := s.table.Get(ctx, stampPartition, actionPartition)
+	return i.Int("n"), err
 }
 
 // List implements action.Store.
 func (s *Actions) List(ctx context.Context) ([]*action.Record, error) {
 	var records []*action.Record
 	var broken error
-	err := s.query(ctx, &dynamodb.QueryInput{
+	err := s.table.Query(ctx, &dynamodb.QueryInput{
 		KeyConditionExpression:    aws.String("pk = :pk"),
 		FilterExpression:          aws.String("attribute_not_exists(deleted)"),
-		ExpressionAttributeValues: map[string]types.AttributeValue{":pk": text(actionPartition)},
+		ExpressionAttributeValues: map[string]types.AttributeValue{":pk": table.Text(actionPartition)},
 		ConsistentRead:            aws.Bool(true),
 	}, func(page []map[string]types.AttributeValue) bool {
 		for _, i := range page {
@@ -82,11 +87,11 @@ func (s *Actions) Get(ctx context.Context, identifier string) (*action.Record, e
 	if identifier == "" {
 		return nil, noAction(identifier)
 	}
-	i, err := s.get(ctx, actionPartition, keyPart(identifier))
+	i, err := s.table.Get(ctx, actionPartition, table.KeyPart(identifier))
 	if err != nil {
 		return nil, err
 	}
-	if i == nil || i.deleted() {
+	if i == nil || deleted(i) {
 		return nil, noAction(identifier)
 	}
 	return s.read(i)
@@ -97,7 +102,7 @@ func (s *Actions) Create(ctx context.Context, r *action.Record) error {
 	first := *r
 	first.Rev = 1
 	err := s.change(ctx, "create action", s.put(&first, isFree, nil))
-	if _, ok := refused(err, 0); ok {
+	if _, ok := table.Refused(err, 0); ok {
 		return identifierTaken(r.Identifier)
 	}
 	return err
@@ -107,7 +112,7 @@ func (s *Actions) Create(ctx context.Context, r *action.Record) error {
 func (s *Actions) Replace(ctx context.Context, identifier string, r *action.Record) error {
 	// A definition that was deleted and made again may have the same rev, never the same id.
 	const unchanged = isThere + " AND rev = :rev AND id = :id"
-	values := map[string]types.AttributeValue{":rev": number(r.Rev), ":id": text(r.ID)}
+	values := map[string]types.AttributeValue{":rev": table.Number(r.Rev), ":id": table.Text(r.ID)}
 	next := *r
 	next.Rev++
 	var writes []types.TransactWriteItem
@@ -117,13 +122,13 @@ func (s *Actions) Replace(ctx context.Context, identifier string, r *action.Reco
 		writes = append(writes, s.bury(identifier, r.UpdatedBy, r.UpdatedAt, unchanged, values), s.put(&next, isFree, nil))
 	}
 	err := s.change(ctx, "replace action", writes...)
-	if old, ok := refused(err, 0); ok {
-		if old == nil || old.deleted() {
+	if old, ok := table.Refused(err, 0); ok {
+		if old == nil || deleted(old) {
 			return noAction(identifier)
 		}
 		return fault.New(fault.Conflict, "", "action %s was changed meanwhile", identifier)
 	}
-	if _, ok := refused(err, 1); ok {
+	if _, ok := table.Refused(err, 1); ok {
 		return identifierTaken(r.Identifier)
 	}
 	return err
@@ -135,7 +140,7 @@ func (s *Actions) Delete(ctx context.Context, identifier, by string, at time.Tim
 		return noAction(identifier)
 	}
 	err := s.change(ctx, "delete action", s.bury(identifier, by, at, isThere, nil))
-	if _, ok := refused(err, 0); ok {
+	if _, ok := table.Refused(err, 0); ok {
 		return noAction(identifier)
 	}
 	return err
@@ -151,39 +156,39 @@ func identifierTaken(identifier string) error {
 
 // put writes a definition if what stands under its identifier meets the condition.
 func (s *Actions) put(r *action.Record, condition string, values map[string]types.AttributeValue) types.TransactWriteItem {
-	i := newItem(actionPartition, keyPart(r.Identifier))
-	i.setText("identifier", r.Identifier)
-	i.setText("id", r.ID)
-	i["definition"] = s.codec.pack(string(r.Definition))
-	i.setInt("rev", r.Rev)
-	i.setTime("createdAt", r.CreatedAt)
-	i.setTime("updatedAt", r.UpdatedAt)
-	i.setText("createdBy", r.CreatedBy)
-	i.setText("updatedBy", r.UpdatedBy)
+	i := table.NewItem(actionPartition, table.KeyPart(r.Identifier))
+	i.SetText("identifier", r.Identifier)
+	i.SetText("id", r.ID)
+	i["definition"] = s.table.Codec.Pack(string(r.Definition))
+	i.SetInt("rev", r.Rev)
+	i.SetTime("createdAt", r.CreatedAt)
+	i.SetTime("updatedAt", r.UpdatedAt)
+	i.SetText("createdBy", r.CreatedBy)
+	i.SetText("updatedBy", r.UpdatedBy)
 	return types.TransactWriteItem{Put: &types.Put{
-		TableName: &s.table, Item: i, ConditionExpression: &condition, ExpressionAttributeValues: values,
+		TableName: &s.table.Name, Item: i, ConditionExpression: &condition, ExpressionAttributeValues: values,
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 	}}
 }
 
 // bury marks a definition as deleted.
 func (s *Actions) bury(identifier, by string, at time.Time, condition string, values map[string]types.AttributeValue) types.TransactWriteItem {
-	deleted := item{}
-	deleted.setText("by", by)
-	deleted.setTime("at", at)
+	author := table.Item{}
+	author.SetText("by", by)
+	author.SetTime("at", at)
 	all := map[string]types.AttributeValue{
-		":deleted": &types.AttributeValueMemberM{Value: deleted},
-		":ttl":     number(at.Add(tombstoneLifetime).Unix()),
-		":one":     number(1),
+		":deleted": &types.AttributeValueMemberM{Value: author},
+		":ttl":     table.Number(at.Add(tombstoneLifetime).Unix()),
+		":one":     table.Number(1),
 	}
 	for name, value := range values {
 		all[name] = value
 	}
 	return types.TransactWriteItem{Update: &types.Update{
-		TableName: &s.table, Key: key(actionPartition, keyPart(identifier)),
+		TableName: &s.table.Name, Key: table.Key(actionPartition, table.KeyPart(identifier)),
 		UpdateExpression:                    aws.String("SET deleted = :deleted, #ttl = :ttl ADD rev :one"),
 		ConditionExpression:                 &condition,
-		ExpressionAttributeNames:            map[string]string{"#ttl": TTLAttribute},
+		ExpressionAttributeNames:            map[string]string{"#ttl": table.TTLAttribute},
 		ExpressionAttributeValues:           all,
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 	}}
@@ -193,35 +198,35 @@ func (s *Actions) bury(identifier, by string, at time.Time, condition string, va
 // that one whose answer was lost is not refused when it repeats it.
 func (s *Actions) change(ctx context.Context, doing string, writes ...types.TransactWriteItem) error {
 	writes = append(writes, types.TransactWriteItem{Update: &types.Update{
-		TableName: &s.table, Key: key(stampPartition, actionPartition),
+		TableName: &s.table.Name, Key: table.Key(stampPartition, actionPartition),
 		UpdateExpression:          aws.String("ADD n :one"),
-		ExpressionAttributeValues: map[string]types.AttributeValue{":one": number(1)},
+		ExpressionAttributeValues: map[string]types.AttributeValue{":one": table.Number(1)},
 	}})
-	for try := range maxTries {
-		_, err := s.client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: writes})
+	for try := range table.MaxTries {
+		_, err := s.table.Client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: writes})
 		if err == nil {
 			return nil
 		}
-		if !contended(err) {
-			return failed(err, doing)
+		if !table.Contended(err) {
+			return table.Failed(err, doing)
 		}
-		if err := rest(ctx, try); err != nil {
-			return failed(err, doing)
+		if err := table.Rest(ctx, try); err != nil {
+			return table.Failed(err, doing)
 		}
 	}
-	return busy(fmt.Errorf("%s: %w", doing, errOvertaken))
+	return table.Busy(fmt.Errorf("%s: %w", doing, table.ErrOvertaken))
 }
 
 // deleted reports whether a definition's item only says who deleted it.
-func (i item) deleted() bool { return i["deleted"] != nil }
+func deleted(i table.Item) bool { return i["deleted"] != nil }
 
-func (s *Actions) read(i item) (*action.Record, error) {
+func (s *Actions) read(i table.Item) (*action.Record, error) {
 	r := &action.Record{
-		Identifier: i.text("identifier"), ID: i.text("id"), Rev: i.int("rev"),
-		CreatedAt: i.time("createdAt"), UpdatedAt: i.time("updatedAt"),
-		CreatedBy: i.text("createdBy"), UpdatedBy: i.text("updatedBy"),
+		Identifier: i.Text("identifier"), ID: i.Text("id"), Rev: i.Int("rev"),
+		CreatedAt: i.Time("createdAt"), UpdatedAt: i.Time("updatedAt"),
+		CreatedBy: i.Text("createdBy"), UpdatedBy: i.Text("updatedBy"),
 	}
-	definition, err := s.codec.unpack(i["definition"])
+	definition, err := s.table.Codec.Unpack(i["definition"])
 	if err != nil {
 		return nil, fmt.Errorf("read action %q: %w", r.Identifier, err)
 	}
