@@ -20,6 +20,8 @@ type Commits struct {
 	DB    *sqlite.DB
 	Runs  *sqlitestore.Runs
 	Queue *sqlitequeue.Queue
+	// recent is told of each run that is sent; nil for none.
+	recent *recent
 }
 
 var (
@@ -36,13 +38,17 @@ func (c *Commits) Accept(ctx context.Context, r *run.Run, b *run.Body, m *queue.
 	send := func(*sqlite.Tx) error { return nil }
 	if m != nil {
 		message := *m
-		// Here the dispatcher's read costs less than to write and delete the text a second time.
+		// The text would be written and deleted a second time; the dispatcher has it from memory, or
+		// reads it.
 		message.Invocation = nil
 		if send, err = c.Queue.Sending(r.Backend, message, 0); err != nil {
 			return err
 		}
 	}
-	return c.DB.Write(ctx, func(tx *sqlite.Tx) error {
+	if m != nil && c.recent != nil {
+		c.recent.keep(r.ID, b.Invocation)
+	}
+	err = c.DB.Write(ctx, func(tx *sqlite.Tx) error {
 		if err := record(tx); err != nil {
 			return err
 		}
@@ -53,6 +59,10 @@ func (c *Commits) Accept(ctx context.Context, r *run.Run, b *run.Body, m *queue.
 		}
 		return send(tx)
 	})
+	if err != nil && c.recent != nil {
+		c.recent.take(r.ID)
+	}
+	return err
 }
 
 // Settle implements dispatch.Settler. After an error nothing was written, sent or acknowledged.

@@ -53,15 +53,26 @@ func keepCredentials(dir string) (c Credentials, made bool, err error) {
 	if err != nil {
 		return c, false, fmt.Errorf("write credentials: %w", err)
 	}
-	// Whole or not at all: a crash in between must not leave half a file.
-	path := filepath.Join(dir, credentialsFile)
-	if err := os.WriteFile(path+".new", append(text, '\n'), 0o600); err != nil {
-		return c, false, fmt.Errorf("write credentials: %w", err)
-	}
-	if err := os.Rename(path+".new", path); err != nil {
+	if err := replaceFile(filepath.Join(dir, credentialsFile), append(text, '\n')); err != nil {
 		return c, false, fmt.Errorf("write credentials: %w", err)
 	}
 	return c, true, nil
+}
+
+// replaceFile writes a file with mode 0600, whole or not at all, whatever happens meanwhile.
+func replaceFile(path string, text []byte) error {
+	file, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(text)
+	if err = errors.Join(err, file.Sync(), file.Close()); err == nil {
+		err = os.Rename(file.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(file.Name())
+	}
+	return err
 }
 
 // name returns n random characters of [0-9A-Za-z].

@@ -37,8 +37,6 @@ type Config struct {
 	Addr string
 	// Data is the directory of database and generated credentials; it is made where it is missing.
 	Data string
-	// BaseURL is the address that clients use; empty means the one listened on.
-	BaseURL string
 	// What is empty of these is generated on the first start and kept in Data.
 	OrgID, ClientID, ClientSecret, TokenKey string
 	ClientSecretPrevious                    string
@@ -58,11 +56,13 @@ type Config struct {
 
 // stores are the two ways to keep things.
 type stores struct {
-	runs     run.Store
-	actions  action.Store
-	queue    queue.Queue
-	accepter trigger.Accepter
-	settler  dispatch.Settler
+	runs run.Store
+	// deliveries are runs as dispatchers read them.
+	deliveries dispatch.Runs
+	actions    action.Store
+	queue      queue.Queue
+	accepter   trigger.Accepter
+	settler    dispatch.Settler
 	// acked reports, once, whether the settler acknowledged a receipt.
 	acked func(receipt string) bool
 	// drains says that this process takes messages off the dead-letter queue.
@@ -127,10 +127,12 @@ func Open(ctx context.Context, c Config) (_ *Server, err error) {
 		s.stores, err = openSQLite(ctx, c)
 	}
 	if err != nil {
+		s.stop()
 		return nil, err
 	}
 	defer func() {
 		if err != nil {
+			s.stop()
 			err = errors.Join(err, s.stores.close())
 		}
 	}()
@@ -186,7 +188,7 @@ func (s *Server) assemble() error {
 			Client:  egress.New(egress.Config{Allow: c.EgressAllow, ConnectTimeout: c.ConnectTimeout}),
 			Version: c.Version, CallTimeout: c.CallTimeout,
 		}),
-		Name: invocation.BackendWebhook, Runs: st.runs, Send: st.queue, Settler: st.settler,
+		Name: invocation.BackendWebhook, Runs: st.deliveries, Send: st.queue, Settler: st.settler,
 		CallTimeout: c.CallTimeout, Timeout: c.Timeout, Log: c.Log,
 		Count: func(e dispatch.Event) {
 			metrics.Count("longshore_messages_total", "backend", invocation.BackendWebhook, "event", string(e))
@@ -252,13 +254,16 @@ func (s *Server) Failed() <-chan error { return s.failed }
 func (s *Server) Stop(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, stopFor)
 	defer cancel()
+	s.stop()
 	var err error
 	if s.http != nil {
 		_ = s.listener.Close()
 		s.unused.Range(func(c, _ any) bool { _ = c.(net.Conn).Close(); return true })
-		err = s.http.Shutdown(ctx)
+		if err = s.http.Shutdown(ctx); errors.Is(err, context.DeadlineExceeded) {
+			s.c.Log.Warn("stopped before all requests had ended")
+			err = s.http.Close()
+		}
 	}
-	s.stop()
 	done := make(chan struct{})
 	go func() {
 		s.loops.Wait()
