@@ -143,7 +143,12 @@ func (d *Dispatcher) settle(ctx context.Context, log *slog.Logger, received queu
 	now := d.c.Now()
 	jitter := d.c.Rand()
 	event := Delivered
+	tried := false
 	move := func(r *run.Run) (*run.Write, error) {
+		if tried && written(r, m.Generation, owner) {
+			return nil, nil
+		}
+		tried = true
 		inProgress := r.Status == run.InProgress
 		err := r.Settle(now, m.Generation, owner, d.c.Timeout(r.Backend), run.Outcome{
 			Verdict: o.Verdict, StatusCode: o.StatusCode, Error: o.Error, Duration: took,
@@ -192,6 +197,13 @@ func (d *Dispatcher) settle(ctx context.Context, log *slog.Logger, received queu
 	log.InfoContext(ctx, "attempt made", slog.String("outcome", string(event)), slog.Int("status_code", o.StatusCode),
 		slog.Duration("took", took))
 	return event, true
+}
+
+// written reports whether the outcome of owner's attempt is on the run: the write of an earlier try
+// whose answer was lost.
+func written(r *run.Run, generation int, owner string) bool {
+	n := len(r.Attempts)
+	return r.Generation == generation && r.Delivery.Owner == owner && n > 0 && !r.Attempts[n-1].Open && !r.Attempts[n-1].Interrupted
 }
 
 // sleep waits for a pause, false if ctx ends before.

@@ -66,9 +66,11 @@ func TestNoTimeAfterTheRead(t *testing.T) {
 			b.store.Fail = func(method, _ string) error {
 				if method == "Read" {
 					deadline, _ := ctx.Deadline()
-					untilStart, cancel := context.WithDeadline(context.Background(), deadline.Add(-b.config.CallTimeout-b.config.Reserve))
+					// A moment more, for two timers at the same time fire in either order.
+					late := deadline.Add(-b.config.CallTimeout - b.config.Reserve + 100*time.Millisecond)
+					slow, cancel := context.WithDeadline(context.Background(), late)
 					defer cancel()
-					<-untilStart.Done()
+					<-slow.Done()
 					return err
 				}
 				return nil
@@ -171,6 +173,36 @@ func (s settler) Settle(ctx context.Context, m queue.Received, id string,
 	move func(*run.Run) (*run.Write, error), next func(*run.Run) (*queue.Message, time.Duration),
 ) (*run.Run, error) {
 	return s(ctx, m, id, move, next)
+}
+
+// An outcome whose answer was lost is there when it is written once more: it is no stale one, and its
+// next try is sent.
+func TestOutcomeIsWrittenButTheAnswerLost(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.answers(backend.Outcome{Verdict: run.Retry, StatusCode: 503})
+	inner := b.config.Settler
+	lost := false
+	b.config.Settler = settler(func(ctx context.Context, m queue.Received, id string,
+		move func(*run.Run) (*run.Write, error), next func(*run.Run) (*queue.Message, time.Duration),
+	) (*run.Run, error) {
+		if !lost {
+			lost = true
+			if _, err := b.store.Update(ctx, id, move); err != nil {
+				t.Error(err)
+			}
+			return nil, fault.Busy(errors.New("connection reset"), 0, "the store cannot be reached")
+		}
+		return inner.Settle(ctx, m, id, move, next)
+	})
+	r := b.record(t)
+	if again := dispatch.New(b.config).Handle(t.Context(), []queue.Received{message(r)}); again != nil {
+		t.Errorf("messages come again: %q", again)
+	}
+	b.wantEvents(t, dispatch.Retried)
+	if got := b.get(t, r.ID); len(b.sent) != 1 || len(got.Attempts) != 1 || got.Rev != 2 {
+		t.Errorf("%d next tries sent, %d attempts, rev %d; want 1, 1, 2", len(b.sent), len(got.Attempts), got.Rev)
+	}
 }
 
 // An error that does not pass is not repeated until the reserve is used up.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"testing"
 	"time"
 
@@ -199,8 +200,8 @@ func (w *walk) check(before *run.Run) string {
 		// Only the open attempt's outcome, and whether it was delivered, may still be written.
 		want := clone(before)
 		want.Attempts, want.Delivery = r.Attempts, r.Delivery
-		if diff := cmp.Diff(want, r); diff != "" {
-			return "an ended run changed: " + diff
+		if !reflect.DeepEqual(want, r) { // cmp takes a thousand times as long
+			return "an ended run changed: " + cmp.Diff(want, r)
 		}
 	}
 	return ""
