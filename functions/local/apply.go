@@ -8,11 +8,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strings"
-
-	"github.com/goccy/go-yaml"
 
 	"longshore/pkg/api/client"
 	"longshore/pkg/jqtemplate"
@@ -115,10 +112,8 @@ func equal(current, wanted json.RawMessage) (bool, error) {
 		for _, name := range []string{"id", "createdAt", "updatedAt", "createdBy", "updatedBy"} {
 			object.Delete(name)
 		}
-		if inputs := member(member(object, "trigger"), "userInputs"); inputs != nil {
-			if _, there := inputs.Get("properties"); !there {
-				inputs.Set("properties", &jqtemplate.Object{})
-			}
+		if trigger := member(object, "trigger"); trigger != nil {
+			addInputs(trigger)
 		}
 		texts[i] = jqtemplate.Encode(object)
 	}
@@ -126,20 +121,29 @@ func equal(current, wanted json.RawMessage) (bool, error) {
 }
 
 func member(o *jqtemplate.Object, name string) *jqtemplate.Object {
-	if o == nil {
-		return nil
-	}
 	value, _ := o.Get(name)
 	object, _ := value.(*jqtemplate.Object)
 	return object
 }
 
+// addInputs gives a trigger the user inputs that every answer has.
+func addInputs(trigger *jqtemplate.Object) {
+	inputs := member(trigger, "userInputs")
+	if inputs == nil {
+		inputs = &jqtemplate.Object{}
+		trigger.Set("userInputs", inputs)
+	}
+	if member(inputs, "properties") == nil {
+		inputs.Set("properties", &jqtemplate.Object{})
+	}
+}
+
 // readDocuments reads a file's definitions, in order. What is wrong with the file is a mistake in
 // the call; what is wrong with a definition is for the server to say.
 func readDocuments(file string) ([]document, error) {
-	text, err := os.ReadFile(file)
+	text, err := readFile(file)
 	if err != nil {
-		return nil, usage{err}
+		return nil, err
 	}
 	var texts []json.RawMessage
 	if strings.EqualFold(filepath.Ext(file), ".json") {
@@ -151,25 +155,20 @@ func readDocuments(file string) ([]document, error) {
 			}
 			texts = append(texts, one)
 		}
+		if !errors.Is(err, io.EOF) {
+			return nil, usage{fmt.Errorf("%s: %w", file, err)}
+		}
 	} else {
-		d := yaml.NewDecoder(bytes.NewReader(text), yaml.UseOrderedMap())
-		for {
-			var one any
-			if err = d.Decode(&one); err != nil {
-				break
-			}
-			if one == nil {
-				continue
-			}
-			value, err := fromYAML(one)
-			if err != nil {
-				return nil, usage{fmt.Errorf("%s: %w", file, err)}
-			}
+		values, err := fromYAML(text)
+		if err != nil {
+			return nil, usage{fmt.Errorf("%s: %w", file, err)}
+		}
+		for _, value := range values {
 			texts = append(texts, jqtemplate.Encode(value))
 		}
 	}
-	if !errors.Is(err, io.EOF) {
-		return nil, usage{fmt.Errorf("%s: %w", file, err)}
+	if len(texts) == 0 {
+		return nil, usage{fmt.Errorf("%s: there is no definition in it", file)}
 	}
 	var documents []document
 	for i, text := range texts {
@@ -184,40 +183,4 @@ func readDocuments(file string) ([]document, error) {
 		documents = append(documents, document{file, identifier, text})
 	}
 	return documents, nil
-}
-
-// fromYAML turns what the YAML library decodes into a JSON value.
-func fromYAML(v any) (any, error) {
-	switch v := v.(type) {
-	case nil, bool, string, float64:
-		return v, nil
-	case int64:
-		return float64(v), nil
-	case uint64:
-		return float64(v), nil
-	case []any:
-		list := make([]any, len(v))
-		for i := range v {
-			var err error
-			if list[i], err = fromYAML(v[i]); err != nil {
-				return nil, err
-			}
-		}
-		return list, nil
-	case yaml.MapSlice:
-		object := &jqtemplate.Object{}
-		for _, item := range v {
-			key, ok := item.Key.(string)
-			if !ok {
-				return nil, fmt.Errorf("the key %v is no string", item.Key)
-			}
-			value, err := fromYAML(item.Value)
-			if err != nil {
-				return nil, err
-			}
-			object.Set(key, value)
-		}
-		return object, nil
-	}
-	return nil, fmt.Errorf("%v: a value that JSON does not have", v)
 }

@@ -49,9 +49,12 @@ func parse(parser *kong.Kong, args []string) (err error) {
 	return command.Run()
 }
 
-type versionCommand struct{}
+type versionCommand struct{ output }
 
-func (versionCommand) Run(s *streams) error {
+func (c *versionCommand) Run(s *streams) error {
+	if c.JSON {
+		return printJSON(s.out, map[string]string{"version": boot.Version})
+	}
 	_, err := fmt.Fprintln(s.out, "longshore", boot.Version)
 	return err
 }

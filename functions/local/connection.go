@@ -17,7 +17,12 @@ type connection struct {
 	ClientID     string `name:"client-id" env:"LONGSHORE_CLIENT_ID" help:"The client id; by default the one in the data directory."`
 	ClientSecret string `name:"client-secret" env:"LONGSHORE_CLIENT_SECRET" help:"The client secret; by default the one in the data directory."`
 	Data         string `env:"LONGSHORE_DATA" default:"./.longshore" help:"The data directory of a server on this machine."`
-	JSON         bool   `name:"json" help:"Print JSON."`
+	output
+}
+
+// output is how a command prints.
+type output struct {
+	JSON bool `name:"json" help:"Print JSON."`
 }
 
 // open returns a client. Without credentials the command was called wrongly.
@@ -29,7 +34,7 @@ func (c *connection) open() (*client.Client, error) {
 		case errors.Is(err, fs.ErrNotExist):
 			return nil, usage{fmt.Errorf("no credentials: set LONGSHORE_CLIENT_ID and LONGSHORE_CLIENT_SECRET, or --data to a server's data directory")}
 		case err != nil:
-			return nil, err
+			return nil, usage{err}
 		}
 		if id == "" {
 			id = kept.ClientID

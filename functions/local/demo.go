@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -62,7 +63,7 @@ func (demoCommand) Run(ctx context.Context, s *streams) (err error) {
 	if err != nil {
 		return err
 	}
-	defer receiver.server.Close()
+	defer receiver.close()
 	say("receiver", "listens on %s", receiver.url)
 
 	for _, definition := range []string{
@@ -93,18 +94,19 @@ func (demoCommand) Run(ctx context.Context, s *streams) (err error) {
 	for _, id := range ids {
 		r, err := c.Follow(ctx, id, 20*time.Millisecond, func(client.Log) {})
 		if err != nil {
-			return fmt.Errorf("follow run %s: %w", id, err)
+			return errors.Join(receiver.err(), fmt.Errorf("follow run %s: %w", id, err))
 		}
 		attempts, err := c.Attempts(ctx, id)
 		if err != nil {
 			return fmt.Errorf("read attempts of run %s: %w", id, err)
 		}
-		say("client", "run %s of %s ended %s after %d attempt(s), link %s", id, r.Action.Identifier, r.Status, len(attempts), r.Link)
+		say("client", "run %s of %s ended %s after %d attempt(s), link %s", id, r.Action.Identifier, r.Status, len(attempts), strings.Trim(string(r.Link), `["]`))
 		if _, err := c.Logs(ctx, id, "", func(l client.Log) { say("", "  log: %s", l.Message) }); err != nil {
 			return fmt.Errorf("read log of run %s: %w", id, err)
 		}
 		failed = failed || r.Status != "SUCCESS"
 	}
+	receiver.close()
 	if err := receiver.err(); err != nil {
 		return err
 	}
@@ -129,8 +131,16 @@ func narrator(w io.Writer) func(who, format string, args ...any) {
 type demoReceiving struct {
 	url    string
 	server *http.Server
-	mu     sync.Mutex
-	faults []error
+	// reports are those under way.
+	reports sync.WaitGroup
+	mu      sync.Mutex
+	faults  []error
+}
+
+// close ends the receiver once it has reported on what it took.
+func (d *demoReceiving) close() {
+	_ = d.server.Close()
+	d.reports.Wait()
 }
 
 func (d *demoReceiving) err() error {
@@ -159,7 +169,7 @@ func demoReceiver(ctx context.Context, c *client.Client, secret string, say func
 		id := r.Header.Get("Idempotency-Key")
 		say("receiver", "%s %s for run %s, signature valid: %s", r.Method, r.URL.Path, id, body)
 		w.WriteHeader(http.StatusAccepted)
-		go func() {
+		d.reports.Go(func() {
 			_, err := c.AppendLog(ctx, id, client.Line{Message: "the service is being made"})
 			if err == nil {
 				_, err = c.Report(ctx, id, client.Report{Status: "SUCCESS", Link: []string{d.url + "/jobs/" + id}})
@@ -171,7 +181,7 @@ func demoReceiver(ctx context.Context, c *client.Client, secret string, say func
 				return
 			}
 			say("receiver", "reports SUCCESS, a log line and a link for run %s", id)
-		}()
+		})
 	})}
 	go func() { _ = d.server.Serve(listener) }()
 	return d, nil

@@ -32,7 +32,9 @@ func main() {
 		}
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := execute(ctx, os.Args[1:], &streams{os.Stdin, os.Stdout, os.Stderr})
+	// A second signal ends the process at once.
+	context.AfterFunc(ctx, stop)
+	code := execute(ctx, os.Args[1:], &streams{interruptible{ctx, os.Stdin}, os.Stdout, os.Stderr})
 	stop()
 	os.Exit(code)
 }
@@ -53,6 +55,9 @@ func execute(ctx context.Context, args []string, s *streams) int {
 	case errors.As(err, &misuse):
 		fmt.Fprintln(s.err, "longshore:", misuse.error)
 		return 2
+	}
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		err = errors.New("interrupted")
 	}
 	fmt.Fprintln(s.err, "longshore:", err)
 	return 1

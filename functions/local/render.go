@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 
 	"longshore/pkg/jqtemplate"
 )
@@ -61,15 +60,15 @@ func orRoot(path string) string {
 	return path
 }
 
-// readJSON reads a file with one JSON value. A file that cannot be read is a mistake in the call.
+// readJSON reads a file with one JSON value. Anything else is a mistake in the call.
 func readJSON(name string) (any, error) {
-	text, err := os.ReadFile(name)
+	text, err := readFile(name)
 	if err != nil {
-		return nil, usage{err}
+		return nil, err
 	}
 	value, err := jqtemplate.Decode(text)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, usage{fmt.Errorf("%s: %w", name, err)}
 	}
 	return value, nil
 }

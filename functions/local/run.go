@@ -6,7 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -49,6 +50,9 @@ func (c *runCommand) Run(ctx context.Context, s *streams) error {
 		for _, f := range dry.FailedExpressions {
 			fmt.Fprintf(s.err, "longshore: %s: %s yields null: %s\n", f.Path, f.Expression, f.Error)
 		}
+		for _, w := range dry.Warnings {
+			fmt.Fprintf(s.err, "longshore: %s: %s does not compile: %s\n", w.Path, w.Expression, w.Message)
+		}
 		if c.JSON {
 			return printJSON(s.out, dry)
 		}
@@ -89,10 +93,10 @@ func (c *runCommand) properties(in io.Reader) (json.RawMessage, error) {
 		if c.Inputs == "-" {
 			text, err = readBody(in)
 		} else {
-			text, err = os.ReadFile(c.Inputs)
+			text, err = readFile(c.Inputs)
 		}
 		if err != nil {
-			return nil, usage{err}
+			return nil, err
 		}
 		value, err := jqtemplate.Decode(text)
 		if err != nil {
@@ -104,10 +108,10 @@ func (c *runCommand) properties(in io.Reader) (json.RawMessage, error) {
 		}
 		inputs = object
 	}
-	for name, text := range c.Input {
-		value, err := jqtemplate.Decode([]byte(text))
+	for _, name := range slices.Sorted(maps.Keys(c.Input)) {
+		value, err := jqtemplate.Decode([]byte(c.Input[name]))
 		if err != nil {
-			value = text
+			value = c.Input[name]
 		}
 		inputs.Set(name, value)
 	}

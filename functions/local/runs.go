@@ -24,6 +24,9 @@ type runsCommand struct {
 }
 
 func (c *runsCommand) Run(ctx context.Context, s *streams) error {
+	if c.Limit < 1 || c.Limit > 1000 {
+		return usage{fmt.Errorf("--limit is %d, expected 1 to 1000", c.Limit)}
+	}
 	server, err := c.open()
 	if err != nil {
 		return err
@@ -35,18 +38,19 @@ func (c *runsCommand) Run(ctx context.Context, s *streams) error {
 	if err != nil {
 		return err
 	}
-	if c.JSON {
-		for _, r := range page.Runs {
-			if err := printRun(s.out, r, true); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
 	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "RUN\tACTION\tSTATUS\tSTARTED\tBY")
+	if !c.JSON {
+		fmt.Fprintln(w, "RUN\tACTION\tSTATUS\tSTARTED\tBY")
+	}
 	for _, r := range page.Runs {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.ID, r.Action.Identifier, r.Status, r.CreatedAt.Format(time.DateTime), r.CreatedBy)
+		if c.JSON {
+			err = printRun(s.out, r, true)
+		} else {
+			_, err = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.ID, r.Action.Identifier, r.Status, r.CreatedAt.Format(time.DateTime), r.CreatedBy)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	if err := w.Flush(); err != nil {
 		return err

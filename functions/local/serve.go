@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"net"
+	"net/url"
 	"os"
+	"strconv"
 	"time"
 
 	"longshore/pkg/boot"
@@ -33,24 +37,28 @@ func (c *serveCommand) Run(ctx context.Context, s *streams) error {
 		return usage{err}
 	}
 	log := c.log(s)
-	if allow.String() != "" {
-		log.Info("backends may be called at these private addresses", slog.String("egress_allow", allow.String()))
-	}
 	server, err := local.Open(ctx, local.Config{
-		Addr: c.Addr, Data: c.Data, BaseURL: c.BaseURL,
+		Addr: c.Addr, Data: c.Data,
 		OrgID: c.OrgID, ClientID: c.ClientID, ClientSecret: c.ClientSecret, ClientSecretPrevious: c.ClientSecretPrevious, TokenKey: c.TokenKey,
 		EgressAllow: allow, Timeout: c.Timeout, Retention: time.Duration(c.RunRetention),
 		CallTimeout: time.Duration(c.CallTimeout), ConnectTimeout: time.Duration(c.ConnectTimeout),
 		AWS: c.AWS, AWSCreate: c.AWSCreate, RunsTable: c.RunsTable, CatalogTable: c.CatalogTable, QueueWebhook: c.QueueWebhook,
 		Version: boot.Version, Log: log,
 	})
+	if path := (*fs.PathError)(nil); errors.As(err, &path) {
+		return usage{err}
+	}
 	if err != nil {
 		return err
+	}
+	if allow.String() != "" {
+		log.Info("backends may be called at these private addresses", slog.String("egress_allow", allow.String()))
 	}
 	if err := server.Start(ctx); err != nil {
 		return errors.Join(err, server.Stop(context.WithoutCancel(ctx)))
 	}
-	if made := server.Credentials(); server.Made() && c.ClientID == "" && c.ClientSecret == "" {
+	// A secret that was given is known, and is shown nowhere.
+	if made := server.Credentials(); server.Made() && c.ClientSecret == "" {
 		fmt.Fprintf(s.err, "client id      %s\nclient secret  %s\n(kept in %s)\n", made.ClientID, made.ClientSecret, c.Data)
 	}
 	fmt.Fprintf(s.out, "ready http://%s\n", server.Addr())
@@ -65,14 +73,24 @@ func (c *serveCommand) Run(ctx context.Context, s *streams) error {
 func (c *serveCommand) check() (egress.Allow, error) {
 	allow, err := egress.ParseAllow(c.EgressAllow)
 	faults := []error{c.Validate(), err}
-	for name, secret := range map[string]string{"--client-secret": c.ClientSecret, "--client-secret-previous": c.ClientSecretPrevious} {
-		if secret != "" && len(secret) < 32 {
+	for _, given := range [][2]string{{"--client-secret", c.ClientSecret}, {"--client-secret-previous", c.ClientSecretPrevious}} {
+		if name, secret := given[0], given[1]; secret != "" && len(secret) < 32 {
 			faults = append(faults, fmt.Errorf("%s has %d characters, it needs at least 32", name, len(secret)))
 		}
 	}
 	if c.TokenKey != "" {
 		_, err := boot.Key("--token-key", c.TokenKey)
 		faults = append(faults, err)
+	}
+	if _, port, err := net.SplitHostPort(c.Addr); err != nil {
+		faults = append(faults, fmt.Errorf("--addr is %q, expected host:port", c.Addr))
+	} else if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		faults = append(faults, fmt.Errorf("--addr has the port %q, expected 0 to 65535", port))
+	}
+	if c.BaseURL != "" {
+		if u, err := url.Parse(c.BaseURL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+			faults = append(faults, fmt.Errorf("--base-url is %q, expected the form https://host", c.BaseURL))
+		}
 	}
 	if c.AWSCreate && !c.AWS {
 		faults = append(faults, errors.New("--aws-create needs --aws"))

@@ -3,18 +3,16 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"longshore/pkg/signature"
 )
 
-// maxSigned is the largest body in bytes that the commands read.
-const maxSigned = 16 << 20
-
 type signCommand struct {
+	output
 	Secret    string `required:"" env:"LONGSHORE_CLIENT_SECRET" help:"The client secret."`
 	Timestamp int64  `help:"Seconds since 1970; now by default."`
 	ID        string `name:"id" default:"r_0000000000000000" help:"The run's id, for the Standard Webhooks headers."`
@@ -33,8 +31,16 @@ func (c *signCommand) Run(s *streams) error {
 	if err := signature.Set(h, signature.Secrets{Current: c.Secret}, c.ID, at, body); err != nil {
 		return err
 	}
-	for _, name := range []string{signature.PortTimestamp, signature.PortSignature,
-		signature.StandardID, signature.StandardTimestamp, signature.StandardSignature} {
+	names := []string{signature.PortTimestamp, signature.PortSignature,
+		signature.StandardID, signature.StandardTimestamp, signature.StandardSignature}
+	if c.JSON {
+		headers := map[string]string{}
+		for _, name := range names {
+			headers[strings.ToLower(name)] = h.Get(name)
+		}
+		return printJSON(s.out, headers)
+	}
+	for _, name := range names {
 		if _, err := fmt.Fprintf(s.out, "%s: %s\n", name, h.Get(name)); err != nil {
 			return err
 		}
@@ -43,6 +49,7 @@ func (c *signCommand) Run(s *streams) error {
 }
 
 type verifyCommand struct {
+	output
 	Secret    string        `required:"" env:"LONGSHORE_CLIENT_SECRET" help:"The client secret."`
 	Timestamp int64         `required:"" help:"The x-port-timestamp header."`
 	Signature string        `required:"" help:"The x-port-signature header."`
@@ -63,17 +70,9 @@ func (c *verifyCommand) Run(s *streams) error {
 	if err := signature.VerifyPort(h, c.Secret, body, signature.Check{Tolerance: c.Tolerance, Now: time.Now()}); err != nil {
 		return err
 	}
+	if c.JSON {
+		return printJSON(s.out, map[string]bool{"valid": true})
+	}
 	_, err = fmt.Fprintln(s.out, "the signature is valid")
 	return err
-}
-
-func readBody(r io.Reader) ([]byte, error) {
-	body, err := io.ReadAll(io.LimitReader(r, maxSigned+1))
-	if err != nil {
-		return nil, fmt.Errorf("read standard input: %w", err)
-	}
-	if len(body) > maxSigned {
-		return nil, fmt.Errorf("standard input has more than %d bytes", maxSigned)
-	}
-	return body, nil
 }

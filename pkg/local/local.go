@@ -259,9 +259,13 @@ func (s *Server) Stop(ctx context.Context) error {
 	if s.http != nil {
 		_ = s.listener.Close()
 		s.unused.Range(func(c, _ any) bool { _ = c.(net.Conn).Close(); return true })
-		if err = s.http.Shutdown(ctx); errors.Is(err, context.DeadlineExceeded) {
+		switch err = s.http.Shutdown(ctx); {
+		case errors.Is(err, context.DeadlineExceeded):
 			s.c.Log.Warn("stopped before all requests had ended")
 			err = s.http.Close()
+		case errors.Is(err, net.ErrClosed):
+			// It closes the listener as well, until Serve has noticed.
+			err = nil
 		}
 	}
 	done := make(chan struct{})
