@@ -31,9 +31,6 @@ func (d *Dispatcher) handle(ctx context.Context, log *slog.Logger, received queu
 	}
 	start, cancel := d.untilStart(ctx)
 	defer cancel()
-	if start.Err() != nil {
-		return d.sendBack(ctx, log, m)
-	}
 	call := m.Invocation
 	if call == nil {
 		record, err := d.c.Runs.Read(start, m.PK)
@@ -50,7 +47,7 @@ func (d *Dispatcher) handle(ctx context.Context, log *slog.Logger, received queu
 		return Undecodable, false
 	}
 	if start.Err() != nil {
-		return d.sendBack(ctx, log, m)
+		return d.sendBack(ctx, log, m, call.Group())
 	}
 	owner := cryptorand.Text()
 	r, err := d.claim(start, m, owner)
@@ -77,8 +74,8 @@ func (d *Dispatcher) untilStart(ctx context.Context) (context.Context, context.C
 
 // sendBack sends a message whose call may not begin again, before its claim: neither an attempt nor
 // a receive is counted.
-func (d *Dispatcher) sendBack(ctx context.Context, log *slog.Logger, m queue.Message) (Event, bool) {
-	if err := d.c.Send.Send(ctx, d.c.Name, m, 0, ""); err != nil {
+func (d *Dispatcher) sendBack(ctx context.Context, log *slog.Logger, m queue.Message, group string) (Event, bool) {
+	if err := d.c.Send.Send(ctx, d.c.Name, m, 0, group); err != nil {
 		log.WarnContext(ctx, "no time left for the call, and the message could not be sent back", slog.Any("error", err))
 		return Broken, false
 	}

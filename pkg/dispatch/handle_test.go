@@ -47,6 +47,7 @@ type envelope struct {
 	Backend string
 	Message queue.Message
 	Delay   time.Duration
+	Group   string
 }
 
 func newBench(t *testing.T) *bench {
@@ -85,13 +86,13 @@ func (l *locked) Write(p []byte) (int, error) {
 }
 
 // Send implements queue.Sender.
-func (b *bench) Send(ctx context.Context, name string, m queue.Message, delay time.Duration, _ string) error {
+func (b *bench) Send(ctx context.Context, name string, m queue.Message, delay time.Duration, group string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if err := errors.Join(ctx.Err(), b.refuse); err != nil {
 		return err
 	}
-	b.sent = append(b.sent, envelope{name, m, delay})
+	b.sent = append(b.sent, envelope{name, m, delay, group})
 	return nil
 }
 
@@ -156,6 +157,15 @@ func message(r *run.Run) queue.Received {
 func (b *bench) get(t *testing.T, id string) *run.Run {
 	t.Helper()
 	r, err := b.store.Get(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func (b *bench) read(t *testing.T, id string) *run.Record {
+	t.Helper()
+	r, err := b.store.Read(t.Context(), id)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -244,6 +254,13 @@ func TestOutcomes(t *testing.T) {
 			if got.Status != c.status || got.StatusLabel != c.label || got.HasResponse != c.response {
 				t.Errorf("run is %s %q, response %t; want %s %q, %t", got.Status, got.StatusLabel, got.HasResponse, c.status, c.label, c.response)
 			}
+			var response json.RawMessage
+			if c.response {
+				response = c.outcome.Response
+			}
+			if diff := cmp.Diff(response, b.read(t, r.ID).Response); diff != "" {
+				t.Errorf("response (-want +got):\n%s", diff)
+			}
 			if a := got.Attempts[0]; a.DurationMs != 1500 || a.StatusCode != c.outcome.StatusCode {
 				t.Errorf("attempt is %+v", a)
 			}
@@ -252,7 +269,7 @@ func TestOutcomes(t *testing.T) {
 			}
 			var want []envelope
 			if c.sent != 0 {
-				want = []envelope{{"webhook", queue.Message{PK: r.ID, Generation: 1, Kind: queue.KindRun}, c.sent}}
+				want = []envelope{{"webhook", queue.Message{PK: r.ID, Generation: 1, Kind: queue.KindRun}, c.sent, ""}}
 			}
 			if diff := cmp.Diff(want, b.sent); diff != "" {
 				t.Errorf("messages (-want +got):\n%s", diff)
@@ -493,6 +510,9 @@ func TestReportDuringTheCall(t *testing.T) {
 			}
 			if a := got.Attempts[0]; a.Open || a.StatusCode != c.outcome.StatusCode {
 				t.Errorf("attempt is %+v", a)
+			}
+			if response := b.read(t, r.ID).Response; response != nil {
+				t.Errorf("response %s is kept", response)
 			}
 			if len(b.sent) != 0 || len(b.lines(t, r.ID)) != 0 {
 				t.Errorf("%d messages and %d lines, want none", len(b.sent), len(b.lines(t, r.ID)))

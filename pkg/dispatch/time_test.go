@@ -33,7 +33,7 @@ func TestNoTimeForTheCall(t *testing.T) {
 		t.Errorf("messages come again: %q", again)
 	}
 	b.wantEvents(t, dispatch.Returned)
-	want := []envelope{{"webhook", queue.Message{V: queue.Version, PK: r.ID, Generation: 1, Kind: queue.KindRun, Invocation: call()}, 0}}
+	want := []envelope{{"webhook", queue.Message{V: queue.Version, PK: r.ID, Generation: 1, Kind: queue.KindRun, Invocation: call()}, 0, "https://example.com:443"}}
 	if diff := cmp.Diff(want, b.sent); diff != "" {
 		t.Errorf("messages (-want +got):\n%s", diff)
 	}

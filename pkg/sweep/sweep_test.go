@@ -412,7 +412,8 @@ func TestEndsBeforeItsContext(t *testing.T) {
 	defer cancel()
 	end, _ := ctx.Deadline()
 	b.before = func(ctx context.Context, _ queue.Message) error {
-		slow, cancel := context.WithDeadline(context.Background(), end.Add(-b.config.Reserve))
+		// A moment more, for two timers at the same time fire in either order.
+		slow, cancel := context.WithDeadline(context.Background(), end.Add(-b.config.Reserve+200*time.Millisecond))
 		defer cancel()
 		<-slow.Done()
 		return ctx.Err()

@@ -2,6 +2,7 @@ package dispatchtest
 
 import (
 	"context"
+	"encoding/json"
 	"slices"
 	"sync"
 	"time"
@@ -26,6 +27,8 @@ type kept struct {
 	head run.Run
 	body run.Body
 	logs []*run.Log
+	// response is that of the last write that had one.
+	response json.RawMessage
 }
 
 // NewStore returns an empty store.
@@ -84,7 +87,7 @@ func (s *Store) Read(_ context.Context, id string) (*run.Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &run.Record{Run: copied(k.head), Body: k.body}, nil
+	return &run.Record{Run: copied(k.head), Body: k.body, Response: k.response}, nil
 }
 
 // Update implements run.Store.
@@ -106,6 +109,9 @@ func (s *Store) Update(_ context.Context, id string, move func(*run.Run) (*run.W
 	r.Rev++
 	k.head = *copied(*r)
 	k.logs = append(k.logs, write.Logs...)
+	if write.Response != nil {
+		k.response = write.Response
+	}
 	return r, nil
 }
 
