@@ -60,9 +60,7 @@ func TestServe(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"client id      " + kept.ClientID + "\n", "client secret  " + kept.ClientSecret + "\n", "127.0.0.0/8,::1/128"} {
-		if !strings.Contains(p.errs.String(), want) {
-			t.Errorf("no %q on standard error:\n%s", want, p.errs)
-		}
+		p.errs.await(t, want)
 	}
 	if len(kept.ClientSecret) < 32 || !strings.HasPrefix(kept.OrgID, "org_") || len(kept.OrgID) != 20 {
 		t.Errorf("made a secret of %d characters and the organization %s", len(kept.ClientSecret), kept.OrgID)
@@ -170,9 +168,7 @@ func TestGivenIDShowsTheMadeSecret(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"client id      client_mine\n", "client secret  " + kept.ClientSecret + "\n"} {
-		if !strings.Contains(p.errs.String(), want) {
-			t.Errorf("no %q on standard error:\n%s", want, p.errs)
-		}
+		p.errs.await(t, want)
 	}
 }
 
