@@ -19,21 +19,18 @@ import (
 	"longshore/pkg/sqlite"
 )
 
-// The text is apart from what a receive changes, so that it is written once. Times are milliseconds
-// since 1970; due is when a message is visible, or is so again.
+// Texts are short: the local process keeps invocations with their runs. Times are milliseconds since
+// 1970; due is when a message is visible, or is so again.
 const schema = `
 CREATE TABLE messages (
 	id INTEGER PRIMARY KEY,
 	queue TEXT NOT NULL,
 	due INTEGER NOT NULL,
 	receives INTEGER NOT NULL,
-	held INTEGER NOT NULL
-);
-CREATE INDEX messages_due ON messages (queue, due);
-CREATE TABLE message_texts (
-	id INTEGER PRIMARY KEY,
+	held INTEGER NOT NULL,
 	text BLOB NOT NULL
 );
+CREATE INDEX messages_due ON messages (queue, due);
 `
 
 // Options are the settings of a queue. Zero ones are those of package queue.
@@ -141,11 +138,8 @@ func (q *Queue) Sending(backend string, m queue.Message, delay time.Duration) (f
 		}
 		for range copies {
 			q.lastID++
-			if _, err := tx.Exec("INSERT INTO messages (id, queue, due, receives, held) VALUES (?, ?, ?, 0, 0)",
-				q.lastID, backend, due); err != nil {
-				return sqlite.Explain(err, "send message")
-			}
-			if _, err := tx.Exec("INSERT INTO message_texts (id, text) VALUES (?, ?)", q.lastID, text); err != nil {
+			if _, err := tx.Exec("INSERT INTO messages (id, queue, due, receives, held, text) VALUES (?, ?, ?, 0, 0, ?)",
+				q.lastID, backend, due, text); err != nil {
 				return sqlite.Explain(err, "send message")
 			}
 		}
@@ -170,11 +164,7 @@ func (q *Queue) AckTx(tx *sqlite.Tx, receipts ...string) error {
 		if !ok {
 			continue
 		}
-		removed, err := tx.Exec("DELETE FROM messages WHERE id = ? AND receives = ?", id, receives)
-		if err == nil && removed > 0 {
-			_, err = tx.Exec("DELETE FROM message_texts WHERE id = ?", id)
-		}
-		if err != nil {
+		if _, err := tx.Exec("DELETE FROM messages WHERE id = ? AND receives = ?", id, receives); err != nil {
 			return sqlite.Explain(err, "acknowledge message")
 		}
 	}

@@ -116,8 +116,7 @@ func (q *Queue) due(tx *sqlite.Tx, backend string, now time.Time, limit int) ([]
 		look = 4 * limit
 	}
 	var due []candidate
-	err := tx.Each(`SELECT m.id, m.due, m.receives, t.text FROM messages m CROSS JOIN message_texts t ON t.id = m.id
-		WHERE m.queue = ? AND m.due <= ? ORDER BY m.due LIMIT ?`, []any{backend, now.UnixMilli(), look},
+	err := tx.Each("SELECT id, due, receives, text FROM messages WHERE queue = ? AND due <= ? ORDER BY due LIMIT ?", []any{backend, now.UnixMilli(), look},
 		func(scan func(into ...any) error) error {
 			var c candidate
 			err := scan(&c.id, &c.due, &c.receives, &c.text)
