@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/caarlos0/env/v11"
 
@@ -72,18 +73,23 @@ func Read(into any) error {
 }
 
 // LoadAWS returns the AWS configuration with one HTTP client shared by all services: its calls are
-// tried three times, each within five seconds, so that a handler outlives a failing dependency.
+// tried three times, each within five seconds, so that a handler outlives a failing dependency. The
+// certificates of AWS_CA_BUNDLE are trusted, proxies of the environment are not used.
 func LoadAWS(ctx context.Context) (aws.Config, error) {
-	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
-		Proxy:               nil,
-		MaxIdleConnsPerHost: 64,
-		IdleConnTimeout:     50 * time.Second,
-		TLSHandshakeTimeout: 3 * time.Second,
-		ForceAttemptHTTP2:   true,
-	}}
+	// The SDK adds a CA bundle to a client of its own kind only, and refuses any other.
+	client := awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
+		t.Proxy = nil
+		t.MaxIdleConnsPerHost = 64
+		t.IdleConnTimeout = 50 * time.Second
+		t.TLSHandshakeTimeout = 3 * time.Second
+	})
 	c, err := config.LoadDefaultConfig(ctx, config.WithHTTPClient(client), config.WithRetryMaxAttempts(3))
 	if err != nil {
 		return aws.Config{}, fmt.Errorf("load AWS configuration: %w", err)
+	}
+	// Each service would make a copy of such a client, connections and all.
+	if built, ok := c.HTTPClient.(*awshttp.BuildableClient); ok {
+		c.HTTPClient = &http.Client{Timeout: 5 * time.Second, Transport: built.GetTransport()}
 	}
 	return c, nil
 }

@@ -1,6 +1,11 @@
 package boot_test
 
 import (
+	"encoding/pem"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -81,4 +86,30 @@ func TestKeyIsThirtyTwoBytes(t *testing.T) {
 			t.Errorf("Key(%q): the error holds the key", text)
 		}
 	}
+}
+
+func TestCABundleIsTrusted(t *testing.T) {
+	server := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(server.Close)
+	bundle := filepath.Join(t.TempDir(), "ca.pem")
+	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	if err := os.WriteFile(bundle, certificate, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("AWS_CA_BUNDLE", bundle)
+	t.Setenv("AWS_REGION", "eu-west-1")
+	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
+	c, err := boot.LoadAWS(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := c.HTTPClient.Do(request)
+	if err != nil {
+		t.Fatalf("call a server whose certificate is in AWS_CA_BUNDLE: %v", err)
+	}
+	_ = answer.Body.Close()
 }
