@@ -11,6 +11,7 @@ import (
 	"longshore/pkg/awsevent"
 	"longshore/pkg/boot"
 	"longshore/pkg/dispatch"
+	"longshore/pkg/queue"
 	"longshore/pkg/store/dynamostore"
 )
 
@@ -18,5 +19,8 @@ func main() { boot.Main(run) }
 
 func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	runs := dynamostore.NewRuns(dynamodb.NewFromConfig(e.AWS), e.RunsTable, time.Duration(e.RunRetention), time.Now)
-	return boot.Received(dispatch.NewDeadLetter(dispatch.DeadLetterConfig{Runs: runs, Log: e.Log}).Handle), nil
+	count := e.Messages(queue.DeadLetter)
+	return e.Received(dispatch.NewDeadLetter(dispatch.DeadLetterConfig{
+		Runs: runs, Log: e.Log, Count: func(ev dispatch.Event) { count(string(ev)) },
+	}).Handle), nil
 }

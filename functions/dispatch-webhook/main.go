@@ -40,6 +40,7 @@ func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	}, awssecret.Secret{Plain: own.Plain, PlainPrevious: own.Previous, ARN: own.ARN, Rotates: true})
 	runs := dynamostore.NewRuns(dynamodb.NewFromConfig(e.AWS), e.RunsTable, time.Duration(e.RunRetention), time.Now)
 	queues := sqsqueue.New(sqs.NewFromConfig(e.AWS), map[string]string{invocation.BackendWebhook: e.QueueWebhook})
+	count := e.Messages(invocation.BackendWebhook)
 	d := dispatch.New(dispatch.Config{
 		Backend: webhook.New(webhook.Config{
 			Secrets: secrets.Get, Version: boot.Version, CallTimeout: time.Duration(e.CallTimeout),
@@ -48,6 +49,7 @@ func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 		Name: invocation.BackendWebhook, Runs: runs, Send: queues,
 		Settler:     &dispatch.StoreAndSend{Runs: runs, Send: queues, Backend: invocation.BackendWebhook, Log: e.Log},
 		CallTimeout: time.Duration(e.CallTimeout), Timeout: e.Timeout, Log: e.Log,
+		Count: func(ev dispatch.Event) { count(string(ev)) },
 	})
-	return boot.Received(d.Handle), nil
+	return e.Received(d.Handle), nil
 }

@@ -3,8 +3,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"os"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -13,7 +11,6 @@ import (
 	"longshore/pkg/awsevent"
 	"longshore/pkg/boot"
 	"longshore/pkg/invocation"
-	"longshore/pkg/metric"
 	"longshore/pkg/queue/sqsqueue"
 	"longshore/pkg/store/dynamostore"
 	"longshore/pkg/sweep"
@@ -29,8 +26,11 @@ func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	})
 	return awsevent.Clock(func(ctx context.Context) error {
 		report, err := sweeper.Sweep(ctx)
-		metrics := metric.NewEMF(os.Stdout, "Longshore", time.Now)
-		metrics.Set("sweep_lag", report.Lag.Seconds(), "Stack", e.Stack)
-		return errors.Join(err, metrics.Flush())
+		if err == nil {
+			// A sweep that saw nothing says nothing: the alarm takes silence for a breach.
+			e.Metrics.Set("sweep_lag", report.Lag.Seconds(), "Stack", e.Stack)
+		}
+		e.Flush()
+		return err
 	}), nil
 }

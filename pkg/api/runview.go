@@ -139,10 +139,12 @@ type attemptView struct {
 	NextAttemptAt *string `json:"nextAttemptAt"`
 }
 
-func showAttempt(a run.Attempt) attemptView {
+// showAttempt shows an attempt; lapsed says that nobody is at work on it any more, so that one whose
+// outcome was never written was interrupted.
+func showAttempt(a run.Attempt, lapsed bool) attemptView {
 	v := attemptView{
 		Generation: a.Generation, Number: a.Number, StartedAt: stamp(a.StartedAt), DurationMs: a.DurationMs,
-		Error: orNil(a.Error), Interrupted: a.Interrupted,
+		Error: orNil(a.Error), Interrupted: a.Interrupted || a.Open && lapsed,
 	}
 	if a.StatusCode != 0 {
 		v.StatusCode = &a.StatusCode
@@ -172,12 +174,12 @@ func (s *server) listAttempts(r *request) (*answer, error) {
 		for _, a := range closed {
 			// A redelivery after the head was read closed attempts that the head still has.
 			if a.Generation < head.Generation {
-				views = append(views, showAttempt(a))
+				views = append(views, showAttempt(a, true))
 			}
 		}
 	}
 	for _, a := range head.Attempts {
-		views = append(views, showAttempt(a))
+		views = append(views, showAttempt(a, !head.Delivery.Lease.After(s.now())))
 	}
 	return ok(struct {
 		OK       bool          `json:"ok"`

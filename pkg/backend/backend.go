@@ -21,6 +21,13 @@ type Backend interface {
 	Call(ctx context.Context, c Call) Outcome
 }
 
+// Preparer is a Backend that needs something of the deployment before it can call, a secret for one.
+// Prepare is asked before a run is claimed; its error means that no attempt is made or counted and
+// that the message comes again.
+type Preparer interface {
+	Prepare(ctx context.Context) error
+}
+
 // Call is one attempt.
 type Call struct {
 	RunID      string

@@ -16,6 +16,7 @@ import (
 	"github.com/caarlos0/env/v11"
 
 	"longshore/pkg/awsevent"
+	"longshore/pkg/metric"
 	"longshore/pkg/queue"
 )
 
@@ -27,6 +28,8 @@ type Env struct {
 	Settings
 	Log *slog.Logger
 	AWS aws.Config
+	// Metrics are written to the log after each event, in CloudWatch's embedded format.
+	Metrics *metric.Registry
 }
 
 // Main reads the settings into a struct that embeds Settings or is *Settings, calls build once, and
@@ -50,6 +53,7 @@ func start(ctx context.Context, build func(ctx context.Context, e *Env) (awseven
 		return nil, fmt.Errorf("read settings: %w", err)
 	}
 	e.Log = slog.New(slog.NewJSONHandler(os.Stdout, &slog.HandlerOptions{Level: e.LogLevel}))
+	e.Metrics = metric.NewEMF(os.Stdout, "Longshore", time.Now)
 	var err error
 	if e.AWS, err = LoadAWS(ctx); err != nil {
 		return nil, err
@@ -95,12 +99,25 @@ func LoadAWS(ctx context.Context) (aws.Config, error) {
 }
 
 // Received turns the messages of an event into those that dispatchers take.
-func Received(handle func(ctx context.Context, messages []queue.Received) (again []string)) awsevent.Handler {
+func (e *Env) Received(handle func(ctx context.Context, messages []queue.Received) (again []string)) awsevent.Handler {
 	return awsevent.SQS(func(ctx context.Context, messages []awsevent.Message) []string {
 		received := make([]queue.Received, len(messages))
 		for i, m := range messages {
 			received[i] = queue.Received(m)
 		}
+		defer e.Flush()
 		return handle(ctx, received)
 	})
+}
+
+// Flush writes the metrics to the log.
+func (e *Env) Flush() {
+	if err := e.Metrics.Flush(); err != nil {
+		e.Log.Error("write metrics", slog.Any("error", err))
+	}
+}
+
+// Messages counts what became of messages, by backend, for a dispatcher's Count.
+func (e *Env) Messages(backend string) func(event string) {
+	return func(event string) { e.Metrics.Count("messages", "Stack", e.Stack, "Backend", backend, "Event", event) }
 }

@@ -49,9 +49,21 @@ func (d *Dispatcher) handle(ctx context.Context, log *slog.Logger, received queu
 	if start.Err() != nil {
 		return d.sendBack(ctx, log, m, call.Group())
 	}
+	if p, ok := d.c.Backend.(backend.Preparer); ok {
+		if err := p.Prepare(start); err != nil {
+			return d.refused(ctx, log, "prepare the call", err)
+		}
+	}
 	owner := cryptorand.Text()
 	r, err := d.claim(start, m, owner)
-	if err != nil {
+	if fault.KindOf(err) == fault.Unavailable && start.Err() == nil {
+		// The claim may have won and its answer been lost: asked again, it knows its own.
+		r, err = d.claim(start, m, owner)
+	}
+	switch {
+	case err != nil && start.Err() != nil:
+		return d.sendBack(ctx, log, m, call.Group())
+	case err != nil:
 		return d.refused(ctx, log, "claim the run", err)
 	}
 	if r.Delivery.Owner != owner {
@@ -98,9 +110,12 @@ func (d *Dispatcher) refused(ctx context.Context, log *slog.Logger, doing string
 }
 
 // claim takes the run's lease, or ends a run whose attempts are used up; then the run it returns has
-// another owner.
+// another owner. An owner that has the lease keeps it, with the attempt that it counted.
 func (d *Dispatcher) claim(ctx context.Context, m queue.Message, owner string) (*run.Run, error) {
 	return d.c.Runs.Update(ctx, m.PK, func(r *run.Run) (*run.Write, error) {
+		if n := len(r.Attempts); r.Delivery.Owner == owner && r.Generation == m.Generation && n > 0 && r.Attempts[n-1].Open {
+			return nil, nil
+		}
 		now := d.c.Now()
 		ended, err := r.Claim(now, m.Generation, owner, d.c.Lease)
 		if err != nil {

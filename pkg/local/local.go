@@ -52,6 +52,9 @@ type Config struct {
 	Workers int
 	Version string
 	Log     *slog.Logger
+
+	// chaos makes the queue as unkind as SQS may be, for tests.
+	chaos bool
 }
 
 // stores are the two ways to keep things.
@@ -194,7 +197,12 @@ func (s *Server) assemble() error {
 			metrics.Count("longshore_messages_total", "backend", invocation.BackendWebhook, "event", string(e))
 		},
 	})
-	s.deadletter = dispatch.NewDeadLetter(dispatch.DeadLetterConfig{Runs: st.runs, Log: c.Log})
+	s.deadletter = dispatch.NewDeadLetter(dispatch.DeadLetterConfig{
+		Runs: st.runs, Log: c.Log,
+		Count: func(e dispatch.Event) {
+			metrics.Count("longshore_messages_total", "backend", queue.DeadLetter, "event", string(e))
+		},
+	})
 	s.sweeper = sweep.New(sweep.Config{Runs: st.runs, Send: st.queue, Configured: configured, Timeout: c.Timeout, Log: c.Log})
 	return nil
 }

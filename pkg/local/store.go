@@ -38,14 +38,15 @@ func overSQLite(ctx context.Context, c Config, db *sqlite.DB) (*stores, error) {
 	if err != nil {
 		return nil, err
 	}
-	messages, err := sqlitequeue.New(ctx, db, sqlitequeue.Options{})
+	messages, err := sqlitequeue.New(ctx, db, sqlitequeue.Options{Chaos: c.chaos})
 	if err != nil {
 		return nil, err
 	}
 	commits := &Commits{DB: db, Runs: runs, Queue: messages, recent: newRecent()}
 	settled := &settledReceipts{Settler: commits}
 	return &stores{
-		runs: runs, deliveries: &deliveries{runs, commits.recent}, actions: actions, queue: messages, accepter: commits, settler: settled, acked: settled.acked, drains: true,
+		runs: runs, deliveries: &deliveries{runs, commits.recent}, actions: actions, queue: messages,
+		accepter: commits, settler: settled, acked: settled.acked, drains: true,
 		ready: db.Ping,
 		start: func(ctx context.Context) error {
 			_, err := runs.TakeOverLeases(ctx, time.Now())

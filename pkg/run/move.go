@@ -13,6 +13,7 @@ import (
 // the time-outs, looks at it soon and then decides how long it may rest.
 func (r *Run) Start(now time.Time, waiting string) {
 	r.Generation = 1
+	r.Action.Title, r.Action.Icon = cut(r.Action.Title, maxName), cut(r.Action.Icon, maxName)
 	r.Status = InProgress
 	r.CreatedAt, r.UpdatedAt, r.StartedAt = now, now, now
 	r.Delivery = Delivery{State: Pending, Waiting: waiting}

@@ -82,7 +82,10 @@ type Run struct {
 	Due time.Time
 }
 
-// Action names the action as it was when the run started.
+// maxName is how many bytes of an action's title and icon a run keeps: heads stay small.
+const maxName = 300
+
+// Action names the action as it was when the run started; title and icon are cut to 300 bytes.
 type Action struct {
 	Identifier, Title, Icon string
 	// ID is the action's internal id; it tells a deleted action from a new one of the same identifier.

@@ -29,7 +29,6 @@ func (t *Trigger) Redeliver(ctx context.Context, by identity.Caller, id string) 
 		w := &run.Write{Closed: closed, ClosedGeneration: r.Generation - 1}
 		if waiting != "" {
 			r.Delivery.Waiting = waiting
-			r.Due = now.Add(run.MaxRest)
 			w.Logs = []*run.Log{line}
 		}
 		return w, nil

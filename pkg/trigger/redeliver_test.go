@@ -105,7 +105,7 @@ func TestRedeliverWaits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.Delivery.Waiting == "" || !got.Due.Equal(start.Add(run.MaxRest)) || len(w.queue.sent) != 0 {
+	if got.Delivery.Waiting == "" || !got.Due.Equal(got.StartedAt.Add(run.Unsent)) || len(w.queue.sent) != 0 {
 		t.Errorf("waiting %q, due %s, sent %+v", got.Delivery.Waiting, got.Due, w.queue.sent)
 	}
 	if lines := w.logs(t, id); len(lines) != 1 || !strings.Contains(lines[0], "backend "+invocation.BackendWebhook) {

@@ -8,6 +8,7 @@ package webhook
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -46,7 +47,10 @@ type Backend struct {
 	c Config
 }
 
-var _ backend.Backend = (*Backend)(nil)
+var (
+	_ backend.Backend  = (*Backend)(nil)
+	_ backend.Preparer = (*Backend)(nil)
+)
 
 // New returns a backend.
 func New(c Config) *Backend {
@@ -57,6 +61,18 @@ func New(c Config) *Backend {
 		c.Now = time.Now
 	}
 	return &Backend{c: c}
+}
+
+// Prepare implements backend.Preparer: without a secret to sign with nothing is sent.
+func (b *Backend) Prepare(ctx context.Context) error {
+	secrets, err := b.c.Secrets(ctx)
+	if err == nil && secrets.Current == "" {
+		err = signature.ErrNoSecret
+	}
+	if err != nil {
+		return fmt.Errorf("read the client secret: %w", err)
+	}
+	return nil
 }
 
 // Call makes one attempt. A 2xx delivers the run, or ends it SUCCESS if the call is synchronized;
@@ -95,14 +111,9 @@ func (b *Backend) Call(ctx context.Context, c backend.Call) backend.Outcome {
 		return o
 	}
 	answer, more, err := egress.ReadUpTo(resp.Body, MaxResponse)
-	if err != nil && o.Verdict == run.Deliver {
-		// Half an answer is no response: the same call again may bring it whole.
-		o := backend.Fault(err)
-		o.StatusCode = resp.StatusCode
-		return o
-	}
 	o.Response = response(answer, more || err != nil)
 	if o.Verdict == run.Deliver {
+		// The target has said that it is done: it is not asked again for the rest of its answer.
 		o.Verdict = run.Succeed
 	}
 	return o
