@@ -1,0 +1,64 @@
+package local_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"longshore/pkg/api/client"
+	"longshore/pkg/emulator"
+	"longshore/pkg/local"
+)
+
+// The same server over DynamoDB and SQS: a run that fails once and is then delivered, and what a
+// second process on the same tables sees of it.
+func TestAWS(t *testing.T) {
+	t.Setenv("AWS_ENDPOINT_URL_DYNAMODB", emulator.DynamoDB(t))
+	t.Setenv("AWS_ENDPOINT_URL_SQS", emulator.SQS(t))
+	for name, value := range map[string]string{
+		"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local",
+		"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": "/nowhere", "AWS_SHARED_CREDENTIALS_FILE": "/nowhere",
+	} {
+		t.Setenv(name, value)
+	}
+	rc := newReceiver(t, func(w http.ResponseWriter, _ *http.Request, _ string, times int) {
+		if times == 1 {
+			w.Header().Set("Retry-After", "1")
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		w.WriteHeader(http.StatusOK)
+	})
+	aws := config(t.TempDir())
+	aws.AWS, aws.RunsTable, aws.CatalogTable = true, "local-runs", "local-catalog"
+
+	// Without the queues it does not start, and says which is missing.
+	if _, err := local.Open(t.Context(), aws); err == nil || !strings.HasPrefix(err.Error(), "use queue longshore-") {
+		t.Errorf("without queues: %v", err)
+	}
+	aws.AWSCreate = true
+	c, url := serve(t, aws)
+	response, err := http.Get(url + "/readyz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		t.Errorf("/readyz answers %d", response.StatusCode)
+	}
+	save(t, c, rc.URL)
+	ids := trigger(t, c, 3)
+	succeed(t, c, ids)
+	for _, id := range ids {
+		if n := rc.counts()[id]; n != 2 {
+			t.Errorf("run %s was delivered %d times, want 2", id, n)
+		}
+	}
+
+	aws.AWSCreate = false
+	second, _ := serve(t, aws)
+	page, err := second.Runs(t.Context(), client.Filter{Action: "act"})
+	if err != nil || len(page.Runs) != len(ids) {
+		t.Errorf("the second process sees %d runs, want %d: %v", len(page.Runs), len(ids), err)
+	}
+}

@@ -1,0 +1,7 @@
+package local
+
+// WithChaos returns a configuration whose queue is as unkind as SQS may be.
+func WithChaos(c Config) Config {
+	c.chaos = true
+	return c
+}
