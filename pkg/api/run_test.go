@@ -380,6 +380,31 @@ func TestRunThatIsLargerThanAnAnswer(t *testing.T) {
 	f.call("POST", "/v1/actions/deploy/runs?dry_run=true", body).fault(422, "answer_too_large")
 }
 
+// A run that was reported on during its call, and whose dispatcher then died, is claimed by nobody
+// again: its attempt reads as interrupted once the lease is over.
+func TestAttemptOfAnEndedRunIsInterrupted(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	for lease, want := range map[time.Duration]bool{time.Minute: true, 100 * 365 * 24 * time.Hour: false} {
+		id := f.start()
+		f.move(id, func(r *run.Run) error {
+			_, err := r.Claim(r.CreatedAt, r.Generation, "died", lease)
+			return err
+		})
+		f.call("PATCH", "/v1/actions/runs/"+id, `{"status":"SUCCESS"}`).want(200)
+		f.move(id, func(r *run.Run) error {
+			if want {
+				r.Delivery.Lease = r.CreatedAt
+			}
+			return nil
+		})
+		got := f.call("GET", "/v1/actions/runs/"+id+"/attempts", "").want(200).list("attempts")
+		if len(got) != 1 || got[0].(map[string]any)["interrupted"] != want {
+			t.Errorf("lease of %s: attempts %v, want interrupted %v", lease, got, want)
+		}
+	}
+}
+
 func TestAttemptsAndRedelivery(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

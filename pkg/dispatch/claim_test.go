@@ -1,0 +1,72 @@
+package dispatch_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"longshore/pkg/backend"
+	"longshore/pkg/dispatch"
+	"longshore/pkg/fault"
+	"longshore/pkg/queue"
+	"longshore/pkg/run"
+)
+
+// unprepared is a backend whose deployment lacks something.
+type unprepared struct {
+	backend.Backend
+	err error
+}
+
+func (u unprepared) Prepare(context.Context) error { return u.err }
+
+// What our own side lacks counts no attempt: the message comes again.
+func TestUnpreparedBackend(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.config.Backend = unprepared{b, errors.New("the client secret cannot be read")}
+	r := b.record(t)
+	m := message(r)
+	if again := dispatch.New(b.config).Handle(t.Context(), []queue.Received{m}); len(again) != 1 || again[0] != m.ID {
+		t.Errorf("messages come again: %q, want this one", again)
+	}
+	b.wantEvents(t, dispatch.Broken)
+	if got := b.get(t, r.ID); len(got.Attempts) != 0 || len(b.calls) != 0 {
+		t.Errorf("%d attempts, %d calls; want none", len(got.Attempts), len(b.calls))
+	}
+	b.config.Backend = unprepared{b, nil}
+	if again := dispatch.New(b.config).Handle(t.Context(), []queue.Received{m}); again != nil {
+		t.Errorf("messages come again: %q", again)
+	}
+	b.wantEvents(t, dispatch.Broken, dispatch.Delivered)
+}
+
+// lossy is a store that writes, and whose first answer is lost.
+type lossy struct {
+	dispatch.Runs
+	lost bool
+}
+
+func (l *lossy) Update(ctx context.Context, id string, move func(*run.Run) (*run.Write, error)) (*run.Run, error) {
+	r, err := l.Runs.Update(ctx, id, move)
+	if err == nil && !l.lost {
+		l.lost = true
+		return nil, fault.Busy(errors.New("connection reset"), 0, "the store cannot be reached")
+	}
+	return r, err
+}
+
+// A claim whose answer was lost is the dispatcher's own when it asks again: one attempt, one call.
+func TestClaimIsWrittenButTheAnswerLost(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.config.Runs = &lossy{Runs: b.store}
+	r := b.record(t)
+	if again := dispatch.New(b.config).Handle(t.Context(), []queue.Received{message(r)}); again != nil {
+		t.Errorf("messages come again: %q", again)
+	}
+	b.wantEvents(t, dispatch.Delivered)
+	if got := b.get(t, r.ID); len(got.Attempts) != 1 || got.Attempts[0].Open || len(b.calls) != 1 || b.calls[0].Attempt != 1 {
+		t.Errorf("attempts %+v, calls %+v; want one of each, closed", got.Attempts, b.calls)
+	}
+}
