@@ -2,8 +2,10 @@ package local_test
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"longshore/pkg/api/client"
 	"longshore/pkg/emulator"
@@ -30,11 +32,13 @@ func TestAWS(t *testing.T) {
 		w.WriteHeader(http.StatusOK)
 	})
 	aws := config(t.TempDir())
-	aws.AWS, aws.RunsTable, aws.CatalogTable = true, "local-runs", "local-catalog"
+	// The emulators are shared with other tests of this process.
+	name := strconv.FormatInt(time.Now().UnixNano(), 36)
+	aws.AWS, aws.RunsTable, aws.CatalogTable = true, "runs-"+name, "catalog-"+name
 
-	// Without the queues it does not start, and says which is missing.
-	if _, err := local.Open(t.Context(), aws); err == nil || !strings.HasPrefix(err.Error(), "use queue longshore-") {
-		t.Errorf("without queues: %v", err)
+	// Without queues and tables it does not start, and says what is missing.
+	if _, err := local.Open(t.Context(), aws); err == nil || !strings.HasPrefix(err.Error(), "use queue longshore-") && !strings.HasPrefix(err.Error(), "use table runs-") {
+		t.Errorf("without queues and tables: %v", err)
 	}
 	aws.AWSCreate = true
 	c, url := serve(t, aws)

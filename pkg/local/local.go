@@ -27,6 +27,7 @@ import (
 	"longshore/pkg/queue"
 	"longshore/pkg/run"
 	"longshore/pkg/signature"
+	"longshore/pkg/store/sqlitestore"
 	"longshore/pkg/sweep"
 	"longshore/pkg/trigger"
 )
@@ -121,6 +122,9 @@ func Open(ctx context.Context, c Config) (_ *Server, err error) {
 	}
 	if c.Timeout == nil {
 		c.Timeout = run.Timeouts(0)
+	}
+	if c.Retention == 0 {
+		c.Retention = sqlitestore.DefaultRetention
 	}
 	s := &Server{c: c, failed: make(chan error, 1)}
 	s.background, s.stop = context.WithCancel(context.WithoutCancel(ctx))
