@@ -93,6 +93,13 @@ func TestComplete(t *testing.T) {
 			`{"4":"10.0.0.1","6":"fe80::1","d":"2026-01-31T09:30:00.123Z","u":"https://example.com/ü?x={y}","e":"a.b+c@example.com"}`, nil,
 		},
 		{
+			"addresses that are none", `{"properties":{"a":{"type":"string","format":"email"},"b":{"type":"string","format":"email"},"c":{"type":"string","format":"email"},"d":{"type":"string","format":"email"}}}`,
+			`{"a":"@b","b":"a@b.","c":"A <a@b.c>","d":"a@b.c, d@e.f"}`, "", []string{
+				"properties.a: must be an e-mail address", "properties.b: must be an e-mail address",
+				"properties.c: must be an e-mail address", "properties.d: must be an e-mail address",
+			},
+		},
+		{
 			"bad formats", `{"properties":{"d":{"type":"string","format":"date-time"},"u":{"type":"string","format":"url"},"v":{"type":"string","format":"url"},"e":{"type":"string","format":"email"},"4":{"type":"string","format":"ipv4"},"6":{"type":"string","format":"ipv6"}}}`,
 			`{"d":"2026-02-30T09:30:00Z","u":"example.com","v":"mailto:a@b","e":"a@","4":"10.0.0.256","6":"10.0.0.1"}`, "", []string{
 				"properties.4: must be an IPv4 address", "properties.6: must be an IPv6 address",

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 
 	"longshore/pkg/fault"
@@ -83,6 +84,7 @@ func newParser(o *jqtemplate.Object) (*parser, error) {
 
 func (p *parser) parse() (*Definition, error) {
 	d := p.d
+	p.finite(p.root, "")
 	if publish, ok := member(p.root, "publish").(bool); ok {
 		d.Publish = publish
 	}
@@ -112,6 +114,25 @@ func (p *parser) parse() (*Definition, error) {
 		return nil, err
 	}
 	return d, nil
+}
+
+// finite refuses numbers beyond the doubles, which would be returned as they were sent and which no
+// client can read.
+func (p *parser) finite(v any, path string) {
+	switch v := v.(type) {
+	case *jqtemplate.Object:
+		for name, e := range v.All() {
+			p.finite(e, below(path, name))
+		}
+	case []any:
+		for i, e := range v {
+			p.finite(e, fmt.Sprintf("%s[%d]", path, i))
+		}
+	case float64:
+		if math.IsInf(v, 0) {
+			p.faults.add(path, "must be a number between -1.8e308 and 1.8e308")
+		}
+	}
 }
 
 // trigger checks a v2 trigger by its type.

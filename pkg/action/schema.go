@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"net/mail"
 	"net/url"
 	"sync"
 
@@ -82,13 +83,14 @@ func compileSchemas() (*schemas, error) {
 }
 
 // newCompiler returns a compiler that fetches nothing, with JavaScript's regular expressions, whose
-// time is taken from b (unbounded when nil: the patterns are our own), and with the format url.
+// time is taken from b (unbounded when nil: the patterns are our own), and with the formats url and email.
 func newCompiler(b *budget) *jsonschema.Compiler {
 	c := jsonschema.NewCompiler()
 	c.DefaultDraft(jsonschema.Draft7)
 	c.UseLoader(nil)
 	c.UseRegexpEngine(b.compile)
 	c.RegisterFormat(&jsonschema.Format{Name: "url", Validate: validURL})
+	c.RegisterFormat(&jsonschema.Format{Name: "email", Validate: validEmail})
 	return c
 }
 
@@ -102,6 +104,18 @@ func validURL(v any) error {
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme == "" || u.Host == "" {
 		return fmt.Errorf("no absolute URL with scheme and host")
+	}
+	return nil
+}
+
+// validEmail accepts bare addresses (RFC 5322, addr-spec); the library's own check takes "@b" for one.
+func validEmail(v any) error {
+	s, ok := v.(string)
+	if !ok {
+		return nil
+	}
+	if a, err := mail.ParseAddress(s); err != nil || a.Address != s {
+		return fmt.Errorf("no e-mail address")
 	}
 	return nil
 }

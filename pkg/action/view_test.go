@@ -95,7 +95,7 @@ func TestViewReturnsWhatWasSent(t *testing.T) {
 		"synchronized as text":          with("method", `"synchronized":"{{ .inputs.sync }}"`),
 		"empty headers and body":        with("method", `"headers":{},"body":{}`),
 		"empty body list":               with("method", `"body":[]`),
-		"numbers":                       with("method", `"body":[1.0,1e3,-0,0.10,12345678901234567890,1E400]`),
+		"numbers":                       with("method", `"body":[1.0,1e3,-0,0.10,12345678901234567890,1E300]`),
 		"escapes":                       with("method", `"body":["\u00e9\/\ud800 <>&"]`),
 		"a repeated member below":       with("method", `"body":{"a":1,"a":2}`),
 		"integer-like keys":             with("method", `"body":{"2":1,"1":2,"a":3}`),

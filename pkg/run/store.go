@@ -36,6 +36,9 @@ type Store interface {
 	Logs(ctx context.Context, id string, q LogQuery) ([]*Log, error)
 	// Attempts returns the attempts of the run's closed generations, oldest first.
 	Attempts(ctx context.Context, id string) ([]Attempt, error)
+	// Reserved returns the reservation that holds an idempotency key, consistently; false when none
+	// does or it has passed Expires.
+	Reserved(ctx context.Context, key string, now time.Time) (held Reservation, found bool, err error)
 	// Reserve takes an idempotency key for a run that is about to be created. It wins if the key is
 	// free, has passed Expires, or has passed Until while its run has no head; in that last case
 	// the winner takes over the run id of the earlier reservation, as the returned one says.

@@ -1,7 +1,6 @@
 package trigger
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -24,16 +23,12 @@ type checked struct {
 	caller identity.Caller
 	// until is when checking and rendering have to be done.
 	until time.Time
-	// given and inputs are the user inputs as they were sent, and after defaults.
-	given, inputs *jqtemplate.Object
+	// inputs are the user inputs after defaults.
+	inputs *jqtemplate.Object
 }
 
-// check finds the action and checks everything about a request that needs no rendering.
-func (t *Trigger) check(ctx context.Context, q Request) (*checked, error) {
-	entry, err := t.Actions.Get(ctx, q.Action)
-	if err != nil {
-		return nil, err
-	}
+// check checks everything about a request that needs no rendering.
+func check(q Request, entry *action.Entry) (*checked, error) {
 	d := entry.Definition
 	switch {
 	case d.Kind == action.Automation:
@@ -44,15 +39,13 @@ func (t *Trigger) check(ctx context.Context, q Request) (*checked, error) {
 	if err := unsupported(q, d); err != nil {
 		return nil, err
 	}
-	c := &checked{Entry: entry, caller: q.Caller, given: q.Properties, until: time.Now().Add(Deadline)}
-	if c.given == nil {
-		c.given = new(jqtemplate.Object)
-	}
+	c := &checked{Entry: entry, caller: q.Caller, until: time.Now().Add(Deadline)}
 	var details []fault.Detail
 	if message := keyFault(q.IdempotencyKey); message != "" {
 		details = append(details, fault.Detail{Path: "Idempotency-Key", Message: message})
 	}
-	c.inputs, err = d.Inputs.Complete(c.given)
+	var err error
+	c.inputs, err = d.Inputs.Complete(given(q))
 	if e, ok := asFault(err); ok && e.Kind == fault.Invalid && len(e.Details) > 0 {
 		details = append(details, e.Details...)
 	} else if err != nil {

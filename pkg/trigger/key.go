@@ -7,17 +7,18 @@ import (
 	"slices"
 	"time"
 
+	"longshore/pkg/action"
 	"longshore/pkg/fault"
 	"longshore/pkg/jqtemplate"
 	"longshore/pkg/run"
 )
 
 // reservation is the claim of a request's idempotency key, for the run of that id.
-func reservation(q Request, c *checked, id string, now time.Time) run.Reservation {
+func reservation(q Request, entry *action.Entry, id string, now time.Time) run.Reservation {
 	return run.Reservation{
-		Key:   digest([]any{q.Caller.OrgID, q.Caller.ID, c.Record.ID, q.IdempotencyKey}),
+		Key:   digest([]any{q.Caller.OrgID, q.Caller.ID, entry.Record.ID, q.IdempotencyKey}),
 		RunID: id,
-		BodyHash: digest(object(member{"properties", c.given}, member{"entity", q.Entity},
+		BodyHash: digest(object(member{"properties", given(q)}, member{"entity", q.Entity},
 			member{"run_as", q.RunAs})),
 		Until:   now.Add(run.ReserveFor),
 		Expires: now.Add(run.KeyLifetime),
@@ -55,9 +56,35 @@ func canonical(value any) any {
 	return value
 }
 
+// given are the user inputs as they were sent.
+func given(q Request) *jqtemplate.Object {
+	if q.Properties == nil {
+		return new(jqtemplate.Object)
+	}
+	return q.Properties
+}
+
+// earlier answers a request whose key is known, before anything else about it is checked: the action
+// may have changed since the first one. It returns nil when the key is free, or may be taken over.
+func (t *Trigger) earlier(ctx context.Context, q Request, entry *action.Entry, now time.Time) (*Started, error) {
+	held, found, err := t.Runs.Reserved(ctx, reservation(q, entry, "", now).Key, now)
+	if err != nil {
+		return nil, notRecorded(err)
+	}
+	if !found {
+		return nil, nil
+	}
+	if held.Until.Before(now) {
+		if _, err := t.Runs.Read(ctx, held.RunID); fault.KindOf(err) == fault.NotFound {
+			return nil, nil
+		}
+	}
+	return t.replay(ctx, q, entry, held)
+}
+
 // replay answers a request whose key is held by another one.
-func (t *Trigger) replay(ctx context.Context, q Request, c *checked, held run.Reservation) (*Started, error) {
-	if held.BodyHash != reservation(q, c, held.RunID, time.Time{}).BodyHash {
+func (t *Trigger) replay(ctx context.Context, q Request, entry *action.Entry, held run.Reservation) (*Started, error) {
+	if held.BodyHash != reservation(q, entry, held.RunID, time.Time{}).BodyHash {
 		return nil, keyReused()
 	}
 	record, err := t.Runs.Read(ctx, held.RunID)

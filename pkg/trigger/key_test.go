@@ -70,6 +70,32 @@ func TestKeyReplaysWhatTheRunIsNow(t *testing.T) {
 	}
 }
 
+// A client that repeats its request learns the run that it started, whatever became of the action.
+func TestKeyReplaysAfterTheActionChanged(t *testing.T) {
+	t.Parallel()
+	for name, edited := range map[string]string{
+		"another required input": strings.Replace(hello, `"required":["name"]`, `"required":["name","size","more"]`, 1),
+		"not published":          strings.Replace(hello, `"requiredApproval":false`, `"publish":false`, 1),
+		"approval":               strings.Replace(hello, `"requiredApproval":false`, `"requiredApproval":true`, 1),
+		"a URL that is none":     strings.Replace(hello, "https://example.com/hooks/", "{{ null }}", 1),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, nil)
+			w.actions.add(t, hello)
+			first := w.start(t, keyed(t, "k", `{"name":"x"}`))
+			w.actions.add(t, edited)
+			w.later(time.Hour)
+			if got := w.start(t, keyed(t, "k", `{"name":"x"}`)); got.Record.ID != first.Record.ID || !got.Replayed {
+				t.Errorf("run %s, replayed %t; want %s again", got.Record.ID, got.Replayed, first.Record.ID)
+			}
+			if _, err := w.Start(t.Context(), keyed(t, "k", `{"name":5}`)); !fault.Is(err, "idempotency_key_reused") {
+				t.Errorf("another body: %v, want idempotency_key_reused", err)
+			}
+		})
+	}
+}
+
 func TestKeyOfAnotherRequest(t *testing.T) {
 	t.Parallel()
 	for name, edit := range map[string]func(*trigger.Request){

@@ -49,6 +49,7 @@ type Actions interface {
 type Runs interface {
 	Read(ctx context.Context, id string) (*run.Record, error)
 	Update(ctx context.Context, id string, move func(*run.Run) (*run.Write, error)) (*run.Run, error)
+	Reserved(ctx context.Context, key string, now time.Time) (held run.Reservation, found bool, err error)
 	Reserve(ctx context.Context, want run.Reservation, now time.Time) (held run.Reservation, won bool, err error)
 }
 
@@ -132,7 +133,16 @@ func (t *Trigger) now() time.Time { return t.Now().UTC().Truncate(time.Milliseco
 // fault.Unavailable when nothing was accepted.
 func (t *Trigger) Start(ctx context.Context, q Request) (*Started, error) {
 	now := t.now()
-	c, err := t.check(ctx, q)
+	entry, err := t.Actions.Get(ctx, q.Action)
+	if err != nil {
+		return nil, err
+	}
+	if q.IdempotencyKey != "" {
+		if started, err := t.earlier(ctx, q, entry, now); started != nil || err != nil {
+			return started, err
+		}
+	}
+	c, err := check(q, entry)
 	if err != nil {
 		return nil, err
 	}
@@ -141,12 +151,12 @@ func (t *Trigger) Start(ctx context.Context, q Request) (*Started, error) {
 		return nil, err
 	}
 	if q.IdempotencyKey != "" {
-		held, won, err := t.Runs.Reserve(ctx, reservation(q, c, p.run.ID, now), now)
+		held, won, err := t.Runs.Reserve(ctx, reservation(q, entry, p.run.ID, now), now)
 		switch {
 		case err != nil:
 			return nil, notRecorded(err)
 		case !won:
-			return t.replay(ctx, q, c, held)
+			return t.replay(ctx, q, entry, held)
 		case held.RunID != p.run.ID:
 			// The key's earlier holder died before its run existed: this request is that run now.
 			if p, err = t.plan(ctx, c, held.RunID, now, false); err != nil {
@@ -170,7 +180,11 @@ func (t *Trigger) Start(ctx context.Context, q Request) (*Started, error) {
 // DryRun checks and renders like Start; it stores and sends nothing and binds no idempotency key.
 func (t *Trigger) DryRun(ctx context.Context, q Request) (*Dry, error) {
 	now := t.now()
-	c, err := t.check(ctx, q)
+	entry, err := t.Actions.Get(ctx, q.Action)
+	if err != nil {
+		return nil, err
+	}
+	c, err := check(q, entry)
 	if err != nil {
 		return nil, err
 	}

@@ -16,6 +16,19 @@ const (
 	reservationKey    = "idem"
 )
 
+// Reserved implements run.Store.
+func (s *Runs) Reserved(ctx context.Context, key string, now time.Time) (run.Reservation, bool, error) {
+	i, err := s.table.Get(ctx, reservationPrefix+table.KeyPart(key), reservationKey)
+	if err != nil || i == nil {
+		return run.Reservation{}, false, err
+	}
+	held := reservationOf(key, i)
+	if !held.Expires.After(now) {
+		return run.Reservation{}, false, nil
+	}
+	return held, true, nil
+}
+
 // Reserve implements run.Store.
 func (s *Runs) Reserve(ctx context.Context, want run.Reservation, now time.Time) (held run.Reservation, won bool, err error) {
 	const free = "attribute_not_exists(pk) OR expires <= :now"

@@ -10,6 +10,22 @@ import (
 	"longshore/pkg/sqlite"
 )
 
+// Reserved implements run.Store.
+func (s *Runs) Reserved(ctx context.Context, key string, now time.Time) (run.Reservation, bool, error) {
+	held := run.Reservation{Key: key}
+	var until, expires int64
+	err := s.db.Scan(ctx, "SELECT run, body_hash, until, expires FROM reservations WHERE key = ?", []any{key},
+		&held.RunID, &held.BodyHash, &until, &expires)
+	held.Until, held.Expires = moment(until), moment(expires)
+	switch {
+	case errors.Is(err, sql.ErrNoRows), err == nil && !held.Expires.After(now):
+		return run.Reservation{}, false, nil
+	case err != nil:
+		return run.Reservation{}, false, sqlite.Explain(err, "read idempotency key")
+	}
+	return held, true, nil
+}
+
 // Reserve implements run.Store.
 func (s *Runs) Reserve(ctx context.Context, want run.Reservation, now time.Time) (held run.Reservation, won bool, err error) {
 	err = s.db.Write(ctx, func(tx *sqlite.Tx) (err error) {

@@ -30,6 +30,15 @@ func reserve(t *testing.T, s RunStore, want run.Reservation, now time.Time, want
 	if diff := cmp.Diff(wantHeld, held); diff != "" {
 		t.Errorf("held (-want +got):\n%s", diff)
 	}
+	if got, found, err := s.Reserved(t.Context(), want.Key, now); err != nil || !found || !cmp.Equal(got, wantHeld) {
+		t.Errorf("reserved is %+v, %t, %v; want %+v", got, found, err, wantHeld)
+	}
+	if got, found, err := s.Reserved(t.Context(), want.Key, wantHeld.Expires); err != nil || found {
+		t.Errorf("after its end the key is held by %+v, %v", got, err)
+	}
+	if got, found, err := s.Reserved(t.Context(), want.Key+" of nobody", now); err != nil || found {
+		t.Errorf("a free key is held by %+v, %v", got, err)
+	}
 }
 
 // record creates the run of a reservation.
