@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -35,6 +36,11 @@ func (c *serveCommand) Run(ctx context.Context, s *streams) error {
 	allow, err := c.check()
 	if err != nil {
 		return usage{err}
+	}
+	if os.Getenv("GOGC") == "" {
+		// A few megabytes live at a time: collecting them less often costs tens of megabytes and saves
+		// a tenth of the processor time.
+		debug.SetGCPercent(400)
 	}
 	log := c.log(s)
 	server, err := local.Open(ctx, local.Config{
