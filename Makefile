@@ -30,7 +30,7 @@ lint: ## golangci-lint, package DAG included
 
 bench: bin/longshore ## the figures: rendering, process, store
 	go test -run '^$$' -bench . -benchmem ./pkg/jqtemplate ./pkg/signature ./pkg/trigger ./pkg/dispatch
-	LONGSHORE_REQUIRE_SERVICES=1 go test -count 1 -run '^TestCostOfPlainRun$$' -v ./pkg/store/dynamostore
+	LONGSHORE_REQUIRE_SERVICES=1 go test -count 1 -run '^TestCostOfOneRun$$' -v ./functions | grep 'one run'
 	bin/longshore bench-process
 
 build: bin/longshore $(FUNCTIONS:%=bin/%/bootstrap) ## the local binary, and each function for Lambda, into bin/
