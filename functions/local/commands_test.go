@@ -47,7 +47,7 @@ func TestRunSendsInputs(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			got := w.must(append([]string{"run", "act", "--dry-run"}, c.args...)...)
 			inputs := decoded(t, got.out)["body"].(map[string]any)["inputs"]
-			if diff := cmp.Diff(map[string]any(decoded(t, c.want)), inputs); diff != "" {
+			if diff := cmp.Diff(decoded(t, c.want), inputs); diff != "" {
 				t.Error(diff)
 			}
 		})

@@ -150,8 +150,8 @@ func (b *Backend) request(ctx context.Context, runID string, w *invocation.Webho
 	req.URL, req.Host = u, ""
 
 	for _, h := range w.Headers {
-		switch name := http.CanonicalHeaderKey(h.Name); {
-		case name == "Host", name == "Content-Length", name == "Transfer-Encoding":
+		switch name := http.CanonicalHeaderKey(h.Name); name {
+		case "Host", "Content-Length", "Transfer-Encoding":
 		default:
 			req.Header[name] = append(req.Header[name], h.Value)
 		}
