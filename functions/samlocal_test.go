@@ -104,8 +104,10 @@ func newSAM(t *testing.T) *samCLI {
 		t.Fatal(err)
 	}
 	s.env = append(s.env, "__SAM_CLI_APP_DIR="+home, "SAM_CLI_TELEMETRY=0", "SAM_CLI_CONTAINER_CONNECTION_TIMEOUT=120",
-		"AWS_ACCESS_KEY_ID=local", "AWS_SECRET_ACCESS_KEY=local", "AWS_REGION=eu-west-1", "AWS_DEFAULT_REGION=eu-west-1",
-		"AWS_EC2_METADATA_DISABLED=true", "CGO_ENABLED=0", "GOFLAGS="+os.Getenv("GOFLAGS")+" -tags=lambda.norpc -ldflags=-s")
+		// With credentials SAM asks AWS whose they are; without, it gives the functions invented ones.
+		"AWS_SHARED_CREDENTIALS_FILE="+os.DevNull, "AWS_CONFIG_FILE="+os.DevNull, "AWS_EC2_METADATA_DISABLED=true",
+		"AWS_REGION=eu-west-1", "AWS_DEFAULT_REGION=eu-west-1",
+		"CGO_ENABLED=0", "GOFLAGS="+os.Getenv("GOFLAGS")+" -tags=lambda.norpc -ldflags=-s")
 	return s
 }
 
@@ -139,7 +141,8 @@ func (s *samCLI) buildAll(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s.run(t, "build", "--config-env", "local", "--template", filepath.Join(s.root, "template.yaml"), "--build-dir", s.build)
+	// Without --debug it does not say what the compiler said.
+	s.run(t, "build", "--debug", "--config-env", "local", "--template", filepath.Join(s.root, "template.yaml"), "--build-dir", s.build)
 }
 
 // lambda runs the built functions in containers.
