@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -24,6 +25,30 @@ type commands struct {
 	Demo            demoCommand    `cmd:"" hidden:"" help:"Trigger two actions on a fresh server and watch their runs."`
 	BenchProcess    benchProcess   `cmd:"" hidden:"" help:"Measure this binary against a limit program."`
 	BenchLimit      benchLimit     `cmd:"" hidden:"" help:"Serve as the limit program: render and post, store nothing."`
+}
+
+// execute runs one command line and returns the exit status.
+func execute(ctx context.Context, args []string, s *streams) int {
+	var c commands
+	parser, err := kong.New(&c, kong.Name("longshore"), kong.Writers(s.out, s.err),
+		kong.Description("An execution backend for self-service actions that speaks Port's API."),
+		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(s), kong.Exit(func(int) { panic(helped{}) }))
+	if err == nil {
+		err = parse(parser, args)
+	}
+	var misuse usage
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &misuse):
+		fmt.Fprintln(s.err, "longshore:", misuse.error)
+		return 2
+	}
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		err = errors.New("interrupted")
+	}
+	fmt.Fprintln(s.err, "longshore:", err)
+	return 1
 }
 
 // helped is what kong's exit becomes after it printed help, so that a test can go on.

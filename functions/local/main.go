@@ -4,15 +4,11 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"strings"
 	"syscall"
-
-	"github.com/alecthomas/kong"
 )
 
 // streams are the process's own, or a test's.
@@ -37,28 +33,4 @@ func main() {
 	code := execute(ctx, os.Args[1:], &streams{interruptible{ctx, os.Stdin}, os.Stdout, os.Stderr})
 	stop()
 	os.Exit(code)
-}
-
-// execute runs one command line and returns the exit status.
-func execute(ctx context.Context, args []string, s *streams) int {
-	var c commands
-	parser, err := kong.New(&c, kong.Name("longshore"), kong.Writers(s.out, s.err),
-		kong.Description("An execution backend for self-service actions that speaks Port's API."),
-		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(s), kong.Exit(func(int) { panic(helped{}) }))
-	if err == nil {
-		err = parse(parser, args)
-	}
-	var misuse usage
-	switch {
-	case err == nil:
-		return 0
-	case errors.As(err, &misuse):
-		fmt.Fprintln(s.err, "longshore:", misuse.error)
-		return 2
-	}
-	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
-		err = errors.New("interrupted")
-	}
-	fmt.Fprintln(s.err, "longshore:", err)
-	return 1
 }
