@@ -157,7 +157,7 @@ func TestFunctionsUnderSAMLocal(t *testing.T) {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	l := &lambda{samCLI: newSAM(t), gateway: bridge(t)}
+	l := &lambda{samCLI: newSAM(t), gateway: bridge(t), functions: functions(t)}
 	ctx := within(t, samTimeout)
 	tables, err := emulator.StartDynamoDB(ctx, l.gateway)
 	if err != nil {
@@ -215,10 +215,10 @@ func newWorld(t *testing.T) *world {
 }
 
 // checkBuilt reports functions without an executable for the containers.
-func (s *samCLI) checkBuilt(t *testing.T) {
+func (l *lambda) checkBuilt(t *testing.T) {
 	t.Helper()
-	for _, f := range functions(t) {
-		binary, err := elf.Open(filepath.Join(s.build, f.name, "bootstrap"))
+	for _, f := range l.functions {
+		binary, err := elf.Open(filepath.Join(l.build, f.name, "bootstrap"))
 		if err != nil {
 			t.Errorf("%s: %v", f.name, err)
 			continue

@@ -152,6 +152,8 @@ type lambda struct {
 	gateway string
 	// settings is the --env-vars file.
 	settings string
+	// functions are those of the template.
+	functions []function
 }
 
 // bridge returns the address of this machine on Docker's default network, and skips where Docker
@@ -207,7 +209,7 @@ func (l *lambda) removeContainers(t *testing.T) {
 	t.Helper()
 	// The test's own context has ended.
 	ctx := context.Background()
-	for _, f := range functions(t) {
+	for _, f := range l.functions {
 		ids, err := docker(ctx, "ps", "--all", "--quiet", "--no-trunc", "--filter", "volume="+filepath.Join(l.build, f.name))
 		if err != nil {
 			t.Errorf("list containers: %v", err)
