@@ -2,7 +2,7 @@
 VERSION ?= $(shell git describe --tags --always 2>/dev/null || echo dev)
 LDFLAGS := -s -X longshore/pkg/boot.Version=$(VERSION)
 GOARCH_LAMBDA ?= arm64
-FUNCTIONS := $(filter-out local,$(notdir $(wildcard functions/*)))
+FUNCTIONS := $(filter-out local,$(notdir $(patsubst %/,%,$(wildcard functions/*/))))
 LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 # No test or example may look for real credentials.

@@ -38,6 +38,7 @@ func TestRunSendsInputs(t *testing.T) {
 		"a string":                  {[]string{"--input", "name=checkout"}, `{"name":"checkout"}`},
 		"an empty string":           {[]string{"--input", "name="}, `{"name":""}`},
 		"with = , and ;":            {[]string{"--input", "name=a=b,c;d=e"}, `{"name":"a=b,c;d=e"}`},
+		"a string like a number":    {[]string{"--input", "name=1.10"}, `{"name":"1.10"}`},
 		"a string that is quoted":   {[]string{"--input", `name="7"`}, `{"name":"7"}`},
 		"a string with {{ }}":       {[]string{"--input", "name={{ .secrets }}"}, `{"name":"{{ .secrets }}"}`},
 		"JSON":                      {[]string{"--input", "count=3", "--input", "on=true", "--input", `tags=["a"]`}, `{"count":3,"on":true,"tags":["a"]}`},

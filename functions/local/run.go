@@ -23,7 +23,7 @@ const followEvery = 500 * time.Millisecond
 type runCommand struct {
 	connection
 	Action string            `arg:"" help:"The action's identifier."`
-	Input  map[string]string `mapsep:"none" placeholder:"NAME=VALUE" help:"A user input; a value that is JSON is taken as JSON, anything else as a string."`
+	Input  map[string]string `mapsep:"none" placeholder:"NAME=VALUE" help:"A user input. A value that is JSON is taken as JSON, anything else, and whatever is given for an input of type string, as a string."`
 	Inputs string            `placeholder:"FILE" help:"User inputs as a JSON object; - for standard input."`
 	Entity string            `help:"The entity's identifier."`
 	Wait   bool              `help:"Follow the run's log until it ends; exit 1 for FAILURE."`
@@ -31,7 +31,7 @@ type runCommand struct {
 }
 
 func (c *runCommand) Run(ctx context.Context, s *streams) error {
-	properties, err := c.properties(s.in)
+	inputs, err := c.inputs(s.in)
 	if err != nil {
 		return err
 	}
@@ -39,6 +39,14 @@ func (c *runCommand) Run(ctx context.Context, s *streams) error {
 	if err != nil {
 		return err
 	}
+	if len(c.Input) > 0 {
+		definition, err := server.Action(ctx, c.Action)
+		if err != nil {
+			return err
+		}
+		c.set(inputs, definition)
+	}
+	properties := json.RawMessage(jqtemplate.Encode(inputs))
 	// The key makes the request one that may be repeated when its answer is lost.
 	start := client.Start{Properties: properties, Entity: c.Entity, IdempotencyKey: "longshore-run-" + ulid.Make().String()}
 	if c.DryRun {
@@ -84,8 +92,38 @@ func (c *runCommand) Run(ctx context.Context, s *streams) error {
 	return nil
 }
 
-// properties joins the file's inputs and the single ones, which win.
-func (c *runCommand) properties(in io.Reader) (json.RawMessage, error) {
+// set adds the single inputs, which win over those of the file.
+func (c *runCommand) set(inputs *jqtemplate.Object, definition json.RawMessage) {
+	type userInputs struct {
+		Properties map[string]struct {
+			Type any `json:"type"`
+		} `json:"properties"`
+	}
+	var v1 struct {
+		UserInputs userInputs `json:"userInputs"`
+	}
+	var v2 struct {
+		Trigger struct {
+			UserInputs userInputs `json:"userInputs"`
+		} `json:"trigger"`
+	}
+	// A definition is of one generation; in the other's shape it declares nothing.
+	_ = json.Unmarshal(definition, &v1)
+	_ = json.Unmarshal(definition, &v2)
+	for _, name := range slices.Sorted(maps.Keys(c.Input)) {
+		text := c.Input[name]
+		value, err := jqtemplate.Decode([]byte(text))
+		_, quoted := value.(string)
+		declared := v1.UserInputs.Properties[name].Type == "string" || v2.Trigger.UserInputs.Properties[name].Type == "string"
+		if err != nil || declared && !quoted {
+			value = text
+		}
+		inputs.Set(name, value)
+	}
+}
+
+// inputs reads the file's inputs.
+func (c *runCommand) inputs(in io.Reader) (*jqtemplate.Object, error) {
 	inputs := &jqtemplate.Object{}
 	if c.Inputs != "" {
 		var text []byte
@@ -108,14 +146,7 @@ func (c *runCommand) properties(in io.Reader) (json.RawMessage, error) {
 		}
 		inputs = object
 	}
-	for _, name := range slices.Sorted(maps.Keys(c.Input)) {
-		value, err := jqtemplate.Decode([]byte(c.Input[name]))
-		if err != nil {
-			value = c.Input[name]
-		}
-		inputs.Set(name, value)
-	}
-	return jqtemplate.Encode(inputs), nil
+	return inputs, nil
 }
 
 // printRun writes one line about a run, or the whole run.

@@ -43,7 +43,13 @@ func openAWS(ctx context.Context, c Config) (*stores, error) {
 	}
 	table := dynamodb.NewFromConfig(config)
 	// Long polls outlive the time-out of other calls.
-	messages := sqs.NewFromConfig(config, func(o *sqs.Options) { o.HTTPClient = &http.Client{Timeout: pollFor + 10*time.Second} })
+	messages := sqs.NewFromConfig(config, func(o *sqs.Options) {
+		if shared, ok := config.HTTPClient.(*http.Client); ok {
+			patient := *shared
+			patient.Timeout = pollFor + 10*time.Second
+			o.HTTPClient = &patient
+		}
+	})
 	if c.AWSCreate {
 		if err := dynamostore.CreateTables(ctx, table, c.RunsTable, c.CatalogTable); err != nil {
 			return nil, err

@@ -125,14 +125,19 @@ func (w *world) start(t *testing.T) (*run.Run, queue.Received) {
 	return r, w.receive(t, r.ID)
 }
 
-// receive takes a run's message off the queue.
+// receive takes a run's message off the queue, one of its present generation: a queue may give out
+// those of earlier ones again.
 func (w *world) receive(t *testing.T, id string) queue.Received {
 	t.Helper()
+	head, err := w.store.Get(t.Context(), id)
+	if err != nil {
+		t.Fatalf("read run %s: %v", id, err)
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	for {
 		for i, r := range w.inbox {
-			if m, err := queue.Decode([]byte(r.Body)); err == nil && m.PK == id {
+			if m, err := queue.Decode([]byte(r.Body)); err == nil && m.PK == id && m.Generation == head.Generation {
 				w.inbox = slices.Delete(w.inbox, i, i+1)
 				return r
 			}
