@@ -294,3 +294,30 @@ func TestNewTokensNamesEveryFault(t *testing.T) {
 		}
 	}
 }
+
+// A token that was found valid is not valid for ever.
+func TestAcceptedTokenExpires(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_800_000_000, 0)
+	tokens, err := identity.NewTokens(identity.Config{
+		OrgID: "org_1", ClientID: "client_1", Key: key("k"), Now: func() time.Time { return now },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := tokens.Sign()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := tokens.Verify(token); err != nil {
+			t.Fatalf("fresh token: %v", err)
+		}
+	}
+	now = now.Add(identity.Lifetime + time.Minute)
+	for range 2 {
+		if _, err := tokens.Verify(token); fault.KindOf(err) != fault.Unauthorized {
+			t.Errorf("old token: %v, want unauthorized", err)
+		}
+	}
+}

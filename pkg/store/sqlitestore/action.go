@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"longshore/pkg/action"
@@ -12,8 +13,12 @@ import (
 )
 
 // Actions is an action.Store. A record's Rev is the stamp of its last change, so that no two
-// definitions of one identifier ever share one.
-type Actions struct{ db *sqlite.DB }
+// definitions of one identifier ever share one. One database has one Actions at a time.
+type Actions struct {
+	db *sqlite.DB
+	// stamp is the stored one, so that no trigger has to read it: only this process moves it.
+	stamp atomic.Int64
+}
 
 var _ action.Store = (*Actions)(nil)
 
@@ -25,7 +30,13 @@ func NewActions(ctx context.Context, db *sqlite.DB) (*Actions, error) {
 	if err := db.Migrate(ctx, "actions", actionsSchema); err != nil {
 		return nil, err
 	}
-	return &Actions{db}, nil
+	s := &Actions{db: db}
+	var stamp int64
+	if err := db.Scan(ctx, "SELECT stamp FROM stamps WHERE kind = 'action'", nil, &stamp); err != nil {
+		return nil, sqlite.Explain(err, "read the stamp of definitions")
+	}
+	s.stamp.Store(stamp)
+	return s, nil
 }
 
 func noAction(identifier string) error {
@@ -33,10 +44,7 @@ func noAction(identifier string) error {
 }
 
 // Stamp implements action.Store.
-func (s *Actions) Stamp(ctx context.Context) (stamp int64, err error) {
-	err = s.db.Scan(ctx, "SELECT stamp FROM stamps WHERE kind = 'action'", nil, &stamp)
-	return stamp, sqlite.Explain(err, "read the stamp of definitions")
-}
+func (s *Actions) Stamp(context.Context) (int64, error) { return s.stamp.Load(), nil }
 
 const wholeAction = `SELECT identifier, id, definition, created_at, updated_at, created_by, updated_by, rev FROM actions
 	WHERE deleted_at IS NULL `
@@ -84,7 +92,7 @@ func (s *Actions) Create(ctx context.Context, r *action.Record) error {
 		if err := free(tx, r.Identifier); err != nil {
 			return err
 		}
-		return put(tx, r)
+		return s.put(tx, r)
 	})
 }
 
@@ -106,7 +114,7 @@ func (s *Actions) Replace(ctx context.Context, identifier string, r *action.Reco
 				return sqlite.Explain(err, "rename definition")
 			}
 		}
-		return put(tx, r)
+		return s.put(tx, r)
 	})
 }
 
@@ -116,7 +124,7 @@ func (s *Actions) Delete(ctx context.Context, identifier, by string, at time.Tim
 		if _, err := revision(tx, identifier); err != nil {
 			return err
 		}
-		stamp, err := raise(tx)
+		stamp, err := s.raise(tx)
 		if err != nil {
 			return err
 		}
@@ -156,17 +164,18 @@ func free(tx *sqlite.Tx, identifier string) error {
 }
 
 // raise moves the stamp.
-func raise(tx *sqlite.Tx) (stamp int64, err error) {
+func (s *Actions) raise(tx *sqlite.Tx) (stamp int64, err error) {
 	if _, err := tx.Exec("UPDATE stamps SET stamp = stamp + 1 WHERE kind = 'action'"); err != nil {
 		return 0, sqlite.Explain(err, "raise the stamp of definitions")
 	}
 	err = tx.Scan("SELECT stamp FROM stamps WHERE kind = 'action'", nil, &stamp)
+	tx.AfterCommit(func() { s.stamp.Store(stamp) })
 	return stamp, sqlite.Explain(err, "read the stamp of definitions")
 }
 
 // put writes a definition, over a deleted one too, and moves the stamp.
-func put(tx *sqlite.Tx, r *action.Record) error {
-	stamp, err := raise(tx)
+func (s *Actions) put(tx *sqlite.Tx, r *action.Record) error {
+	stamp, err := s.raise(tx)
 	if err != nil {
 		return err
 	}
