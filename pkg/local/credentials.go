@@ -75,20 +75,13 @@ func replaceFile(path string, text []byte) error {
 	return err
 }
 
-// name returns n random characters of [0-9A-Za-z].
+// name returns n random characters of [A-Z2-7]: 5 bits each.
 func name(n int) string {
-	const alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-	text := make([]byte, 0, n)
-	var random [64]byte
+	text := ""
 	for len(text) < n {
-		_, _ = rand.Read(random[:])
-		for _, b := range random {
-			if b < 4*62 && len(text) < n {
-				text = append(text, alphabet[b%62])
-			}
-		}
+		text += rand.Text()
 	}
-	return string(text)
+	return text[:n]
 }
 
 func key() string {
