@@ -87,6 +87,7 @@ type Server struct {
 	webhook     *dispatch.Dispatcher
 	deadletter  *dispatch.DeadLetter
 	sweeper     *sweep.Sweeper
+	metrics     *metric.Registry
 	handler     http.Handler
 
 	listener net.Listener
@@ -166,7 +167,8 @@ func Open(ctx context.Context, c Config) (_ *Server, err error) {
 // assemble builds the use cases, as the functions' mains do.
 func (s *Server) assemble() error {
 	c, st := s.c, s.stores
-	metrics := metric.New()
+	s.metrics = metric.New()
+	metrics := s.metrics
 	configured := func(backend string) bool { return backend == invocation.BackendWebhook }
 	key, err := boot.Key("the token key", s.credentials.TokenKey)
 	if err != nil {

@@ -79,9 +79,16 @@ func (s *Server) each(beat time.Duration, do func(context.Context)) {
 func (s *Server) sweep(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, handFor)
 	defer cancel()
-	if _, err := s.sweeper.Sweep(ctx); err != nil && s.background.Err() == nil {
-		s.c.Log.Error("sweep", slog.Any("err", err))
+	began := time.Now()
+	report, err := s.sweeper.Sweep(ctx)
+	if err != nil {
+		if s.background.Err() == nil {
+			s.c.Log.Error("sweep", slog.Any("err", err))
+		}
+		return
 	}
+	s.metrics.Observe("longshore_sweep_seconds", time.Since(began))
+	s.metrics.Set("longshore_sweep_lag_seconds", report.Lag.Seconds())
 }
 
 func (s *Server) purge(ctx context.Context) {

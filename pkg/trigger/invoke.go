@@ -2,7 +2,6 @@ package trigger
 
 import (
 	"context"
-	"strings"
 
 	"longshore/pkg/action"
 	"longshore/pkg/fault"
@@ -33,7 +32,7 @@ func invokeV2(ctx context.Context, d *action.Definition, data *jqtemplate.Object
 		f.kind("", "must be an object", result.Value)
 	case d.Method.Type == typeWebhook:
 		written, _ := get(d.Method.Raw, "url").(string)
-		literal, _, _ := strings.Cut(written, "{{")
+		literal := jqtemplate.Literal(written)
 		body, array := f.body(get(method, "body"))
 		i = f.webhook(method, literal, body, array)
 	default:
