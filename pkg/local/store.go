@@ -49,7 +49,11 @@ func overSQLite(ctx context.Context, c Config, db *sqlite.DB) (*stores, error) {
 		accepter: commits, settler: settled, acked: settled.acked, drains: true,
 		ready: db.Ping,
 		start: func(ctx context.Context) error {
-			_, err := runs.TakeOverLeases(ctx, time.Now())
+			now := time.Now()
+			if err := runs.FreeKeys(ctx, now); err != nil {
+				return err
+			}
+			_, err := runs.TakeOverLeases(ctx, now)
 			return err
 		},
 		purge: func(ctx context.Context, now time.Time) error {

@@ -70,6 +70,15 @@ func (s *Runs) purge(ctx context.Context, last string) (deleted int64, err error
 	return deleted, sqlite.Explain(err, "delete expired runs")
 }
 
+// FreeKeys gives back the idempotency keys whose runs the process before did not come to record, so
+// that their clients need not wait until the reservations end.
+func (s *Runs) FreeKeys(ctx context.Context, now time.Time) error {
+	return s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		_, err := tx.Exec("DELETE FROM reservations WHERE until >= ? AND NOT EXISTS (SELECT 1 FROM runs WHERE id = run)", nanos(now))
+		return sqlite.Explain(err, "free idempotency keys")
+	})
+}
+
 // TakeOverLeases ends every lease and makes its run due: the process that held them is dead, since
 // this one has its data. The next claim writes the interrupted attempt down. It returns how many
 // runs it took over.

@@ -303,3 +303,28 @@ func TestReopen(t *testing.T) {
 		t.Errorf("get run: %v", err)
 	}
 }
+
+// A key whose run was never recorded is free for the process that comes after; any other is kept.
+func TestFreeKeys(t *testing.T) {
+	t.Parallel()
+	s := openRuns(t, openDB(t), sqlitestore.RunsOptions{})
+	now := time.Now()
+	recorded := record(t, s, now)
+	reserve := func(key, id string) {
+		if _, won, err := s.Reserve(t.Context(), run.Reservation{
+			Key: key, RunID: id, Until: now.Add(run.ReserveFor), Expires: now.Add(run.KeyLifetime),
+		}, now); err != nil || !won {
+			t.Fatalf("reserve %s: %t, %v", key, won, err)
+		}
+	}
+	reserve("kept", recorded.ID)
+	reserve("freed", run.NewID(now))
+	if err := s.FreeKeys(t.Context(), now); err != nil {
+		t.Fatal(err)
+	}
+	for key, want := range map[string]bool{"kept": true, "freed": false} {
+		if _, found, err := s.Reserved(t.Context(), key, now); err != nil || found != want {
+			t.Errorf("key %s: held %t, %v; want %t", key, found, err, want)
+		}
+	}
+}
