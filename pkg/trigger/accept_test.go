@@ -3,6 +3,7 @@ package trigger_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"log/slog"
 	"slices"
@@ -10,12 +11,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/google/go-cmp/cmp"
 
+	"longshore/pkg/emulator"
 	"longshore/pkg/fault"
 	"longshore/pkg/invocation"
 	"longshore/pkg/queue"
 	"longshore/pkg/run"
+	"longshore/pkg/store/dynamostore"
 	"longshore/pkg/trigger"
 )
 
@@ -116,7 +121,8 @@ type crash struct{ point string }
 type dying struct {
 	run.Store
 	queue.Sender
-	after string
+	after     string
+	twoWrites bool
 }
 
 func (d *dying) die(point string, err error) error {
@@ -132,10 +138,12 @@ func (d *dying) Reserve(ctx context.Context, want run.Reservation, now time.Time
 }
 
 func (d *dying) Create(ctx context.Context, r *run.Run, b *run.Body) error {
-	// The body alone makes no run: a store of two writes leaves it as an orphan, one of a single
-	// transaction leaves nothing.
-	if err := d.die("trigger: body", nil); err != nil {
-		return err
+	// A store that writes body and head at once leaves nothing here; one of two writes dies by itself
+	// between them and leaves an orphan body.
+	if !d.twoWrites {
+		if err := d.die("trigger: body", nil); err != nil {
+			return err
+		}
 	}
 	return d.die("trigger: head", d.Store.Create(ctx, r, b))
 }
@@ -144,9 +152,45 @@ func (d *dying) Send(ctx context.Context, backend string, m queue.Message, delay
 	return d.die("trigger: send, before 202", d.Sender.Send(ctx, backend, m, delay, group))
 }
 
-// TestCrash: what a crash of a trigger leaves, and who goes on with it.
-func TestCrash(t *testing.T) {
+// headless is DynamoDB for a process that dies before it writes a head.
+type headless struct{ dynamostore.Client }
+
+func (h headless) PutItem(ctx context.Context, in *dynamodb.PutItemInput, o ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error) {
+	if sk, ok := in.Item["sk"].(*types.AttributeValueMemberS); ok && sk.Value == "head" {
+		panic(crash{"trigger: body"})
+	}
+	return h.Client.PutItem(ctx, in, o...)
+}
+
+func TestCrashOnSQLite(t *testing.T) {
 	t.Parallel()
+	crashes(t, func(t *testing.T, after string) (run.Store, *dying) {
+		s := openStore(t)
+		return s, &dying{Store: s, after: after}
+	})
+}
+
+func TestCrashOnDynamoDB(t *testing.T) {
+	t.Parallel()
+	client := dynamodb.NewFromConfig(emulator.Config(emulator.DynamoDB(t)))
+	crashes(t, func(t *testing.T, after string) (run.Store, *dying) {
+		table := rand.Text()
+		if err := dynamostore.CreateTables(t.Context(), client, table, table+"-catalog"); err != nil {
+			t.Fatal(err)
+		}
+		const retention = 100 * 365 * 24 * time.Hour
+		s := dynamostore.NewRuns(client, table, retention, time.Now)
+		d := &dying{Store: s, after: after, twoWrites: true}
+		if after == "trigger: body" {
+			d.Store = dynamostore.NewRuns(headless{client}, table, retention, time.Now)
+		}
+		return s, d
+	})
+}
+
+// crashes shows what a crash of a trigger leaves, and who goes on with it. Open returns a store, and
+// the same as a process has it that dies after a fault point.
+func crashes(t *testing.T, open func(t *testing.T, after string) (run.Store, *dying)) {
 	for _, c := range []struct {
 		point string
 		// recorded says that the run exists, sent that its message does.
@@ -159,8 +203,10 @@ func TestCrash(t *testing.T) {
 	} {
 		t.Run(c.point, func(t *testing.T) {
 			t.Parallel()
+			store, d := open(t, c.point)
+			begun := time.Now().UTC().Truncate(time.Millisecond)
 			w := newWorld(t, func(w *world, tc *trigger.Config) {
-				d := &dying{Store: w.store, Sender: w.queue, after: c.point}
+				w.store, w.now, d.Sender = store, begun, w.queue
 				tc.Runs, tc.Sender = d, d
 				tc.Accepter = &trigger.StoreAndSend{Store: d, Sender: d, Log: tc.Log}
 			})
@@ -191,7 +237,7 @@ func TestCrash(t *testing.T) {
 				_, err := w.Start(t.Context(), keyed(t, "k", `{"name":"x"}`))
 				wantFault(t, err, fault.Conflict, "request_in_progress")
 				w.later(run.ReserveFor + time.Second)
-			} else if stored := w.read(t, id); stored.Due.After(start.Add(2*time.Minute)) || stored.Delivery.State != run.Pending {
+			} else if stored := w.read(t, id); stored.Due.After(begun.Add(2*time.Minute)) || stored.Delivery.State != run.Pending {
 				// The sweeper sends what is due, so that an unsent run waits two minutes at most.
 				t.Errorf("due %s, delivery %s", stored.Due, stored.Delivery.State)
 			}
