@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -196,13 +197,8 @@ type receiving struct {
 
 func startReceiver(t *testing.T, dir, secret string, command []string) *receiving {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := listener.Addr().String()
+	address := freeAddress(t)
 	_, port, _ := net.SplitHostPort(address)
-	_ = listener.Close()
 	r := &receiving{url: "http://" + address, out: newBuffer()}
 	cmd := exec.CommandContext(t.Context(), command[0], command[1:]...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, r.out, r.out
@@ -288,4 +284,19 @@ func (r *receiving) signedAndForged(t *testing.T, secret string) {
 	if strings.Count(r.out.String(), "run r_") != 1 {
 		t.Errorf("more than the signed request was taken:\n%s", r.out)
 	}
+}
+
+// freeAddress is where nobody listens: a port below those that the system gives out, which another
+// test's server would be given at any moment.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	for range 100 {
+		address := fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(10_000))
+		if listener, err := net.Listen("tcp", address); err == nil {
+			_ = listener.Close()
+			return address
+		}
+	}
+	t.Fatal("no port between 20000 and 29999 is free")
+	return ""
 }

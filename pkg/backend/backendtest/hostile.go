@@ -125,8 +125,8 @@ func (s suite) leaksNoSecret(t *testing.T) {
 		allow    egress.Allow
 		deadline time.Duration
 	}{
-		"connection refused":   {nobody(t), egress.Loopback(), patience},
-		"refused by the guard": {nobody(t), egress.Allow{}, patience},
+		"connection refused":   {nobody, egress.Loopback(), patience},
+		"refused by the guard": {nobody, egress.Allow{}, patience},
 		"unresolved":           {"http://nowhere.test", egress.Loopback(), patience},
 		"closed":               {raw(t, func(*net.TCPConn) {}), egress.Loopback(), patience},
 		"hung":                 {raw(t, func(*net.TCPConn) { <-hold }), egress.Loopback(), 150 * time.Millisecond},

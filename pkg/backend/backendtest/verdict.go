@@ -124,7 +124,7 @@ func (s suite) faults(t *testing.T) {
 		allow     egress.Allow
 		want      run.Verdict
 	}{
-		{"connection refused", nobody(t), egress.Loopback(), run.Retry},
+		{"connection refused", nobody, egress.Loopback(), run.Retry},
 		{"closed at once", raw(t, func(*net.TCPConn) {}), egress.Loopback(), run.Retry},
 		{"closed after the request", answer("", nil), egress.Loopback(), run.Retry},
 		{"reset", answer("", func(c *net.TCPConn) { _ = c.SetLinger(0) }), egress.Loopback(), run.Retry},
