@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"longshore/pkg/invocation"
+	"longshore/pkg/run"
 )
 
 // Settings are what the functions and the local process read from the environment, each variable
@@ -64,13 +65,7 @@ func (s *Settings) Validate() error {
 
 // Timeout returns how long a run of a backend may stay IN_PROGRESS.
 func (s *Settings) Timeout(backend string) time.Duration {
-	switch {
-	case s.RunTimeout != 0:
-		return time.Duration(s.RunTimeout)
-	case backend == invocation.BackendGitHub || backend == invocation.BackendGitLab:
-		return 35 * 24 * time.Hour
-	}
-	return 7 * 24 * time.Hour
+	return run.Timeouts(time.Duration(s.RunTimeout))(backend)
 }
 
 // Configured reports whether runs of a backend can be delivered.

@@ -258,7 +258,7 @@ func (c *Client) once(ctx context.Context, q call, token string, body []byte, in
 func refusal(response *http.Response, text []byte) error {
 	e := &Error{Status: response.StatusCode, RequestID: response.Header.Get("X-Request-Id")}
 	if seconds, err := strconv.Atoi(response.Header.Get("Retry-After")); err == nil && seconds > 0 {
-		e.retryAfter = min(time.Duration(seconds), maxPause) * time.Second
+		e.retryAfter = time.Duration(min(seconds, int(maxPause/time.Second))) * time.Second
 	}
 	var body struct {
 		Error   string         `json:"error"`
