@@ -10,7 +10,7 @@ export AWS_EC2_METADATA_DISABLED := true
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint bench build fmt
+.PHONY: help run demo test lint fuzz bench build fmt
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,12 @@ test: ## vet and every test, with the race detector; LONGSHORE_REQUIRE_SERVICES=
 
 lint: ## golangci-lint, package DAG included
 	$(LINT) run ./...
+
+FUZZTIME ?= 10s
+fuzz: ## fuzz the templates for FUZZTIME each (10s)
+	go test -run '^$$' -fuzz '^FuzzParse$$' -fuzztime $(FUZZTIME) ./pkg/jqtemplate
+	go test -run '^$$' -fuzz '^FuzzRender$$' -fuzztime $(FUZZTIME) ./pkg/jqtemplate
+	go test -run '^$$' -fuzz '^FuzzFastPath$$' -fuzztime $(FUZZTIME) ./pkg/jqtemplate
 
 bench: bin/longshore ## the figures: rendering, process, store
 	go test -run '^$$' -bench . -benchmem ./pkg/jqtemplate ./pkg/signature ./pkg/trigger ./pkg/dispatch

@@ -1,151 +1,98 @@
 package jqtemplate
 
 import (
-	"cmp"
-	"math/big"
-	"reflect"
 	"slices"
 	"strings"
 	"sync"
 
-	"github.com/itchyny/gojq"
+	"longshore/pkg/jqtemplate/value"
 )
 
-// Data is a JSON value made ready for any number of renderings. Several goroutines may use it; those
-// whose templates have more than plain paths take turns.
+// Data is a JSON value that templates are rendered with; any number of goroutines may use it at once.
 type Data struct {
 	value any
-	// mu guards all below, and what native holds: gojq writes to maps that it was given, if only what
-	// is there already.
-	mu sync.Mutex
-	// native is the value in gojq's form, made when the first expression needs it.
-	native any
-	// origins tells the object that a map of native was made from. gojq never changes what a map that
-	// it was given holds, so a map in a result that is found here is that object, in its own order.
-	origins map[uintptr]*Object
+	// ordered returns the value as expressions see it.
+	ordered func() any
 }
 
 // NewData prepares a value. It must not be changed afterwards.
-func NewData(v any) *Data { return &Data{value: v} }
-
-// toNative is called with mu held.
-func (d *Data) toNative() any {
-	if d.origins == nil {
-		d.origins = map[uintptr]*Object{}
-		d.native = d.convert(d.value)
-	}
-	return d.native
+func NewData(v any) *Data {
+	return &Data{v, sync.OnceValue(func() any {
+		o, _ := inOrder(v)
+		return o
+	})}
 }
 
-func (d *Data) convert(v any) any {
+// inOrder returns a value whose objects have their members in the order in which JavaScript hands them
+// to jq, integer-like names first; same reports that it is v itself.
+func inOrder(v any) (ordered any, same bool) {
 	switch v := v.(type) {
 	case []any:
-		items := make([]any, len(v))
+		var items []any
 		for i, item := range v {
-			items[i] = d.convert(item)
+			o, same := inOrder(item)
+			if same {
+				continue
+			}
+			if items == nil {
+				items = slices.Clone(v)
+			}
+			items[i] = o
 		}
-		return items
+		if items == nil {
+			return v, true
+		}
+		return items, false
 	case *Object:
-		members := make(map[string]any, v.Len())
-		for key, value := range v.All() {
-			members[key] = d.convert(value)
-		}
-		d.origins[mapAddress(members)] = v
-		return members
-	default:
-		return v
-	}
-}
-
-func mapAddress(m map[string]any) uintptr { return reflect.ValueOf(m).Pointer() }
-
-// reader turns gojq's results into JSON values.
-type reader struct {
-	origins map[uintptr]*Object
-	// budget is how many more values the result may hold.
-	budget int
-}
-
-func (r *reader) value(v any, depth int) (any, error) {
-	if r.budget--; r.budget < 0 {
-		return nil, errTooLong
-	}
-	switch v := v.(type) {
-	case nil, bool, float64:
-		return v, nil
-	case string:
-		if len(v) > maxOutput {
-			return nil, errTooLong
-		}
-		return strings.ToValidUTF8(v, "\uFFFD"), nil
-	case int:
-		return float64(v), nil
-	case *big.Int:
-		f, _ := new(big.Float).SetInt(v).Float64()
-		return f, nil
-	case []any:
-		if depth >= MaxDepth {
-			return nil, errTooDeep
-		}
-		if len(v) > r.budget {
-			return nil, errTooLong
-		}
-		items := make([]any, len(v))
-		for i, item := range v {
-			var err error
-			if items[i], err = r.value(item, depth+1); err != nil {
-				return nil, err
+		members := v.Ordered()
+		same := len(members) == 0 || &members[0] == &v.Members()[0]
+		for i, m := range members {
+			o, kept := inOrder(m.Value)
+			if kept {
+				continue
 			}
-		}
-		return items, nil
-	case map[string]any:
-		if o := r.origins[mapAddress(v)]; o != nil {
-			return o, nil
-		}
-		if depth >= MaxDepth {
-			return nil, errTooDeep
-		}
-		if len(v) > r.budget {
-			return nil, errTooLong
-		}
-		o := &Object{members: make([]member, 0, len(v))}
-		for key, value := range v {
-			value, err := r.value(value, depth+1)
-			if err != nil {
-				return nil, err
+			if same {
+				members, same = slices.Clone(members), false
 			}
-			o.members = append(o.members, member{strings.ToValidUTF8(key, "\uFFFD"), value})
+			members[i].Value = o
 		}
-		slices.SortFunc(o.members, func(a, b member) int { return cmp.Compare(a.key, b.key) })
-		o.reindex()
-		return o, nil
-	default:
-		return nil, jqError("a value of no JSON type: " + gojq.TypeOf(v))
+		if same {
+			return v, true
+		}
+		out := &Object{}
+		out.Grow(len(members))
+		for _, m := range members {
+			out.Set(m.Key, m.Value)
+		}
+		return out, false
 	}
+	return v, true
 }
 
-// cutText ends a text at its first U+0000, as all text that leaves an expression of the original
-// engine does.
+// cutText is a text as it leaves an expression of the original engine: it ends at its first U+0000.
 func cutText(s string) string {
 	s, _, _ = strings.Cut(s, "\x00")
-	return s
+	return strings.ToValidUTF8(s, "\uFFFD")
 }
 
-// cutAtNUL applies cutText to every string and name of a value, which is not changed.
-func cutAtNUL(v any) any {
+// plain applies cutText to every string and name of a value, which is not changed, and makes every
+// number a double.
+func plain(v any) any {
 	switch v := v.(type) {
 	case string:
 		return cutText(v)
+	case value.Number:
+		return v.F
 	case []any:
 		items := make([]any, len(v))
 		for i, item := range v {
-			items[i] = cutAtNUL(item)
+			items[i] = plain(item)
 		}
 		return items
 	case *Object:
 		o := &Object{}
-		for key, value := range v.All() {
-			o.Set(cutText(key), cutAtNUL(value))
+		for _, m := range v.Members() {
+			o.Set(cutText(m.Key), plain(m.Value))
 		}
 		return o
 	default:

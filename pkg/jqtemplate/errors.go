@@ -8,6 +8,9 @@ import (
 	"strings"
 
 	"longshore/pkg/fault"
+	"longshore/pkg/jqtemplate/jq"
+	"longshore/pkg/jqtemplate/oniguruma"
+	"longshore/pkg/jqtemplate/value"
 )
 
 // The classes of errors that the recorded vectors tell apart.
@@ -65,10 +68,13 @@ func limitFault(ctx context.Context, reason error) error {
 		return fmt.Errorf("render template: %w", ctx.Err())
 	case ctx.Err() != nil:
 		return exceeded("the time for the request ran out")
-	case errors.Is(reason, errTooLong):
+	case errors.Is(reason, value.ErrTooLong):
 		return exceeded(fmt.Sprintf("its output is over %d bytes", maxOutput))
-	case errors.Is(reason, errTooDeep):
+	case errors.Is(reason, value.ErrTooDeep):
 		return exceeded(fmt.Sprintf("its output nests deeper than %d levels", MaxDepth))
+	case errors.Is(reason, jq.ErrMemory), errors.Is(reason, jq.ErrDepth),
+		errors.Is(reason, oniguruma.ErrTimeout), errors.Is(reason, oniguruma.ErrTooLarge):
+		return exceeded(reason.Error())
 	default:
 		return exceeded(fmt.Sprintf("it took longer than %s", maxTime))
 	}

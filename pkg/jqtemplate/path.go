@@ -5,6 +5,8 @@ import (
 	"strconv"
 
 	"github.com/itchyny/gojq"
+
+	"longshore/pkg/jqtemplate/value"
 )
 
 // step is one part of a plain path: a member's name, or an element's number.
@@ -83,7 +85,7 @@ func walk(v any, steps []step) (any, error) {
 			v, _ = in.Get(s.key)
 		case []any:
 			if !s.numeric {
-				return nil, jqError(fmt.Sprintf("Cannot index array with string %q", s.key))
+				return nil, jqError(fmt.Sprintf("Cannot index array with string \"%s\"", s.key))
 			}
 			i := s.index
 			if i < 0 {
@@ -95,9 +97,9 @@ func walk(v any, steps []step) (any, error) {
 			v = in[i]
 		default:
 			if s.numeric {
-				return nil, jqError(fmt.Sprintf("Cannot index %s with number", gojq.TypeOf(v)))
+				return nil, jqError(fmt.Sprintf("Cannot index %s with number", value.TypeName(v)))
 			}
-			return nil, jqError(fmt.Sprintf("Cannot index %s with string %q", gojq.TypeOf(v), s.key))
+			return nil, jqError(fmt.Sprintf("Cannot index %s with string \"%s\"", value.TypeName(v), s.key))
 		}
 	}
 	return v, nil

@@ -3,9 +3,10 @@ package jqtemplate
 import (
 	"context"
 	"errors"
-	"slices"
 	"strconv"
 	"time"
+
+	"longshore/pkg/jqtemplate/value"
 )
 
 const (
@@ -23,7 +24,7 @@ type rendering struct {
 	options Options
 	// left is how much output may still come, in bytes.
 	left int
-	// timed is ctx with the deadline, made when the first query runs; from then on data.mu is held.
+	// timed is ctx with the deadline, made when the first program runs that is no plain path.
 	timed  context.Context
 	cancel context.CancelFunc
 	// scratch is where values are written to measure them, text where strings are put together.
@@ -39,7 +40,6 @@ func newRendering(ctx context.Context, data *Data, o Options) *rendering {
 func (r *rendering) close() {
 	if r.cancel != nil {
 		r.cancel()
-		r.data.mu.Unlock()
 	}
 }
 
@@ -54,14 +54,13 @@ func (r *rendering) evaluate(e *expression) (any, bool, error) {
 		return nil, true, nil
 	}
 	ctx := r.ctx
-	if e.program.query != nil {
+	if e.program.code != nil {
 		if r.timed == nil {
-			r.data.mu.Lock()
 			r.timed, r.cancel = context.WithTimeout(r.ctx, maxTime)
 		}
 		ctx = r.timed
 	}
-	v, defined, err := e.program.run(ctx, r.data, r.left)
+	v, defined, err := e.program.run(ctx, r.data)
 	if err == nil {
 		return v, defined, nil
 	}
@@ -86,26 +85,26 @@ func (r *rendering) report(e *expression, message string) {
 // spend takes bytes of output from what is left.
 func (r *rendering) spend(n int) error {
 	if r.left -= n; r.left < 0 {
-		return limitFault(r.ctx, errTooLong)
+		return limitFault(r.ctx, value.ErrTooLong)
 	}
 	return nil
 }
 
 // write appends a value's compact JSON to buf, the text of one value that is being made, within the
-// limits. It returns the value too: another one if v holds U+0000.
+// limits. It returns the value too: another one if v is not plain JSON.
 func (r *rendering) write(buf []byte, v any, depth int) ([]byte, any, error) {
 	base := len(buf)
-	e := encoder{buf: buf, limit: r.left, maxDepth: MaxDepth - depth}
-	err := e.value(v, 0)
-	if err == nil && e.sawNUL {
-		v = cutAtNUL(v)
-		e.buf = e.buf[:base]
-		err = e.value(v, 0)
+	e := value.Encoder{Buf: buf, Limit: r.left, MaxDepth: MaxDepth - depth}
+	err := e.Value(v, 0)
+	if err == nil && e.Foreign {
+		v = plain(v)
+		e.Buf = e.Buf[:base]
+		err = e.Value(v, 0)
 	}
 	if err != nil {
 		return nil, nil, limitFault(r.ctx, err)
 	}
-	return e.buf, v, nil
+	return e.Buf, v, nil
 }
 
 // node is a part of a compiled template. render returns its value, or that there is none.
@@ -171,7 +170,7 @@ func (t *text) render(r *rendering, _ int) (any, bool, error) {
 			}
 		}
 		if len(buf) > r.left {
-			return nil, false, limitFault(r.ctx, errTooLong)
+			return nil, false, limitFault(r.ctx, value.ErrTooLong)
 		}
 	}
 	r.text = append(buf, t.tail...)
@@ -221,7 +220,8 @@ func (o *object) render(r *rendering, depth int) (any, bool, error) {
 	if err := r.spend(2); err != nil {
 		return nil, false, err
 	}
-	out := &Object{members: make([]member, 0, len(o.members))}
+	out := &Object{}
+	out.Grow(len(o.members))
 	for i := range o.members {
 		m := &o.members[i]
 		var err error
@@ -267,14 +267,14 @@ func (m *templateMember) spreadInto(out *Object, r *rendering, depth int) error 
 	if defined {
 		switch v := v.(type) {
 		case *Object:
-			out.members = slices.Grow(out.members, v.Len())
-			for key, value := range v.All() {
-				out.Set(key, value)
+			out.Grow(v.Len())
+			for key, item := range v.All() {
+				out.Set(key, item)
 			}
 			return nil
 		case []any:
-			for i, value := range v {
-				out.Set(strconv.Itoa(i), value)
+			for i, item := range v {
+				out.Set(strconv.Itoa(i), item)
 			}
 			return nil
 		case nil:

@@ -1,8 +1,8 @@
 // Package jqtemplate renders payload templates: {{ jq }} in any JSON value becomes a JSON value.
 //
-// It is the only user of gojq. A template is compiled once and rendered often, from any number of
-// goroutines. It promises that nothing a template does reaches the environment, files or the
-// network, and that a rendering ends by its deadline and within its output limit.
+// A template is compiled once and rendered often, from any number of goroutines. It promises that
+// nothing a template does reaches the environment, files or the network, and that a rendering ends by
+// its deadline, within its output limit and within the bounds of package jq.
 //
 // A rendered value may share parts with the data it was rendered from, and data that was decoded
 // with its text; none of them may be changed afterwards.
@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"longshore/pkg/fault"
+	"longshore/pkg/jqtemplate/value"
 )
 
 // maxFaults bounds how many faults, warnings or failed expressions of one template are listed.
@@ -30,11 +31,7 @@ type Template struct {
 // refused with all their places, the first 100: a fault.Invalid with Details (Path, Message,
 // Position). Path begins with prefix. JQ that does not compile is no error; see Warnings.
 func Parse(template any, prefix string) (*Template, error) {
-	c, err := newCompiler()
-	if err != nil {
-		return nil, err
-	}
-	p := parser{compiler: c}
+	p := parser{compiler: compiler{}}
 	root := p.node(template, &place{key: prefix, index: -1}, 0)
 	if err := fault.InvalidDetails(p.faults); err != nil {
 		return nil, err
@@ -95,16 +92,16 @@ type Expression struct{ expression }
 // ParseExpression compiles an expression. When it does not compile the error is a fault.Invalid
 // with one Detail that has a Position.
 func ParseExpression(text string) (*Expression, error) {
-	c, err := newCompiler()
-	if err != nil {
-		return nil, err
-	}
-	e := &Expression{expression{program: c.compile(text), text: text, place: &place{index: -1}}}
+	e := &Expression{expression{program: compiler{}.compile(text), text: text, place: &place{index: -1}}}
 	if e.program.fault != nil {
 		return nil, e.fault()
 	}
 	return e, nil
 }
+
+// Plain reports whether the expression is a plain path such as .a.b[0], which is walked rather than
+// evaluated.
+func (e *Expression) Plain() bool { return e.program.code == nil }
 
 // Eval evaluates the expression; defined is false when it yields nothing. The error is the
 // expression's own failure (fault.Invalid) or a limit (code template_limit), the same as Render's.
@@ -147,7 +144,7 @@ func compileMessage(p *program) string { return "jq: compile error: " + p.fault.
 
 // parser builds the nodes of a template.
 type parser struct {
-	compiler *compiler
+	compiler compiler
 	faults   []fault.Detail
 	warnings []Warning
 }
@@ -168,18 +165,18 @@ func (p *parser) node(template any, at *place, depth int) node {
 		return &list{items}
 	case *Object:
 		o := &object{members: make([]templateMember, 0, t.Len())}
-		for _, m := range t.ordered() {
-			if m.key == "" {
+		for _, m := range t.Ordered() {
+			if m.Key == "" {
 				continue // A key that renders to "" drops its member.
 			}
-			here := &place{parent: at, key: m.key, index: -1}
-			tm := templateMember{source: m.key, place: here}
-			if isSpreadKey(m.key) {
-				tm.value = p.node(m.value, here, depth+1)
-				tm.spread, tm.spreadSource = true, javaScriptText(m.value)
+			here := &place{parent: at, key: m.Key, index: -1}
+			tm := templateMember{source: m.Key, place: here}
+			if isSpreadKey(m.Key) {
+				tm.value = p.node(m.Value, here, depth+1)
+				tm.spread, tm.spreadSource = true, javaScriptText(m.Value)
 			} else {
-				tm.key = p.string(m.key, here)
-				tm.value = p.node(m.value, here, depth+1)
+				tm.key = p.string(m.Key, here)
+				tm.value = p.node(m.Value, here, depth+1)
 			}
 			o.members = append(o.members, tm)
 		}
@@ -232,7 +229,7 @@ func javaScriptText(v any) string {
 	case bool:
 		return strconv.FormatBool(v)
 	case float64:
-		return string(appendNumber(nil, v))
+		return string(value.AppendNumber(nil, v))
 	}
 	return "" // Arrays and objects spread; null is another fault.
 }

@@ -79,7 +79,7 @@ func TestWarnings(t *testing.T) {
 	t.Parallel()
 	got := parse(t, `{"a":"é {{ .x | foo }}","b":["{{ .ok }}","{{ .a ) }}"],"{{ 'x' | }}":"{{}}","m":"{{ import \"a\" as a; 1 }}"}`, "body").Warnings()
 	want := []jqtemplate.Warning{
-		{Path: "body.a", Expression: ".x | foo", Position: 5, Message: "jq: compile error: function not defined: foo/0"},
+		{Path: "body.a", Expression: ".x | foo", Position: 10, Message: "jq: compile error: foo/0 is not defined"},
 		{Path: "body.b[1]", Expression: ".a )", Position: 6, Message: `jq: compile error: unexpected token ")"`},
 		{Path: `body["{{ 'x' | }}"]`, Expression: "'x' |", Position: 9, Message: "jq: compile error: unexpected EOF"},
 	}
@@ -184,7 +184,7 @@ func TestPlainPathsAreWhatTheEngineSays(t *testing.T) {
 	}
 }
 
-func TestOrderOfUntouchedObjects(t *testing.T) {
+func TestOrderOfObjects(t *testing.T) {
 	t.Parallel()
 	data := jqtemplate.NewData(decode(t, []byte(`{"z":{"y":1,"x":{"c":1,"b":{}}},"a":[{"q":1,"p":2}]}`)))
 	for expression, want := range map[string]string{
@@ -194,7 +194,7 @@ func TestOrderOfUntouchedObjects(t *testing.T) {
 		"first(..|objects)":    `{"z":{"y":1,"x":{"c":1,"b":{}}},"a":[{"q":1,"p":2}]}`,
 		"{k: .z.x}":            `{"k":{"c":1,"b":{}}}`,
 		".z.x.c = 2 | .z.x.b":  `{}`,
-		".z.x.c = 2 | .z":      `{"x":{"b":{},"c":2},"y":1}`, // Changed: gojq's order.
+		".z.x.c = 2 | .z":      `{"y":1,"x":{"c":2,"b":{}}}`,
 	} {
 		t.Run(expression, func(t *testing.T) {
 			t.Parallel()

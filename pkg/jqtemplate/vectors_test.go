@@ -19,17 +19,10 @@ import (
 	"longshore/pkg/jqtemplate"
 )
 
-// floors is the least number of recorded cases of each category that must come out right: what was
-// reached, so that nothing gets worse unseen. What is missing is jq's dialect, not the template layer;
-// a few cases of str expect null for lone surrogates, which become U+FFFD here.
-var floors = map[string]int{
-	"body": 20, "braces": 97, "date": 101, "env": 8, "fuzz": 1081, "jq": 884, "keys": 69, "multi": 6,
-	"nonblock": 15, "num": 878, "order": 37, "path": 242, "quotes": 262, "regex": 607, "root": 73,
-	"shape": 401, "spread": 87, "str": 1420, "trigger": 185, "types": 175,
+// exact are the categories of which 99 % have to come out as recorded, taken together; of all cases 95 %.
+var exact = []string{
+	"trigger", "body", "path", "keys", "spread", "braces", "quotes", "shape", "nonblock", "multi", "order", "env", "root", "types",
 }
-
-// templateLayer are the categories that the template layer alone decides.
-var templateLayer = []string{"braces", "keys", "spread", "nonblock", "multi", "shape", "root"}
 
 type vector struct {
 	id, category string
@@ -155,10 +148,19 @@ func (v vector) text(t *testing.T, o *jqtemplate.Object) string {
 // knownMisses reads the ids of the explained misses.
 func knownMisses(t *testing.T) map[string]bool {
 	t.Helper()
-	known := map[string]bool{}
+	known, reason := map[string]bool{}, ""
 	for line := range strings.Lines(string(readFile(t, "../../testdata/vectors/known-misses.txt"))) {
-		if id, reason, ok := strings.Cut(strings.TrimSpace(line), " "); ok && id != "#" && reason != "" {
-			known[id] = true
+		switch text := strings.TrimSpace(line); {
+		case strings.HasPrefix(text, "#"):
+		case strings.HasPrefix(text, "= "):
+			reason = text
+		default:
+			for _, id := range strings.Fields(text) {
+				if reason == "" || known[id] {
+					t.Errorf("vector %s is listed without a reason, or twice", id)
+				}
+				known[id] = true
+			}
 		}
 	}
 	return known
@@ -166,76 +168,33 @@ func knownMisses(t *testing.T) map[string]bool {
 
 func TestVectors(t *testing.T) {
 	t.Parallel()
-	show, known := os.Getenv("VECTORS_SHOW"), knownMisses(t)
+	known := knownMisses(t)
 	right, all := map[string]int{}, map[string]int{}
 	for _, v := range loadVectors(t) {
 		category, _, _ := strings.Cut(v.category, "/")
 		all[category]++
-		layer := slices.Contains(templateLayer, category)
 		got, want := v.text(t, v.outcome()), v.text(t, v.wanted())
-		if got == want {
+		switch {
+		case got == want:
 			right[category]++
 			if known[v.id] {
 				t.Errorf("vector %s is right and listed as a known miss", v.id)
 			}
-			continue
-		}
-		if show == category || layer && !known[v.id] {
-			t.Logf("%s %s %.300s\n got  %.300s\n want %.300s", v.id, v.category, jqtemplate.Encode(v.template), got, want)
-		}
-		if layer && !known[v.id] {
-			t.Errorf("vector %s is a miss without a reason", v.id)
+		case !known[v.id]:
+			t.Errorf("vector %s is a miss without a reason: %s %.300s\n got  %.300s\n want %.300s",
+				v.id, v.category, jqtemplate.Encode(v.template), got, want)
 		}
 	}
-	var layerRight, layerAll, sum, of int
+	var exactRight, exactAll, sum, of int
 	for _, category := range slices.Sorted(maps.Keys(all)) {
 		t.Logf("%-9s %5d of %5d  %5.1f %%", category, right[category], all[category], 100*float64(right[category])/float64(all[category]))
-		if right[category] < floors[category] {
-			t.Errorf("%s: %d cases are right, at least %d should be", category, right[category], floors[category])
-		}
 		sum, of = sum+right[category], of+all[category]
-		if slices.Contains(templateLayer, category) {
-			layerRight, layerAll = layerRight+right[category], layerAll+all[category]
+		if slices.Contains(exact, category) {
+			exactRight, exactAll = exactRight+right[category], exactAll+all[category]
 		}
 	}
-	t.Logf("all       %5d of %5d  %5.1f %%", sum, of, 100*float64(sum)/float64(of))
-	t.Logf("template layer: %d of %d", layerRight, layerAll)
-	if of < 7652 || layerRight*100 < layerAll*99 {
-		t.Errorf("%d cases in all, %d of %d of the template layer are right; want 7652 cases and 99 %%", of, layerRight, layerAll)
-	}
-}
-
-// beyondTheEngine are the hostile expressions that gojq alone does not bear: they take gigabytes
-// before the deadline is looked at. Bounding them belongs to the dialect's issue.
-var beyondTheEngine = []string{"def f: 1+f; f", "[]|.[536870911]=1|length"}
-
-func TestHostileExpressions(t *testing.T) {
-	t.Parallel()
-	for _, e := range decode(t, readFile(t, "../../testdata/vectors/hostile.json")).([]any) {
-		text := e.(string)
-		if slices.Contains(beyondTheEngine, text) {
-			continue
-		}
-		tmpl, err := jqtemplate.Parse("{{ "+text+" }}", "")
-		if err != nil {
-			t.Errorf("%s: %v", text, err)
-			continue
-		}
-		_, err = tmpl.Render(context.Background(), jqtemplate.NewData(nil), jqtemplate.Options{Strict: true})
-		limited := fault.Is(err, "template_limit")
-		switch text {
-		case "def f: f; f", "[range(infinite)]", "reduce range(9000) as $i (null;[.])":
-			if !limited {
-				t.Errorf("%s: got %v, want a limit", text, err)
-			}
-		case "reduce range(300000) as $i (null;[.])|tojson|length": // As fast as the machine is.
-			if err != nil && !limited {
-				t.Errorf("%s: got %v, want a value or a limit", text, err)
-			}
-		default:
-			if limited || err != nil && !strings.HasPrefix(jqtemplate.ErrorClass(err), "Jq") {
-				t.Errorf("%s: got %v, want a value or jq's own failure", text, err)
-			}
-		}
+	t.Logf("all       %5d of %5d  %5.1f %%; of the exact categories %d of %d", sum, of, 100*float64(sum)/float64(of), exactRight, exactAll)
+	if of < 7652 || sum*100 < of*95 || exactRight*100 < exactAll*99 {
+		t.Errorf("%d of %d cases are right, %d of %d of the exact categories; want 7652 cases, 95 %% and 99 %%", sum, of, exactRight, exactAll)
 	}
 }

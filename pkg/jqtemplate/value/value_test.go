@@ -1,4 +1,4 @@
-package jqtemplate_test
+package value_test
 
 import (
 	"errors"
@@ -12,13 +12,22 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"longshore/pkg/fault"
-	"longshore/pkg/jqtemplate"
+	"longshore/pkg/jqtemplate/value"
 )
+
+func decode(t *testing.T, text []byte) any {
+	t.Helper()
+	v, err := value.Decode(text)
+	if err != nil {
+		t.Fatalf("decode %.80q: %v", text, err)
+	}
+	return v
+}
 
 // What Node.js 20 prints for JSON.stringify(JSON.parse(in)).
 func TestDecodeEncodeIsJSONStringify(t *testing.T) {
 	t.Parallel()
-	deep := strings.Repeat("[", jqtemplate.MaxDepth) + strings.Repeat("]", jqtemplate.MaxDepth)
+	deep := strings.Repeat("[", value.MaxDepth) + strings.Repeat("]", value.MaxDepth)
 	for name, c := range map[string]struct{ in, want string }{
 		"white space":            {" \t\r\n{ \"a\" : [ 1 , 2 ] , \"b\" : { } } \n", `{"a":[1,2],"b":{}}`},
 		"words":                  {`[true,false,null,[],{}]`, `[true,false,null,[],{}]`},
@@ -38,7 +47,7 @@ func TestDecodeEncodeIsJSONStringify(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if got := string(jqtemplate.Encode(decode(t, []byte(c.in)))); got != c.want {
+			if got := string(value.Encode(decode(t, []byte(c.in)))); got != c.want {
 				t.Errorf("got  %s\nwant %s", got, c.want)
 			}
 		})
@@ -51,7 +60,7 @@ func TestDecodeManyMembers(t *testing.T) {
 	for i := range 100 {
 		fmt.Fprintf(&text, `,"k%d":%d`, i%60, i)
 	}
-	o := decode(t, []byte("{"+text.String()[1:]+"}")).(*jqtemplate.Object)
+	o := decode(t, []byte("{"+text.String()[1:]+"}")).(*value.Object)
 	if o.Len() != 60 {
 		t.Fatalf("got %d members, want 60", o.Len())
 	}
@@ -105,12 +114,12 @@ func TestDecodeRefuses(t *testing.T) {
 		"short escape":               {`"\u12"`, 1},
 		"control character":          {"\"a\nb\"", 2},
 		"control after an escape":    {"\"\\t\x00\"", 3},
-		"too deep":                   {strings.Repeat("[", jqtemplate.MaxDepth+1), jqtemplate.MaxDepth},
-		"too deep objects":           {strings.Repeat(`{"":`, 100000), 4 * jqtemplate.MaxDepth},
+		"too deep":                   {strings.Repeat("[", value.MaxDepth+1), value.MaxDepth},
+		"too deep objects":           {strings.Repeat(`{"":`, 100000), 4 * value.MaxDepth},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := jqtemplate.Decode([]byte(c.in))
+			_, err := value.Decode([]byte(c.in))
 			var f *fault.Error
 			if !errors.As(err, &f) || f.Kind != fault.Invalid {
 				t.Fatalf("got %v, want a fault.Invalid", err)
@@ -127,14 +136,14 @@ func TestDecodeDoesNotKeepTheCallersBytes(t *testing.T) {
 	text := []byte(`{"a":"b"}`)
 	v := decode(t, text)
 	copy(text, strings.Repeat("x", len(text)))
-	if got := string(jqtemplate.Encode(v)); got != `{"a":"b"}` {
+	if got := string(value.Encode(v)); got != `{"a":"b"}` {
 		t.Errorf("got %s", got)
 	}
 }
 
 func TestEncodeOfMadeValues(t *testing.T) {
 	t.Parallel()
-	var none *jqtemplate.Object
+	var none *value.Object
 	for name, c := range map[string]struct {
 		in   any
 		want string
@@ -143,11 +152,11 @@ func TestEncodeOfMadeValues(t *testing.T) {
 		"negative zero": {math.Copysign(0, -1), `0`},
 		"invalid UTF-8": {"a\xffb\xe2\x82", `"a�b��"`},
 		"nil object":    {none, `{}`},
-		"empty object":  {&jqtemplate.Object{}, `{}`},
+		"empty object":  {&value.Object{}, `{}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if got := string(jqtemplate.Encode(c.in)); got != c.want {
+			if got := string(value.Encode(c.in)); got != c.want {
 				t.Errorf("got %s, want %s", got, c.want)
 			}
 		})
@@ -160,7 +169,7 @@ func TestObject(t *testing.T) {
 	for _, size := range []int{3, 14, 15, 16, 17, 40} {
 		t.Run(strconv.Itoa(size), func(t *testing.T) {
 			t.Parallel()
-			o := &jqtemplate.Object{}
+			o := &value.Object{}
 			var want []string
 			for i := range size {
 				key := "k" + strconv.Itoa(i)
@@ -190,18 +199,111 @@ func TestObject(t *testing.T) {
 			}
 		})
 	}
-	var none *jqtemplate.Object
+	var none *value.Object
 	if _, found := none.Get("a"); found || none.Len() != 0 || len(slices.Collect(keys(none))) != 0 {
 		t.Error("a nil object has members")
 	}
 }
 
-func keys(o *jqtemplate.Object) func(func(string) bool) {
+func keys(o *value.Object) func(func(string) bool) {
 	return func(yield func(string) bool) {
 		for key := range o.All() {
 			if !yield(key) {
 				return
 			}
 		}
+	}
+}
+
+// The text of a number in jq 1.7.1: a literal keeps its digits (decNumber's to-scientific-string), a
+// double that arithmetic made has the shortest ones that say it.
+func TestNumberText(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		in   any
+		want string
+	}{
+		"literal":                  {value.Literal("3.0"), "3.0"},
+		"literal with an exponent": {value.Literal("1e17"), "1E+17"},
+		"small literal":            {value.Literal("0.00001"), "0.00001"},
+		"smaller literal":          {value.Literal("0.0000001"), "1E-7"},
+		"long literal":             {value.Literal("100000000000000000000000001"), "100000000000000000000000001"},
+		"made":                     {value.Computed(1e17), "1e+17"},
+		"made of many digits":      {value.Computed(123456789012345678), "123456789012345680"},
+		"made small":               {value.Computed(0.00001), "1e-05"},
+		"made whole":               {value.Computed(3), "3"},
+		"made infinite":            {value.Computed(math.Inf(1)), "1.7976931348623157e+308"},
+		"made not a number":        {value.Computed(math.NaN()), "null"},
+		"negative zero":            {value.Computed(math.Copysign(0, -1)), "-0"},
+		"from data":                {2.5, "2.5"},
+		"great number of the data": {1e21, "1E+21"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := value.NumberText(c.in); got != c.want {
+				t.Errorf("got %s, want %s", got, c.want)
+			}
+		})
+	}
+}
+
+// jq's order of types, and of values within a type.
+func TestCompare(t *testing.T) {
+	t.Parallel()
+	o := func(text string) any { return decode(t, []byte(text)) }
+	ordered := []any{
+		nil, false, true, math.NaN(), math.Inf(-1), -1.0, 0.0, value.Literal("1.0"), 1.5, "", "a", "aa", "b", "é",
+		o(`[]`), o(`[0]`), o(`[0,0]`), o(`[1]`), o(`{}`), o(`{"a":2}`), o(`{"a":1,"b":0}`), o(`{"b":0}`),
+	}
+	for i, a := range ordered {
+		for j, b := range ordered {
+			if i == j && !math.IsNaN(func() float64 { f, _ := value.Float(a); return f }()) {
+				if got := value.Compare(a, b); got != 0 {
+					t.Errorf("%v and itself: got %d", a, got)
+				}
+			}
+			if i < j && value.Compare(a, b) >= 0 || i > j && value.Compare(a, b) <= 0 {
+				t.Errorf("%v and %v: got %d", a, b, value.Compare(a, b))
+			}
+		}
+	}
+	if got := value.Compare(o(`{"a":1,"b":2}`), o(`{"b":2,"a":1}`)); got != 0 {
+		t.Errorf("the order of members counts: %d", got)
+	}
+}
+
+// Objects grown from one another by With are all as they were made, whoever owns them.
+func TestWithLeavesTheOthers(t *testing.T) {
+	t.Parallel()
+	owner, other := new(int), new(int)
+	base := decode(t, []byte(`{"a":1}`)).(*value.Object)
+	var grown []*value.Object
+	at := base
+	for i := range 40 {
+		at, _ = at.With(owner, "k"+strconv.Itoa(i), float64(i))
+		grown = append(grown, at)
+	}
+	left, _ := grown[10].With(owner, "left", true)
+	right, _ := grown[10].With(other, "right", true)
+	changed, _ := grown[20].With(owner, "a", 2.0)
+	if v, _ := changed.Get("a"); v != 2.0 || changed.Len() != 22 {
+		t.Errorf("got %v of %d members", v, changed.Len())
+	}
+	for i, o := range grown {
+		if v, _ := o.Get("a"); v != 1.0 || o.Len() != i+2 {
+			t.Errorf("object %d: got %v of %d members", i, v, o.Len())
+		}
+		if _, there := o.Get("k" + strconv.Itoa(i+1)); there {
+			t.Errorf("object %d has the member of the next", i)
+		}
+	}
+	if _, there := left.Get("right"); there || left.Len() != 13 || right.Len() != 13 {
+		t.Errorf("got %s and %s", value.Encode(left), value.Encode(right))
+	}
+	if _, there := right.Get("left"); there {
+		t.Errorf("got %s", value.Encode(right))
+	}
+	if base.Len() != 1 {
+		t.Errorf("got %s", value.Encode(base))
 	}
 }

@@ -1,4 +1,4 @@
-package jqtemplate
+package value
 
 import (
 	"errors"
@@ -12,75 +12,79 @@ import (
 // JavaScript's number text, integer-like keys first, ascending. NaN and infinities become null, bytes
 // that are no UTF-8 become U+FFFD. It panics when v holds anything but the types of a JSON value.
 func Encode(v any) []byte {
-	e := encoder{buf: make([]byte, 0, 512), limit: math.MaxInt, maxDepth: math.MaxInt}
-	if err := e.value(v, 0); err != nil {
+	e := Encoder{Buf: make([]byte, 0, 512), Limit: math.MaxInt, MaxDepth: math.MaxInt}
+	if err := e.Value(v, 0); err != nil {
 		panic(err) // Cannot happen without limits.
 	}
-	return e.buf
+	return e.Buf
 }
 
 // The limits of a value: its text's length, and how deep it nests.
 var (
-	errTooLong = errors.New("value too long")
-	errTooDeep = errors.New("value nested too deep")
+	ErrTooLong = errors.New("value too long")
+	ErrTooDeep = errors.New("value nested too deep")
 )
 
-// encoder appends JSON text to buf until a limit is passed.
-type encoder struct {
-	buf []byte
-	// limit bounds len(buf), maxDepth the nesting.
-	limit, maxDepth int
-	// sawNUL is set when a string or key holds U+0000.
-	sawNUL bool
+// Encoder appends JSON text to Buf until a limit is passed.
+type Encoder struct {
+	Buf []byte
+	// Limit bounds len(Buf), MaxDepth the nesting.
+	Limit, MaxDepth int
+	// Foreign is set when the value holds what plain JSON has not: U+0000, bytes that are no UTF-8, a
+	// Number.
+	Foreign bool
 }
 
-func (e *encoder) value(v any, depth int) error {
+func (e *Encoder) Value(v any, depth int) error {
 	switch v := v.(type) {
 	case nil:
-		e.buf = append(e.buf, "null"...)
+		e.Buf = append(e.Buf, "null"...)
 	case bool:
-		e.buf = strconv.AppendBool(e.buf, v)
+		e.Buf = strconv.AppendBool(e.Buf, v)
 	case float64:
-		e.buf = appendNumber(e.buf, v)
+		e.Buf = AppendNumber(e.Buf, v)
+	case Number:
+		e.Foreign = true
+		e.Buf = AppendNumber(e.Buf, v.F)
 	case string:
-		return e.string(v)
+		return e.String(v)
 	case []any:
-		if depth >= e.maxDepth {
-			return errTooDeep
+		if depth >= e.MaxDepth {
+			return ErrTooDeep
 		}
-		e.buf = append(e.buf, '[')
+		e.Buf = append(e.Buf, '[')
 		for i, item := range v {
 			if i > 0 {
-				e.buf = append(e.buf, ',')
+				e.Buf = append(e.Buf, ',')
 			}
-			if err := e.value(item, depth+1); err != nil {
+			if err := e.Value(item, depth+1); err != nil {
 				return err
 			}
 		}
-		e.buf = append(e.buf, ']')
+		e.Buf = append(e.Buf, ']')
 	case *Object:
-		if depth >= e.maxDepth {
-			return errTooDeep
+		if depth >= e.MaxDepth {
+			return ErrTooDeep
 		}
-		e.buf = append(e.buf, '{')
-		for i, m := range v.ordered() {
+		e.Buf = append(e.Buf, '{')
+		for i, m := range v.Ordered() {
 			if i > 0 {
-				e.buf = append(e.buf, ',')
+				e.Buf = append(e.Buf, ',')
 			}
-			if err := e.string(m.key); err != nil {
+			if err := e.String(m.Key); err != nil {
 				return err
 			}
-			e.buf = append(e.buf, ':')
-			if err := e.value(m.value, depth+1); err != nil {
+			e.Buf = append(e.Buf, ':')
+			if err := e.Value(m.Value, depth+1); err != nil {
 				return err
 			}
 		}
-		e.buf = append(e.buf, '}')
+		e.Buf = append(e.Buf, '}')
 	default:
-		panic(fmt.Sprintf("jqtemplate: %T is no JSON value", v))
+		panic(fmt.Sprintf("value: %T is no JSON value", v))
 	}
-	if len(e.buf) > e.limit {
-		return errTooLong
+	if len(e.Buf) > e.Limit {
+		return ErrTooLong
 	}
 	return nil
 }
@@ -90,12 +94,12 @@ func plain(b byte) bool {
 	return b-' ' < utf8.RuneSelf-' ' && b != '"' && b != '\\'
 }
 
-func (e *encoder) string(s string) error {
-	if len(s) > e.limit-len(e.buf) {
-		return errTooLong
+func (e *Encoder) String(s string) error {
+	if len(s) > e.Limit-len(e.Buf) {
+		return ErrTooLong
 	}
 	const hex = "0123456789abcdef"
-	buf := append(e.buf, '"')
+	buf := append(e.Buf, '"')
 	start := 0
 	for i := 0; i < len(s); {
 		b := s[i]
@@ -108,6 +112,7 @@ func (e *encoder) string(s string) error {
 			if r == utf8.RuneError && size == 1 {
 				buf = append(buf, s[start:i]...)
 				buf = append(buf, "\uFFFD"...)
+				e.Foreign = true
 				start = i + 1
 			}
 			i += size
@@ -128,23 +133,23 @@ func (e *encoder) string(s string) error {
 		case '\t':
 			buf = append(buf, '\\', 't')
 		default:
-			e.sawNUL = e.sawNUL || b == 0
+			e.Foreign = e.Foreign || b == 0
 			buf = append(buf, '\\', 'u', '0', '0', hex[b>>4], hex[b&15])
 		}
 		i++
 		start = i
 	}
 	buf = append(buf, s[start:]...)
-	e.buf = append(buf, '"')
-	if len(e.buf) > e.limit {
-		return errTooLong
+	e.Buf = append(buf, '"')
+	if len(e.Buf) > e.Limit {
+		return ErrTooLong
 	}
 	return nil
 }
 
-// appendNumber writes a number as ECMA-262, section 6.1.6.1.20, Number::toString does; what JSON
+// AppendNumber writes a number as ECMA-262, section 6.1.6.1.20, Number::toString does; what JSON
 // cannot say is null.
-func appendNumber(buf []byte, f float64) []byte {
+func AppendNumber(buf []byte, f float64) []byte {
 	switch abs := math.Abs(f); {
 	case math.IsNaN(f) || math.IsInf(f, 0):
 		return append(buf, "null"...)

@@ -1,4 +1,4 @@
-package jqtemplate
+package value
 
 import (
 	"math"
@@ -52,7 +52,7 @@ func malformed(at int, what string) error {
 type decoder struct {
 	text    string
 	at      int
-	members []member
+	members []Member
 	items   []any
 }
 
@@ -143,7 +143,7 @@ func (d *decoder) object(depth int) (any, error) {
 			return nil, err
 		}
 		d.space()
-		d.members = append(d.members, member{key, v})
+		d.members = append(d.members, Member{key, v})
 	}
 	d.at++
 	o := uniqueMembers(d.members[base:])
@@ -154,21 +154,21 @@ func (d *decoder) object(depth int) (any, error) {
 
 // uniqueMembers copies members into an object in which the last value of a repeated key wins at its
 // first place.
-func uniqueMembers(members []member) *Object {
+func uniqueMembers(members []Member) *Object {
 	if len(members) < indexFrom {
-		o := &Object{members: make([]member, 0, len(members))}
+		o := &Object{members: make([]Member, 0, len(members))}
 		for _, m := range members {
-			if i := o.find(m.key); i >= 0 {
-				o.members[i].value = m.value
+			if i := o.find(m.Key); i >= 0 {
+				o.members[i].Value = m.Value
 			} else {
 				o.members = append(o.members, m)
 			}
 		}
 		return o
 	}
-	o := &Object{members: make([]member, 0, len(members)), index: make(map[string]int, len(members))}
+	o := &Object{members: make([]Member, 0, len(members)), index: make(map[string]int, len(members))}
 	for _, m := range members {
-		o.Set(m.key, m.value)
+		o.Set(m.Key, m.Value)
 	}
 	return o
 }
