@@ -146,17 +146,13 @@ func (p *parser) quoted() []*node {
 // something else follows.
 func (p *parser) classEscape(inClass bool) (runeSet, error) {
 	r := p.src[p.pos+1]
-	var s runeSet
 	switch r {
-	case 'w', 'W':
-		s = classes().word
-		if inClass {
-			s = classes().named["word"]
+	case 'w', 'W', 'd', 'D', 's', 'S':
+		p.pos += 2
+		if inClass && (r == 'w' || r == 'W') {
+			r = -r
 		}
-	case 'd', 'D':
-		s = classes().digit
-	case 's', 'S':
-		s = classes().space
+		return classes().escapes[r], nil
 	case 'p', 'P':
 		if p.pos+2 >= len(p.src) || p.src[p.pos+2] != '{' {
 			return nil, nil
@@ -185,14 +181,8 @@ func (p *parser) classEscape(inClass bool) (runeSet, error) {
 			s = s.complement()
 		}
 		return nonNil(s), nil
-	default:
-		return nil, nil
 	}
-	p.pos += 2
-	if r == 'W' || r == 'D' || r == 'S' {
-		s = s.complement()
-	}
-	return nonNil(s), nil
+	return nil, nil
 }
 
 func nonNil(s runeSet) runeSet {
@@ -232,11 +222,11 @@ func (p *parser) code(inClass bool) (r rune, isByte bool, err error) {
 			return 0, false, errEndAtControl
 		}
 		c := p.src[p.pos]
-		switch {
-		case c == '?':
+		switch c {
+		case '?':
 			p.pos++
 			return 0x7f, false, nil
-		case c == '\\':
+		case '\\':
 			if c, _, err = p.code(inClass); err != nil {
 				return 0, false, err
 			}

@@ -10,6 +10,10 @@ func (p *parser) group() (*node, error) {
 	if p.follows("(?#") {
 		return nil, p.comment()
 	}
+	if p.depth++; p.depth > maxNesting {
+		return nil, errNesting
+	}
+	defer func() { p.depth-- }()
 	p.pos++
 	if p.follows("*") {
 		return p.callout()
@@ -33,8 +37,10 @@ func (p *parser) group() (*node, error) {
 		return p.wrapped(&node{kind: kindLook, behind: true})
 	case p.next("<!"):
 		return p.wrapped(&node{kind: kindLook, behind: true, negated: true})
-	case p.next("~"):
+	case p.next("~|"):
 		return nil, errAbsent
+	case p.next("~"):
+		return p.wrapped(&node{kind: kindAbsent})
 	case p.next("{"):
 		return p.calloutContents()
 	case p.follows("<"), p.follows("'"):

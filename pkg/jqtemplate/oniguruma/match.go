@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
+	"time"
 	"unicode/utf8"
 
 	"github.com/dlclark/regexp2"
@@ -38,13 +38,28 @@ type subject struct {
 	text  string
 	runes []rune
 	bytes []int32 // where each code point begins; nil if all are ASCII
+	until time.Time
+	inner []rune // scratch of findInside
+	// held is what this search compiled or took over, whoever forgets it meanwhile.
+	held map[*deferred]*regexp2.Regexp
+}
+
+// late returns an error when the search has to end.
+func (s *subject) late(ctx context.Context) error {
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("%w: %w", ErrTimeout, ctx.Err())
+	case time.Now().After(s.until):
+		return fmt.Errorf("%w: over %v", ErrTimeout, totalTimeout)
+	}
+	return nil
 }
 
 func newSubject(text string) *subject {
 	if !utf8.ValidString(text) {
 		text = strings.ToValidUTF8(text, "�")
 	}
-	s := &subject{text: text, runes: []rune(text)}
+	s := &subject{text: text, runes: []rune(text), until: time.Now().Add(totalTimeout), held: map[*deferred]*regexp2.Regexp{}}
 	if len(s.runes) != len(text) {
 		s.bytes = make([]int32, 0, len(s.runes)+1)
 		for i := range text {
@@ -71,7 +86,10 @@ func (re *Regexp) Match(ctx context.Context, text string, global bool) ([]Match,
 		out = append(out, re.match(s, f))
 		return global
 	})
-	return out, err
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
 }
 
 // Test reports whether text has a match.
@@ -91,11 +109,12 @@ func (re *Regexp) each(ctx context.Context, text string, yield func(*subject, fo
 		return fmt.Errorf("%w: a text of %d bytes", ErrTooLarge, len(text))
 	}
 	s := newSubject(text)
+	if len(s.runes) > smallText {
+		defer re.first.forget()
+		defer re.past.forget()
+	}
 	// start is a code point; inside is how many bytes of the one before it are still to be searched.
 	for start, inside, results := 0, 0, 0; start <= len(s.runes); {
-		if ctx.Err() != nil {
-			return fmt.Errorf("%w: %w", ErrTimeout, ctx.Err())
-		}
 		f, left, ok, err := re.find(ctx, s, start, inside)
 		if err != nil {
 			return err
@@ -128,6 +147,9 @@ func (re *Regexp) each(ctx context.Context, text string, yield func(*subject, fo
 func (re *Regexp) find(ctx context.Context, s *subject, start, inside int) (f found, left int, ok bool, err error) {
 	program := re.first
 	for ; inside > 0; inside-- {
+		if err := s.late(ctx); err != nil {
+			return found{}, 0, false, err
+		}
 		if f, ok, err = re.findInside(program, s, start, inside); ok || err != nil {
 			return f, inside, ok, err
 		}
@@ -136,18 +158,18 @@ func (re *Regexp) find(ctx context.Context, s *subject, start, inside int) (f fo
 	if re.longest {
 		f, ok, err = re.findLongest(ctx, program, s, start)
 	} else {
-		f, ok, err = re.findFirst(ctx, program, s.runes, start)
+		f, ok, err = re.findFirst(ctx, program, s, start)
 	}
 	return f, 0, ok, err
 }
 
 // findFirst returns the first match.
-func (re *Regexp) findFirst(ctx context.Context, program *program, text []rune, start int) (found, bool, error) {
-	for ; start <= len(text); start++ {
-		if ctx.Err() != nil {
-			return found{}, false, fmt.Errorf("%w: %w", ErrTimeout, ctx.Err())
+func (re *Regexp) findFirst(ctx context.Context, program *program, s *subject, start int) (found, bool, error) {
+	for ; start <= len(s.runes); start++ {
+		if err := s.late(ctx); err != nil {
+			return found{}, false, err
 		}
-		m, err := run(program.search, text, start)
+		m, err := s.run(&program.search, s.runes, start)
 		if m == nil || err != nil {
 			return found{}, false, err
 		}
@@ -158,7 +180,7 @@ func (re *Regexp) findFirst(ctx context.Context, program *program, text []rune, 
 		if m.Index > start {
 			program, start = re.past, m.Index
 		}
-		m, err = run(program.anchored, text, start)
+		m, err = s.run(&program.anchored, s.runes, start)
 		if m != nil || err != nil {
 			return re.found(m), m != nil, err
 		}
@@ -168,20 +190,20 @@ func (re *Regexp) findFirst(ctx context.Context, program *program, text []rune, 
 }
 
 // context window of findInside, in code points on each side; shorter texts are seen whole.
-const window = 4096
+const window = 2048
 
 // findInside looks for a match that begins inside the character before start, whose last bytes, inside
 // of them, look to Oniguruma like characters of their own: U+0080 to U+00BF.
 func (re *Regexp) findInside(program *program, s *subject, start, inside int) (found, bool, error) {
 	from, to := max(0, start-window), min(len(s.runes), start+window)
 	encoded := utf8.AppendRune(nil, s.runes[start-1])
-	runes := make([]rune, 0, to-from+inside)
-	runes = append(runes, s.runes[from:start]...)
+	runes := append(s.inner[:0], s.runes[from:start]...)
 	for _, b := range encoded[len(encoded)-inside:] {
 		runes = append(runes, rune(b))
 	}
 	runes = append(runes, s.runes[start:to]...)
-	m, err := run(program.anchored, runes, start-from)
+	s.inner = runes
+	m, err := s.run(&program.anchored, runes, start-from)
 	if m == nil || err != nil {
 		return found{}, false, err
 	}
@@ -208,12 +230,12 @@ func (re *Regexp) findInside(program *program, s *subject, start, inside int) (f
 // findLongest returns what Oniguruma calls the longest match: at each place from start on the first way to
 // match that is longer, in bytes, than the best before.
 func (re *Regexp) findLongest(ctx context.Context, program *program, s *subject, start int) (best found, ok bool, err error) {
-	compiled, bytes := map[int]func() (*regexp2.Regexp, error){}, -1
+	compiled, bytes := map[int]*deferred{}, -1
 	for ; start <= len(s.runes); start++ {
-		if ctx.Err() != nil {
-			return found{}, false, fmt.Errorf("%w: %w", ErrTimeout, ctx.Err())
+		if err := s.late(ctx); err != nil {
+			return found{}, false, err
 		}
-		m, err := run(program.search, s.runes, start)
+		m, err := s.run(&program.search, s.runes, start)
 		if m == nil || err != nil {
 			return best, ok && err == nil, err
 		}
@@ -230,11 +252,10 @@ func (re *Regexp) findLongest(ctx context.Context, program *program, s *subject,
 			if len(compiled) > maxLonger {
 				return found{}, false, fmt.Errorf("%w: flag l", ErrTimeout)
 			}
-			text := program
-			longer = sync.OnceValues(func() (*regexp2.Regexp, error) { return text.atLeast(least) })
+			longer = &deferred{text: program.atLeast(least)}
 			compiled[least] = longer
 		}
-		if m, err = run(longer, s.runes, start); err != nil {
+		if m, err = s.run(longer, s.runes, start); err != nil {
 			return found{}, false, err
 		}
 		if m != nil {
@@ -266,15 +287,18 @@ func (s *subject) after(offset int) int {
 }
 
 // run searches once. A fault of the library is the end of the search.
-func run(compiled func() (*regexp2.Regexp, error), text []rune, start int) (m *regexp2.Match, err error) {
+func (s *subject) run(pattern *deferred, text []rune, start int) (m *regexp2.Match, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			m, err = nil, fmt.Errorf("%w: the search broke", ErrTooLarge)
 		}
 	}()
-	re, err := compiled()
-	if err != nil {
-		return nil, err
+	re := s.held[pattern]
+	if re == nil {
+		if re, err = pattern.get(); err != nil {
+			return nil, err
+		}
+		s.held[pattern] = re
 	}
 	if m, err = re.FindRunesMatchStartingAt(text, start); err != nil {
 		return nil, fmt.Errorf("%w: over %v", ErrTimeout, matchTimeout)

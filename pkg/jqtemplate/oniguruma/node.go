@@ -17,6 +17,7 @@ const (
 	kindCall          // the group numbered group, 0 is the whole pattern
 	kindIf            // subs[0] if a group of refs is set, else subs[1]
 	kindIfMatch       // subs[0], then subs[1] if it matched, else subs[2]
+	kindAbsent        // any text up to where subs[0] matches
 	kindAnchor        // anchor
 	kindKeep          // the match begins here
 	kindOptions       // subs[0], or nothing: where options were set
@@ -73,11 +74,18 @@ type pattern struct {
 	names  []string
 	// keep tells that \K, beginSearch that \G is in it.
 	keep, beginSearch bool
+	steps             int // nodes that width has visited
 }
+
+// maxWidthSteps bounds the work of width for one pattern; beyond it nothing is known.
+const maxWidthSteps = 1 << 20
 
 // width returns how many code points a node can match at least and at most, -1 for no bound. The calls
 // in it are followed as deep as depth.
 func (p *pattern) width(n *node, depth int) (least, most int) {
+	if p.steps++; p.steps > maxWidthSteps {
+		return 0, -1
+	}
 	sum := func(a, b int) int {
 		if a < 0 || b < 0 {
 			return -1
@@ -134,9 +142,7 @@ func (p *pattern) width(n *node, depth int) (least, most int) {
 			return 0, -1
 		}
 		return p.width(p.groups[n.group-1], depth-1)
-	case kindIf, kindIfMatch:
-		return 0, -1
-	case kindBackref:
+	case kindIf, kindIfMatch, kindBackref, kindAbsent:
 		return 0, -1
 	case kindNewline:
 		return 1, 2

@@ -12,7 +12,7 @@
 // itself has no state.
 //
 // Known differences: recursion (\g<name> inside its group) ends at a depth of 20 or less; absent groups
-// (?~…) and callouts other than (*FAIL) are refused; \X and \y know the main rules only; Unicode is the
+// with a range, (?~|…), and callouts other than (*FAIL) are refused; \X and \y know the main rules only; Unicode is the
 // version of the Go library, 15, not 14; where two letters fold to one ("ss", "ß"), the first way to
 // read the pattern is the only one tried; a search that Oniguruma gives up after ten million steps goes
 // on here until its time is over.
@@ -22,7 +22,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/dlclark/regexp2"
@@ -30,8 +30,10 @@ import (
 
 // The bounds of a search.
 const (
-	matchTimeout = 500 * time.Millisecond // of one search; regexp2 looks at a clock of 100 ms
-	maxText      = 1 << 20                // bytes of the text
+	matchTimeout = 500 * time.Millisecond // of one match; regexp2 looks at a clock of 100 ms
+	totalTimeout = time.Second            // of all matches of a search
+	maxText      = 1 << 19                // bytes of the text
+	smallText    = 1 << 11                // code points; what a larger text needed is not kept
 	maxResults   = 1 << 17                // matches and captures of one search together
 	maxLonger    = 200                    // how often flag l looks for a longer match
 )
@@ -58,27 +60,50 @@ type Regexp struct {
 type program struct {
 	text     string
 	notEmpty bool
-	search   func() (*regexp2.Regexp, error)
-	anchored func() (*regexp2.Regexp, error) // matches only where the search begins
+	search   deferred
+	anchored deferred // matches only where the search begins
 }
 
 func newProgram(text string, notEmpty bool) *program {
-	p := &program{text: text, notEmpty: notEmpty}
-	p.search = sync.OnceValues(func() (*regexp2.Regexp, error) { return compile(text) })
-	p.anchored = sync.OnceValues(func() (*regexp2.Regexp, error) { return p.atLeast(0) })
+	p := &program{text: text, notEmpty: notEmpty, search: deferred{text: text}}
+	p.anchored.text = p.atLeast(0)
 	return p
 }
 
-// atLeast compiles the pattern for matches that begin where the search does and are at least so long.
-func (p *program) atLeast(length int) (*regexp2.Regexp, error) {
+// atLeast is the pattern for matches that begin where the search does and are at least so long.
+func (p *program) atLeast(length int) string {
 	text := `\G(?:` + p.text + ")"
 	if p.notEmpty {
 		text += `(?!\G)`
 	}
 	if length > 0 {
-		text += `(?<=\G[\s\S]{` + strconv.Itoa(length) + ",})"
+		text += `(?<!\G[\s\S]{0,` + strconv.Itoa(length-1) + "})"
 	}
-	return compile(text)
+	return text
+}
+
+// deferred is a pattern that is compiled when it is first asked for.
+type deferred struct {
+	text string
+	re   atomic.Pointer[regexp2.Regexp]
+}
+
+func (l *deferred) get() (*regexp2.Regexp, error) {
+	if re := l.re.Load(); re != nil {
+		return re, nil
+	}
+	re, err := compile(l.text)
+	if err == nil {
+		l.re.Store(re)
+	}
+	return re, err
+}
+
+// forget lets go what was compiled, and with it the stacks that the library keeps in it from search to
+// search, as large as the largest needed.
+func (p *program) forget() {
+	p.search.re.Store(nil)
+	p.anchored.re.Store(nil)
 }
 
 // Compile reads a pattern and jq's flags, any of "gixsnpl"; g is accepted and means nothing here. The
@@ -132,7 +157,7 @@ func (re *Regexp) compile(text string, o options) error {
 		re.past = newProgram(past, re.notEmpty)
 	}
 	re.size = len(text) + 40*len(translated)
-	_, err = re.first.search()
+	_, err = re.first.search.get()
 	return err
 }
 

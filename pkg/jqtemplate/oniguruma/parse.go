@@ -1,16 +1,15 @@
 package oniguruma
 
 import (
-	"slices"
 	"strconv"
 	"unicode"
 )
 
 // The bounds of a pattern. maxRepeat, maxNumber and maxGroups are Oniguruma's own.
 const (
-	maxPattern = 16 << 10 // bytes of a pattern's text
-	maxNesting = 200      // groups inside one another
-	maxRepeat  = 100000   // the greatest n of {n}
+	maxPattern = 8 << 10 // bytes of a pattern's text
+	maxNesting = 200     // groups inside one another
+	maxRepeat  = 100000  // the greatest n of {n}
 	maxGroups  = 1000
 	maxNumber  = 1 << 30
 )
@@ -49,7 +48,7 @@ const (
 	errClassEmptyRange patternError = "empty range in char class"
 	errPosixBracket    patternError = "invalid POSIX bracket type"
 	errCallout         patternError = "undefined callout name"
-	errAbsent          patternError = "absent groups are not supported here"
+	errAbsent          patternError = "absent groups with a range are not supported"
 )
 
 // options are the switches that (?imsx) sets.
@@ -136,6 +135,9 @@ func (p *parser) resolve() error {
 		}
 		c.node.group = n
 	}
+	if len(p.calls) == 0 {
+		return nil
+	}
 	for _, g := range p.pattern.groups {
 		e := endless{pattern: &p.pattern, group: g.group, open: map[int]bool{}}
 		if must, infinite := e.check(g.subs[0], true); must || infinite {
@@ -146,184 +148,6 @@ func (p *parser) resolve() error {
 		}
 	}
 	return nil
-}
-
-// maxSteps bounds how many nodes are visited to find out whether a recursion ends.
-const maxSteps = 200000
-
-// endless looks for the ways in which a group must call itself, or does so without having gone on in
-// the text.
-type endless struct {
-	pattern *pattern
-	group   int
-	open    map[int]bool
-	steps   int
-}
-
-// check looks at n; head tells that nothing was matched before it.
-func (e *endless) check(n *node, head bool) (must, infinite bool) {
-	if e.steps++; e.steps > maxSteps {
-		return false, false
-	}
-	switch n.kind {
-	case kindSequence:
-		for _, s := range n.subs {
-			m, i := e.check(s, head)
-			if i {
-				return m, true
-			}
-			must = must || m
-			if least, _ := e.pattern.width(s, 3); least > 0 {
-				head = false
-			}
-		}
-		return must, false
-	case kindChoice, kindIf, kindIfMatch:
-		must = true
-		for _, s := range n.subs {
-			m, i := e.check(s, head)
-			if i {
-				return m, true
-			}
-			must = must && m
-		}
-		return must, false
-	case kindRepeat:
-		if n.max == 0 {
-			return false, false
-		}
-		must, infinite = e.check(n.subs[0], head)
-		return must && n.min > 0, infinite
-	case kindCall:
-		if n.group == 0 {
-			return false, false
-		}
-		return e.check(e.pattern.groups[n.group-1], head)
-	case kindCapture:
-		if n.group == e.group {
-			return !head, head
-		}
-		if e.open[n.group] {
-			return false, false
-		}
-		e.open[n.group] = true
-		must, infinite = e.check(n.subs[0], head)
-		e.open[n.group] = false
-		return must, infinite
-	case kindAtomic, kindLook, kindOptions:
-		for _, s := range n.subs {
-			must, infinite = e.check(s, head)
-		}
-		return must, infinite
-	}
-	return false, false
-}
-
-// check refuses the look-behinds that Oniguruma refuses.
-func (p *pattern) check(n *node) error {
-	if n.kind == kindLook && n.behind {
-		if err := p.checkBehind(n); err != nil {
-			return err
-		}
-	}
-	for _, s := range n.subs {
-		if err := p.check(s); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// checkBehind checks the body of a look-behind: what it matches has one width, or may be empty. A
-// repetition at its beginning counts with the least of its times.
-func (p *pattern) checkBehind(look *node) error {
-	body := look.subs[0]
-	alternatives := []*node{body}
-	if body.kind == kindChoice {
-		alternatives = body.subs
-	}
-	widest, narrowest := -1, -1
-	for _, a := range alternatives {
-		a = leanLeft(a)
-		if p.forbiddenBehind(a, look.negated) {
-			return errLookBehind
-		}
-		least, most := p.width(a, 5)
-		if least == 0 {
-			most = 0
-		}
-		if least != most {
-			return errLookBehind
-		}
-		if narrowest < 0 || least < narrowest {
-			narrowest = least
-		}
-		widest = max(widest, least)
-	}
-	if narrowest != widest && narrowest > 0 {
-		return errLookBehind
-	}
-	return nil
-}
-
-// leanLeft returns n with the repetitions at its beginning cut to the least of their times: looking
-// behind, more of them change nothing.
-func leanLeft(n *node) *node {
-	switch {
-	case n.kind == kindRepeat && n.mode != possessive && n.min == 0:
-		return &node{kind: kindEmpty}
-	case n.kind == kindRepeat && n.mode != possessive:
-		lean := *n
-		lean.max = n.min
-		return &lean
-	case n.kind == kindSequence:
-		lean := *n
-		lean.subs = slices.Clone(n.subs)
-		for i, s := range lean.subs {
-			lean.subs[i] = leanLeft(s)
-			if lean.subs[i].kind != kindEmpty {
-				break
-			}
-		}
-		return &lean
-	}
-	return n
-}
-
-// forbiddenBehind reports whether n holds what a look-behind must not hold.
-func (p *pattern) forbiddenBehind(n *node, negated bool) bool {
-	switch n.kind {
-	case kindLook:
-		if !n.behind || n.negated && !negated {
-			return true
-		}
-	case kindCapture:
-		if negated {
-			return true
-		}
-	case kindNewline, kindGrapheme:
-		return true
-	case kindAnchor:
-		if n.anchor == semiEndText || n.anchor == endText {
-			return true
-		}
-	}
-	return slices.ContainsFunc(n.subs, func(s *node) bool { return p.forbiddenBehind(s, negated) })
-}
-
-// onlyPlace reports whether n is nothing but places in the text, which cannot be repeated.
-func onlyPlace(n *node) bool {
-	switch n.kind {
-	case kindAnchor:
-		return n.anchor != never
-	case kindLook, kindKeep:
-		return true
-	case kindSequence:
-		return !slices.ContainsFunc(n.subs, func(s *node) bool { return !onlyPlace(s) })
-	case kindChoice:
-		return slices.ContainsFunc(n.subs, onlyPlace)
-	}
-	return false
 }
 
 func (p *parser) more() bool { return p.pos < len(p.src) }
@@ -352,11 +176,8 @@ func (p *parser) follows(text string) bool {
 
 // choice reads alternatives up to a ')' or the end. Options set inside hold to its end.
 func (p *parser) choice() (*node, error) {
-	if p.depth++; p.depth > maxNesting {
-		return nil, errNesting
-	}
 	saved := p.options
-	defer func() { p.depth--; p.options = saved }()
+	defer func() { p.options = saved }()
 	var alternatives []*node
 	for {
 		s, err := p.sequence()

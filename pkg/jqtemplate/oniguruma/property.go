@@ -12,6 +12,7 @@ import (
 type charClass struct {
 	word, space, digit, alphabetic runeSet
 	named                          map[string]runeSet // POSIX brackets, by name
+	escapes                        map[rune]runeSet   // by letter; -'w' and -'W' inside of a class
 }
 
 var unassigned = sync.OnceValue(func() runeSet {
@@ -28,7 +29,7 @@ var classes = sync.OnceValue(func() charClass {
 	ascii := newSet(span{0, 0x7f})
 	cntrl := tableSet(unicode.Cc)
 	graph := space.union(cntrl, unassigned(), tableSet(unicode.Cs)).complement()
-	return charClass{
+	c := charClass{
 		word:       tableSet(unicode.L, unicode.M, unicode.N, unicode.Pc),
 		space:      space,
 		digit:      digit,
@@ -50,6 +51,11 @@ var classes = sync.OnceValue(func() charClass {
 			"xdigit": newSet(span{'0', '9'}, span{'A', 'F'}, span{'a', 'f'}),
 		},
 	}
+	c.escapes = map[rune]runeSet{
+		'w': c.word, 'W': c.word.complement(), -'w': c.named["word"], -'W': c.named["word"].complement(),
+		'd': c.digit, 'D': c.digit.complement(), 's': c.space, 'S': c.space.complement(),
+	}
+	return c
 })
 
 // plainName is a property's name as Oniguruma compares it: lower case, without space, '-' and '_'.

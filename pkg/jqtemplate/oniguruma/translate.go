@@ -20,8 +20,9 @@ var recursions = [...]int{20, 10, 5, 3, 2}
 type translator struct {
 	pattern *pattern
 	out     strings.Builder
-	depth   int   // how often a group may be entered inside itself
-	open    []int // the groups entered by calls
+	depth   int              // how often a group may be entered inside itself
+	open    []int            // the groups entered by calls
+	texts   map[*span]string // of sets that were written, by their first span
 	past    bool
 	behind  bool // inside of a look-behind, where a letter stands for one letter only
 	full    bool
@@ -32,7 +33,7 @@ type translator struct {
 // that \G does not match any more.
 func translate(p *pattern, past bool) (string, error) {
 	for _, depth := range recursions {
-		t := translator{pattern: p, depth: depth, past: past}
+		t := translator{pattern: p, depth: depth, past: past, texts: map[*span]string{}}
 		t.node(p.root)
 		if !t.full {
 			return t.out.String(), nil
@@ -117,6 +118,9 @@ func (t *translator) node(n *node) {
 		t.wrap("|(?!", n.subs[0])
 		t.node(n.subs[2])
 		t.write(")")
+	case kindAbsent:
+		t.wrap("(?:(?!", n.subs[0])
+		t.write(`[\s\S])*`)
 	case kindAnchor:
 		if n.anchor == beginSearch && t.past {
 			n = &node{kind: kindAnchor, anchor: never}
@@ -215,10 +219,10 @@ func (t *translator) cases(r rune) {
 func (t *translator) set(n *node) {
 	longer := n.longer()
 	if len(longer) == 0 {
-		t.write(setText(n.set))
+		t.write(t.setText(n.set))
 		return
 	}
-	t.write("(?:", setText(n.set))
+	t.write("(?:", t.setText(n.set))
 	for _, e := range longer {
 		t.write("|")
 		for _, r := range e.folded {
@@ -226,6 +230,19 @@ func (t *translator) set(n *node) {
 		}
 	}
 	t.write(")")
+}
+
+// setText is setText, once for a set.
+func (t *translator) setText(s runeSet) string {
+	if len(s) == 0 {
+		return setText(s)
+	}
+	text, ok := t.texts[&s[0]]
+	if !ok {
+		text = setText(s)
+		t.texts[&s[0]] = text
+	}
+	return text
 }
 
 func (t *translator) repeat(n *node) {
@@ -356,7 +373,7 @@ func quote(r rune) string {
 	switch {
 	case r < ' ' || r == 0x7f:
 		return `\x` + string("0123456789abcdef"[r>>4]) + string("0123456789abcdef"[r&15])
-	case r < 0x80 && !isWord(r):
+	case strings.ContainsRune(`\*+?|{}[]()^$.#-`, r): // Not more: \' and \< begin a reference there.
 		return `\` + string(r)
 	}
 	return string(r)
@@ -383,6 +400,11 @@ var shorthands = sync.OnceValue(func() []shorthand {
 
 // setText writes a class with the members of s.
 func setText(s runeSet) string {
+	if len(s) > 0 && len(s) <= 16 && s[len(s)-1].hi < unicode.MaxRune {
+		if text := spansText(s.minus(surrogates)); text != "" {
+			return "[" + text + "]"
+		}
+	}
 	complement := s.complement()
 	switch {
 	case len(s) == 0:
@@ -399,7 +421,7 @@ func setText(s runeSet) string {
 
 // members writes the members of s, shorthands first.
 func members(s runeSet) string {
-	s = s.minus(newSet(span{0xd800, 0xdfff}))
+	s = s.minus(surrogates)
 	names := ""
 	for _, h := range shorthands() {
 		if len(s) < len(h.set)/2 || len(h.set.minus(s)) > 0 {
@@ -410,6 +432,18 @@ func members(s runeSet) string {
 			s = rest
 		}
 	}
+	if text := spansText(s) + names; text != "" {
+		return text
+	}
+	return noRune
+}
+
+// surrogates are no characters of a text; noRune is a class of none.
+var surrogates = newSet(span{0xd800, 0xdfff})
+
+const noRune = `\ud800`
+
+func spansText(s runeSet) string {
 	var b strings.Builder
 	for _, sp := range s {
 		b.WriteString(quote(sp.lo))
@@ -418,8 +452,5 @@ func members(s runeSet) string {
 			b.WriteString(quote(sp.hi))
 		}
 	}
-	if b.Len()+len(names) == 0 {
-		return `\ud800`
-	}
-	return b.String() + names
+	return b.String()
 }
