@@ -61,6 +61,13 @@ func (f *Faults) AddErr(path string, err error) {
 	}
 }
 
+// Clone returns the same faults, to which more can be added without touching these.
+func (f *Faults) Clone() Faults {
+	c := *f
+	c.details = slices.Clone(f.details)
+	return c
+}
+
 // Any reports whether there is a fault.
 func (f *Faults) Any() bool { return len(f.details) > 0 }
 
@@ -180,6 +187,7 @@ var rules = map[string]string{
 	`^(?!\.{1,2}$)[\p{L}0-9@_.+:\\/=-]+$`:          `must be made of letters, digits and @ _ . + : \ / = -, and be neither "." nor ".."`,
 	`^[A-Za-z0-9@_=\\-]+$`:                         `must be made of letters A to Z, digits and @ _ = \ -`,
 	`^([A-Za-z0-9@_=\\$-]+\.)+[^.]+$`:              "must be a relation's name, a dot and a property of what it leads to",
+	`^[^;#/\?\s][^;#/\?]*[^;#/\?\s]$`:              "must have at least 2 characters, none of ; # / ? and no white space at its ends",
 	`^[^\s].*[^\s]$`:                               `must be one line of at least 2 characters without white space at its ends`,
 	`^(rate|cron|at)\(.+\)$`:                       `must be rate(…), cron(…) or at(…)`,
 }
