@@ -281,11 +281,34 @@ func (p *blueprintParser) settings() {
 			}
 		}
 	}
+	p.names(document.Object(document.Object(p.root, "schema"), "properties"), "schema.properties")
+	for _, group := range groups() {
+		p.names(document.Object(p.root, group), group)
+	}
 	for name, v := range document.Object(p.root, "aggregationProperties").All() {
 		o, _ := v.(*jqtemplate.Object)
 		p.aggregation(document.Object(o, "calculationSpec"), document.Below("aggregationProperties", name)+".calculationSpec")
 	}
 }
+
+// names checks the names of properties or relations. (The validator tells a wrong place for those that
+// its own propertyNames refuses.)
+func (p *blueprintParser) names(o *jqtemplate.Object, path string) {
+	for name := range o.All() {
+		if name == "" || strings.ContainsFunc(name, func(r rune) bool { return !strings.ContainsRune(nameCharacters, r) }) {
+			p.faults.Add(document.Below(path, name), `must be made of letters A to Z, digits and @ _ = \ -`)
+		} else if len(name) > maxName {
+			p.faults.Add(document.Below(path, name), "must have at most %d characters", maxName)
+		}
+	}
+}
+
+const (
+	// nameCharacters may stand in names of properties and relations.
+	nameCharacters = `ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789@_=\-`
+	// maxName is the longest of them, in characters.
+	maxName = 100
+)
 
 // aggregation checks that a function stands with what it needs.
 func (p *blueprintParser) aggregation(spec *jqtemplate.Object, path string) {
