@@ -2,7 +2,6 @@ package action
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -169,17 +168,7 @@ func (p *parser) method(o *jqtemplate.Object) {
 
 // expression compiles an expression and keeps a warning when it does not compile.
 func (p *parser) expression(path, expression string) {
-	_, err := jqtemplate.ParseExpression(expression)
-	if err == nil {
-		return
+	if _, w := document.Expression(path, expression); w != nil {
+		p.d.Warnings = append(p.d.Warnings, *w)
 	}
-	w := jqtemplate.Warning{Path: path, Expression: expression, Message: err.Error()}
-	var f *fault.Error
-	if errors.As(err, &f) && len(f.Details) > 0 {
-		w.Message = f.Details[0].Message
-		if f.Details[0].Position != nil {
-			w.Position = *f.Details[0].Position
-		}
-	}
-	p.d.Warnings = append(p.d.Warnings, w)
 }

@@ -70,7 +70,7 @@ func Keyword(name string) bool {
 type Draft struct {
 	// enums are formats that stand for enums.
 	enums []*jsonschema.Format
-	// weight is the length of the longest list of required members.
+	// weight is how many parts of the schema may have to be looked at for one value.
 	weight int
 	// patterns tells whether a pattern must be matched.
 	patterns bool
@@ -121,9 +121,12 @@ func (d *Draft) Required(v any) []any {
 	for _, n := range slices.Compact(slices.Sorted(slices.Values(Texts(v)))) {
 		names = append(names, n)
 	}
-	d.weight = max(d.weight, len(names))
+	d.Weigh(len(names))
 	return names
 }
+
+// Weigh notes that one value may have to be looked at n times.
+func (d *Draft) Weigh(n int) { d.weight = max(d.weight, n) }
 
 // Checker is a compiled JSON Schema. It is immutable and safe for concurrent use.
 type Checker struct {

@@ -8,6 +8,7 @@ package document
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 
@@ -53,6 +54,24 @@ func Texts(v any) (names []string) {
 		}
 	}
 	return names
+}
+
+// Expression compiles an expression that stands at path. One that does not compile is no fault of a
+// document but a warning, and nil.
+func Expression(path, expression string) (*jqtemplate.Expression, *jqtemplate.Warning) {
+	e, err := jqtemplate.ParseExpression(expression)
+	if err == nil {
+		return e, nil
+	}
+	w := &jqtemplate.Warning{Path: path, Expression: expression, Message: err.Error()}
+	var f *fault.Error
+	if errors.As(err, &f) && len(f.Details) > 0 {
+		w.Message = f.Details[0].Message
+		if f.Details[0].Position != nil {
+			w.Position = *f.Details[0].Position
+		}
+	}
+	return nil, w
 }
 
 // Plain returns a value as the validator takes it: objects as maps. Numbers beyond the doubles become

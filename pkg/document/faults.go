@@ -61,6 +61,13 @@ func (f *Faults) AddErr(path string, err error) {
 	}
 }
 
+// Clone returns the same faults, to which more can be added without touching these.
+func (f *Faults) Clone() Faults {
+	c := *f
+	c.details = slices.Clone(f.details)
+	return c
+}
+
 // Any reports whether there is a fault.
 func (f *Faults) Any() bool { return len(f.details) > 0 }
 
@@ -107,11 +114,6 @@ func (f *Faults) translate(e *jsonschema.ValidationError, root any, base string)
 		for _, name := range k.Missing {
 			f.Add(at(name), "is required")
 		}
-	case *kind.PropertyNames:
-		// The cause speaks of the name itself, and its location is the object's.
-		for _, c := range e.Causes {
-			f.Add(at(k.Property), "%s", f.sentence(leaf(c).ErrorKind))
-		}
 	case *kind.AdditionalProperties:
 		for _, name := range k.Properties {
 			f.Add(at(name), "unknown field")
@@ -125,14 +127,6 @@ func (f *Faults) translate(e *jsonschema.ValidationError, root any, base string)
 			f.translate(c, root, base)
 		}
 	}
-}
-
-// leaf returns the first innermost cause.
-func leaf(e *jsonschema.ValidationError) *jsonschema.ValidationError {
-	for len(e.Causes) > 0 {
-		e = e.Causes[0]
-	}
-	return e
 }
 
 // pathOf writes a location below base, whose value is root, as a.b[0].c.
@@ -178,8 +172,8 @@ var rules = map[string]string{
 	`^(?!(\.|\.\.|runs|bulk)$)[\p{L}0-9@_.+:=-]+$`: `must be made of letters, digits and @ _ . + : = -, and be none of ".", "..", "runs", "bulk"`,
 	`^(?!\.{1,2}$)[\p{L}0-9@_.+:\\/-]+$`:           `must be made of letters, digits and @ _ . + : \ / -, and be neither "." nor ".."`,
 	`^(?!\.{1,2}$)[\p{L}0-9@_.+:\\/=-]+$`:          `must be made of letters, digits and @ _ . + : \ / = -, and be neither "." nor ".."`,
-	`^[A-Za-z0-9@_=\\-]+$`:                         `must be made of letters A to Z, digits and @ _ = \ -`,
 	`^([A-Za-z0-9@_=\\$-]+\.)+[^.]+$`:              "must be a relation's name, a dot and a property of what it leads to",
+	`^[^;#/\?\s][^;#/\?]*[^;#/\?\s]$`:              "must have at least 2 characters, none of ; # / ? and no white space at its ends",
 	`^[^\s].*[^\s]$`:                               `must be one line of at least 2 characters without white space at its ends`,
 	`^(rate|cron|at)\(.+\)$`:                       `must be rate(…), cron(…) or at(…)`,
 }
