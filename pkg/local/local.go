@@ -19,6 +19,7 @@ import (
 	"longshore/pkg/api"
 	"longshore/pkg/backend/webhook"
 	"longshore/pkg/boot"
+	"longshore/pkg/catalog"
 	"longshore/pkg/dispatch"
 	"longshore/pkg/egress"
 	"longshore/pkg/identity"
@@ -64,9 +65,11 @@ type stores struct {
 	// deliveries are runs as dispatchers read them.
 	deliveries dispatch.Runs
 	actions    action.Store
-	queue      queue.Queue
-	accepter   trigger.Accepter
-	settler    dispatch.Settler
+	// catalog is nil with AWS set.
+	catalog  catalog.Store
+	queue    queue.Queue
+	accepter trigger.Accepter
+	settler  dispatch.Settler
 	// acked reports, once, whether the settler acknowledged a receipt.
 	acked func(receipt string) bool
 	// drains says that this process takes messages off the dead-letter queue.
