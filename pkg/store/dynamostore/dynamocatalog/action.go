@@ -14,8 +14,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"longshore/pkg/action"
@@ -37,17 +35,7 @@ func NewActions(client table.Client, name string) *Actions {
 
 // List implements action.Store.
 func (s *Actions) List(ctx context.Context) ([]*action.Record, error) {
-	var records []*action.Record
-	err := s.all(ctx, func(i table.Item) error {
-		r, err := s.read(i)
-		records = append(records, r)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	slices.SortFunc(records, func(a, b *action.Record) int { return strings.Compare(a.Identifier, b.Identifier) })
-	return records, nil
+	return list(ctx, s.definitions, s.read)
 }
 
 // Get implements action.Store.

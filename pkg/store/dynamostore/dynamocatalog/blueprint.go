@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
@@ -30,17 +28,7 @@ func NewCatalog(client table.Client, name string, now func() time.Time) *Catalog
 
 // Blueprints implements catalog.Store.
 func (s *Catalog) Blueprints(ctx context.Context) ([]*catalog.Blueprint, error) {
-	var blueprints []*catalog.Blueprint
-	err := s.all(ctx, func(i table.Item) error {
-		b, err := s.readBlueprint(i)
-		blueprints = append(blueprints, b)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	slices.SortFunc(blueprints, func(a, b *catalog.Blueprint) int { return strings.Compare(a.Identifier, b.Identifier) })
-	return blueprints, nil
+	return list(ctx, s.definitions, s.readBlueprint)
 }
 
 // Blueprint implements catalog.Store.

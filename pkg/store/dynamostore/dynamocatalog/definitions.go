@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -141,26 +142,41 @@ func (d definitions) Stamp(ctx context.Context) (int64, error) {
 	return i.Int("n"), err
 }
 
-// all reads all of them, in no order, until read fails.
-func (d definitions) all(ctx context.Context, read func(table.Item) error) error {
-	var broken error
-	err := d.table.Query(ctx, &dynamodb.QueryInput{
-		KeyConditionExpression:    aws.String("pk = :pk"),
-		FilterExpression:          aws.String("attribute_not_exists(deleted)"),
-		ExpressionAttributeValues: map[string]types.AttributeValue{":pk": table.Text(d.partition)},
-		ConsistentRead:            aws.Bool(true),
-	}, func(page []map[string]types.AttributeValue) bool {
+// list reads all of them, by identifier.
+func list[T any](ctx context.Context, d definitions, read func(table.Item) (T, error)) ([]T, error) {
+	var items []table.Item
+	input := living(d.partition)
+	input.ConsistentRead = aws.Bool(true)
+	err := d.table.Query(ctx, input, func(page []map[string]types.AttributeValue) bool {
 		for _, i := range page {
-			if broken = read(i); broken != nil {
-				return false
-			}
+			items = append(items, i)
 		}
 		return true
 	})
-	if err == nil {
-		err = broken
+	if err != nil {
+		return nil, err
 	}
-	return err
+	slices.SortFunc(items, func(a, b table.Item) int {
+		return strings.Compare(a.Text("identifier"), b.Text("identifier"))
+	})
+	var all []T
+	for _, i := range items {
+		one, err := read(i)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, one)
+	}
+	return all, nil
+}
+
+// living asks for what is not deleted in a partition.
+func living(pk string) *dynamodb.QueryInput {
+	return &dynamodb.QueryInput{
+		KeyConditionExpression:    aws.String("pk = :pk"),
+		FilterExpression:          aws.String("attribute_not_exists(deleted)"),
+		ExpressionAttributeValues: map[string]types.AttributeValue{":pk": table.Text(pk)},
+	}
 }
 
 func (d definitions) get(ctx context.Context, identifier string) (table.Item, error) {

@@ -14,9 +14,10 @@ import (
 	"longshore/pkg/store/dynamostore/internal/table"
 )
 
+const anEntity noun = "an entity"
+
 const (
-	anEntity     noun = "an entity"
-	entityPrefix      = "entity#"
+	entityPrefix = "entity#"
 	// entityShards is over how many partitions the entities of a blueprint are spread: one takes
 	// 1,000 writes a second and gives 24 MB of reads.
 	entityShards = 16

@@ -11,8 +11,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"longshore/pkg/catalog"
 	"longshore/pkg/fault"
@@ -49,7 +47,7 @@ func (s *Catalog) List(ctx context.Context, blueprint, from string, limit int) (
 	page, size := catalog.Page{}, 0
 	for {
 		pk := partitionOf(blueprint, at.shard)
-		input := entities(pk)
+		input := living(pk)
 		input.TableName, input.ConsistentRead = &s.table.Name, aws.Bool(true)
 		input.Limit = aws.Int32(int32(limit - len(page.Entities)))
 		if at.sk != "" {
@@ -87,7 +85,7 @@ func (s *Catalog) List(ctx context.Context, blueprint, from string, limit int) (
 func (s *Catalog) Count(ctx context.Context, blueprint string) (int, error) {
 	counts := make([]int, entityShards)
 	err := table.Parallel(entityShards, func(n int) (err error) {
-		counts[n], err = s.table.Count(ctx, entities(partitionOf(blueprint, n)))
+		counts[n], err = s.table.Count(ctx, living(partitionOf(blueprint, n)))
 		return err
 	})
 	sum := 0
@@ -95,15 +93,6 @@ func (s *Catalog) Count(ctx context.Context, blueprint string) (int, error) {
 		sum += n
 	}
 	return sum, err
-}
-
-// entities asks for the entities in a partition.
-func entities(pk string) *dynamodb.QueryInput {
-	return &dynamodb.QueryInput{
-		KeyConditionExpression:    aws.String("pk = :pk"),
-		FilterExpression:          aws.String("attribute_not_exists(deleted)"),
-		ExpressionAttributeValues: map[string]types.AttributeValue{":pk": table.Text(pk)},
-	}
 }
 
 func (p position) cursor(blueprint string) string {
