@@ -109,5 +109,6 @@ type Store interface {
 	// Count returns how many entities a blueprint has; it may lag behind by a moment.
 	Count(ctx context.Context, blueprint string) (int, error)
 	// Sources returns up to limit edges to an entity, and from where to go on, empty at the end.
+	// fault.Invalid with the path "from" when from is no place among this entity's edges.
 	Sources(ctx context.Context, target Key, from string, limit int) (edges []Edge, next string, err error)
 }
