@@ -104,3 +104,38 @@ func TestCostOfOneEntity(t *testing.T) {
 		})
 	}
 }
+
+// counter counts queries and the items that they read.
+type counter struct {
+	*dynamodb.Client
+
+	mu             sync.Mutex
+	queries, items int
+}
+
+func (c *counter) Query(ctx context.Context, in *dynamodb.QueryInput, o ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error) {
+	out, err := c.Client.Query(ctx, in, o...)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.queries++
+	if err == nil {
+		c.items += int(out.ScannedCount)
+	}
+	return out, err
+}
+
+// Shards are read ahead, but little of what is read does not go into the page.
+func TestListReadsLittleInVain(t *testing.T) {
+	t.Parallel()
+	plain, client, name := newCatalog(t)
+	const n = 400
+	fill(t, plain, n, func(*catalog.Entity) {})
+	for _, limit := range []int{10, 100, 200, 1000} {
+		c := &counter{Client: client}
+		walk(t, dynamocatalog.NewCatalog(c, name, time.Now), limit, func(catalog.Page) {})
+		t.Logf("pages of %d: %d queries read %d items for %d entities", limit, c.queries, c.items, n)
+		if c.items > n*3/2 {
+			t.Errorf("pages of %d: %d items read for %d entities", limit, c.items, n)
+		}
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"longshore/pkg/catalog"
 	"longshore/pkg/fault"
@@ -43,42 +44,106 @@ func (s *Catalog) List(ctx context.Context, blueprint, from string, limit int) (
 	if deadline, ok := ctx.Deadline(); ok && deadline.Add(-timeLeft).Before(until) {
 		until = deadline.Add(-timeLeft)
 	}
-	limit = max(limit, 1)
-	page, size := catalog.Page{}, 0
+	l := &listing{at: at, limit: max(limit, 1)}
 	for {
-		pk := partitionOf(blueprint, at.shard)
-		input := living(pk)
-		input.TableName, input.ConsistentRead = &s.table.Name, aws.Bool(true)
-		input.Limit = aws.Int32(int32(limit - len(page.Entities)))
-		if at.sk != "" {
-			input.ExclusiveStartKey = table.Key(pk, at.sk)
-		}
-		out, err := s.table.Client.Query(ctx, input)
+		parts := make([]*dynamodb.QueryOutput, l.ahead())
+		err := table.Parallel(len(parts), func(n int) (err error) {
+			from := l.at
+			if n > 0 {
+				from = position{shard: l.at.shard + n}
+			}
+			parts[n], err = s.part(ctx, blueprint, from, l.limit-len(l.page.Entities))
+			return err
+		})
 		if err != nil {
-			return catalog.Page{}, table.Failed(err, "list entities")
+			return catalog.Page{}, err
 		}
-		for _, i := range out.Items {
-			e, err := s.readEntity(i)
+		for _, part := range parts {
+			on, err := l.take(part, s.readEntity)
 			if err != nil {
 				return catalog.Page{}, err
 			}
-			if size += len(e.Content); size > maxPage && len(page.Entities) > 0 {
-				page.Next = at.cursor(blueprint)
-				return page, nil
+			if !on {
+				break
 			}
-			page.Entities = append(page.Entities, e)
-			at.sk = table.Item(i).Text("sk")
 		}
-		if out.LastEvaluatedKey != nil {
-			at.sk = table.Item(out.LastEvaluatedKey).Text("sk")
-		} else if at = (position{shard: at.shard + 1}); at.shard == entityShards {
-			return page, nil
+		if l.at.shard == entityShards {
+			return l.page, nil
 		}
-		if len(page.Entities) >= limit || size >= maxPage || !s.now().Before(until) {
-			page.Next = at.cursor(blueprint)
-			return page, nil
+		if l.full || !s.now().Before(until) {
+			l.page.Next = l.at.cursor(blueprint)
+			return l.page, nil
 		}
 	}
+}
+
+// part reads up to limit entities of one shard.
+func (s *Catalog) part(ctx context.Context, blueprint string, from position, limit int) (*dynamodb.QueryOutput, error) {
+	pk := partitionOf(blueprint, from.shard)
+	input := living(pk)
+	input.TableName, input.ConsistentRead, input.Limit = &s.table.Name, aws.Bool(true), aws.Int32(int32(limit))
+	if from.sk != "" {
+		input.ExclusiveStartKey = table.Key(pk, from.sk)
+	}
+	out, err := s.table.Client.Query(ctx, input)
+	if err != nil {
+		return nil, table.Failed(err, "list entities")
+	}
+	return out, nil
+}
+
+// listing is a page that is being read.
+type listing struct {
+	page  catalog.Page
+	at    position
+	limit int
+	// size is how many bytes of content the page holds.
+	size int
+	full bool
+	// shards have been read whole, and held that many entities and bytes.
+	shards, entities, bytes int
+}
+
+// ahead returns how many shards are to be read at once: as many as the page will probably hold,
+// judging by those before. A small blueprint takes two round trips and not one for each shard, and
+// of a large one next to nothing is read in vain.
+func (l *listing) ahead() int {
+	if l.shards == 0 {
+		return 1
+	}
+	n := min((l.limit-len(l.page.Entities))/max(l.entities/l.shards, 1), (maxPage-l.size)/max(l.bytes/l.shards, 1))
+	return min(max(n, 1), entityShards-l.at.shard)
+}
+
+// take moves what was read at the page's position into the page; on says that the shard is through
+// and the page has room.
+func (l *listing) take(part *dynamodb.QueryOutput, read func(table.Item) (*catalog.Entity, error)) (on bool, err error) {
+	begun, entities, size := l.at, len(l.page.Entities), l.size
+	for _, i := range part.Items {
+		e, err := read(i)
+		if err != nil {
+			return false, err
+		}
+		n := len(l.page.Entities)
+		if l.full = n == l.limit || n > 0 && l.size+len(e.Content) > maxPage; l.full {
+			return false, nil
+		}
+		l.page.Entities = append(l.page.Entities, e)
+		l.size += len(e.Content)
+		l.at.sk = table.Item(i).Text("sk")
+	}
+	if part.LastEvaluatedKey != nil {
+		l.at.sk = table.Item(part.LastEvaluatedKey).Text("sk")
+	} else {
+		l.at = position{shard: l.at.shard + 1}
+		if begun.sk == "" {
+			l.shards++
+			l.entities += len(l.page.Entities) - entities
+			l.bytes += l.size - size
+		}
+	}
+	l.full = len(l.page.Entities) == l.limit || l.size >= maxPage
+	return part.LastEvaluatedKey == nil && !l.full, nil
 }
 
 // Count implements catalog.Store.

@@ -208,11 +208,12 @@ func TestPageEndsByTime(t *testing.T) {
 		name string
 		// tick is how far the clock goes each time it is read, deadline the caller's.
 		tick, deadline time.Duration
-		shards         int
+		pages          int
 	}{
-		{"time of its own", 4 * time.Second, 0, 3},
-		{"caller's deadline", time.Second, 6 * time.Second, 4},
-		{"caller is late already", 0, time.Second, 1},
+		{"time of its own", 10 * time.Second, 0, 16},
+		{"time enough", 9 * time.Second, 0, 1},
+		{"caller's deadline", time.Second, 3 * time.Second, 16},
+		{"caller is late already", 0, time.Second, 16},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -223,7 +224,8 @@ func TestPageEndsByTime(t *testing.T) {
 			})
 			got := map[string]bool{}
 			pages := 0
-			for from := ""; ; pages++ {
+			for from := ""; ; {
+				pages++
 				// What counts is the store's clock; the context itself lives on.
 				page, err := s.List(deadlined{t.Context(), clock.Add(c.deadline), c.deadline != 0}, service, from, 1000)
 				if err != nil {
@@ -236,8 +238,8 @@ func TestPageEndsByTime(t *testing.T) {
 					break
 				}
 			}
-			if want := (16 - 1) / c.shards; len(got) != n || pages != want {
-				t.Errorf("%d entities, %d pages before the last; want %d and %d", len(got), pages, n, want)
+			if len(got) != n || pages != c.pages {
+				t.Errorf("%d entities in %d pages, want %d in %d", len(got), pages, n, c.pages)
 			}
 		})
 	}
