@@ -100,7 +100,7 @@ func parsePlace(token string) (p place, err error) {
 		return p, nil
 	}
 	text, err := base64.RawURLEncoding.DecodeString(token)
-	if err != nil || json.Unmarshal(text, &p) != nil || p.Blueprint == "" {
+	if err != nil || json.Unmarshal(text, &p) != nil || !strings.HasPrefix(p.Blueprint, "bp_") {
 		return p, badPlace()
 	}
 	return p, nil
@@ -113,6 +113,9 @@ func (s *Service) search(ctx context.Context, n *snapshot, f Find, among []*Kept
 		return nil, err
 	}
 	search := f.Search
+	if at.Blueprint != "" && f.Blueprint != "" && at.Blueprint != among[0].Record.ID {
+		return nil, badPlace()
+	}
 	if search != nil {
 		if search, err = s.bind(ctx, n, search); err != nil {
 			return nil, err
