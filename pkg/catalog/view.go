@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"longshore/pkg/document"
 	"longshore/pkg/fault"
@@ -18,7 +19,7 @@ import (
 // The lookup is asked only if mirror properties must be computed; related entities are read in batches
 // for all entities at once. The error is the lookup's, ctx's, or our own.
 func EntityViews(ctx context.Context, d *Definition, entities []*Entity, s Selection, l Lookup) ([]json.RawMessage, error) {
-	v := &viewer{d: d, s: s, stuck: map[string]bool{}}
+	v := &viewer{d: d, s: s, spent: map[string]time.Duration{}, stuck: map[string]bool{}}
 	nodes := make([]*node, len(entities))
 	for i, e := range entities {
 		c, err := parseContent(e.Content)
@@ -45,11 +46,16 @@ func EntityViews(ctx context.Context, d *Definition, entities []*Entity, s Selec
 	return views, nil
 }
 
+// maxCalculating bounds what a calculation may take for all entities of one answer. Those that come
+// later have null.
+const maxCalculating = time.Second
+
 // viewer makes the answers of one request.
 type viewer struct {
 	d *Definition
 	s Selection
-	// stuck are calculations that ran into a limit: they are not tried for the other entities.
+	// spent is what each calculation took so far, stuck those that are not tried for the other entities.
+	spent map[string]time.Duration
 	stuck map[string]bool
 }
 
@@ -103,11 +109,13 @@ func (v *viewer) calculate(ctx context.Context, n *node, own map[string]json.Raw
 		if c.Expression == nil || v.stuck[c.Name] {
 			continue
 		}
+		start := time.Now()
 		value, defined, err := c.Expression.Eval(ctx, data)
+		v.spent[c.Name] += time.Since(start)
 		if ctx.Err() != nil {
 			return fmt.Errorf("calculate properties of %s: %w", n.entity.Identifier, ctx.Err())
 		}
-		if fault.Is(err, "template_limit") {
+		if fault.Is(err, "template_limit") || v.spent[c.Name] > maxCalculating {
 			v.stuck[c.Name] = true
 		}
 		if err != nil || !defined || !isType(value, c.Type) {
