@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"time"
 
 	"longshore/pkg/document"
 )
@@ -22,6 +24,11 @@ const (
 	maxBatch = 100
 	// maxLoaded bounds what mirrors of one answer read, in bytes. What lies beyond is null.
 	maxLoaded = 32 << 20
+	// maxMirrors is how many mirror properties may show one another.
+	maxMirrors = 4
+	// maxVisited bounds the steps from one entity to another in one answer, so that mirrors that show
+	// mirrors end. What lies beyond is null.
+	maxVisited = 1_000_000
 	// maxMirrored is how many entities a mirror property looks at for one entity: the first ones.
 	maxMirrored = 1000
 )
@@ -32,22 +39,27 @@ type node struct {
 	content *content
 }
 
-// mirrors computes mirror properties. It keeps what it read for one answer.
+// mirrors computes mirror properties. It keeps what it read for one answer, and what that cost.
 type mirrors struct {
 	lookup Lookup
 	// kept holds entities by blueprint and identifier, nil for one that is not there.
 	kept        map[[2]string]*node
 	definitions map[string]*Definition
-	loaded      int
+	// loaded counts bytes, visited steps.
+	loaded, visited int
+	// spent is what each calculation took so far, calculating all of them together.
+	spent       map[*Calculation]time.Duration
+	calculating time.Duration
 }
 
 func newMirrors(l Lookup) *mirrors {
-	return &mirrors{lookup: l, kept: map[[2]string]*node{}, definitions: map[string]*Definition{}}
+	return &mirrors{lookup: l, kept: map[[2]string]*node{}, definitions: map[string]*Definition{}, spent: map[*Calculation]time.Duration{}}
 }
 
 // compute returns a mirror property's value for each of the entities: null where the path leads
-// nowhere. A path through a relation to many yields a flat list.
-func (m *mirrors) compute(ctx context.Context, d *Definition, path []string, from []*node) ([]json.RawMessage, error) {
+// nowhere. A path through a relation to many yields a flat list. Depth is how many mirror properties
+// already show this one.
+func (m *mirrors) compute(ctx context.Context, d *Definition, path []string, from []*node, depth int) ([]json.RawMessage, error) {
 	at, many := make([][]*node, len(from)), false
 	for i, n := range from {
 		at[i] = []*node{n}
@@ -71,15 +83,70 @@ func (m *mirrors) compute(ctx context.Context, d *Definition, path []string, fro
 			break
 		}
 	}
+	computed, err := m.computed(ctx, d, path, at, depth)
+	if err != nil {
+		return nil, err
+	}
 	values := make([]json.RawMessage, len(from))
 	for i, nodes := range at {
 		var list []json.RawMessage
 		for _, n := range nodes {
-			if v := valueAt(d, n, path); document.IsSet(v) {
+			v, ok := computed[n]
+			if !ok {
+				v = valueAt(d, n, path)
+			}
+			if document.IsSet(v) {
 				list = append(list, v)
 			}
 		}
 		values[i] = joined(list, many)
+	}
+	return values, nil
+}
+
+// computed returns the values at a path's end where they are not stored but computed themselves: a
+// mirror property's or a calculation's. It is empty for any other path.
+func (m *mirrors) computed(ctx context.Context, d *Definition, path []string, at [][]*node, depth int) (map[*node]json.RawMessage, error) {
+	values := map[*node]json.RawMessage{}
+	if m.visited += 1; d == nil || len(path) != 1 || depth >= maxMirrors || m.visited >= maxVisited {
+		return values, nil
+	}
+	if _, ok := d.Property(path[0]); ok {
+		return values, nil
+	}
+	var nodes []*node
+	for _, list := range at {
+		for _, n := range list {
+			if _, ok := values[n]; !ok {
+				values[n] = nil
+				nodes = append(nodes, n)
+			}
+		}
+	}
+	if i := slices.IndexFunc(d.Mirrors, func(p Mirror) bool { return p.Name == path[0] }); i >= 0 {
+		list, err := m.compute(ctx, d, d.Mirrors[i].Path, nodes, depth+1)
+		if err != nil {
+			return nil, err
+		}
+		for i, n := range nodes {
+			values[n] = list[i]
+		}
+		return values, nil
+	}
+	if !slices.ContainsFunc(d.Calculations, func(p Calculation) bool { return p.Name == path[0] }) {
+		return nil, nil
+	}
+	v := &viewer{d: d, s: Selection{include: map[string]bool{"properties." + path[0]: true}}, m: m}
+	mirrored, err := v.mirrors(ctx, nodes, depth+1)
+	if err != nil {
+		return nil, err
+	}
+	for i, n := range nodes {
+		own := each(mirrored, i)
+		if err := v.calculate(ctx, n, own); err != nil {
+			return nil, err
+		}
+		values[n] = own[path[0]]
 	}
 	return values, nil
 }
@@ -89,11 +156,15 @@ func (m *mirrors) follow(ctx context.Context, r Relation, at [][]*node) ([][]*no
 	names, wanted := make([][]string, len(at)), []string{}
 	for i, nodes := range at {
 		for _, n := range nodes {
+			if m.visited >= maxVisited {
+				break
+			}
 			related := n.content.related(r.Name)
 			if !r.Many && len(related) > 1 {
 				related = related[:1]
 			}
 			names[i] = append(names[i], related...)
+			m.visited += 1 + len(related)
 			if len(names[i]) > maxMirrored {
 				names[i] = names[i][:maxMirrored]
 				break

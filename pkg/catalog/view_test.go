@@ -48,7 +48,7 @@ func company(t testing.TB) *catalogue {
 	c := &catalogue{
 		definitions: map[string]*catalog.Definition{
 			"service": definition(t, service),
-			"domain":  definition(t, `{"identifier":"domain","title":"D","schema":{"properties":{"cost":{"type":"number"},"links":{"type":"array"},"o":{"type":"object"}}},"relations":{"groups":{"target":"group","many":true},"gone":{"target":"gone"}}}`),
+			"domain":  definition(t, `{"identifier":"domain","title":"D","schema":{"properties":{"cost":{"type":"number"},"links":{"type":"array"},"o":{"type":"object"}}},"relations":{"groups":{"target":"group","many":true},"gone":{"target":"gone"}},"mirrorProperties":{"first":{"path":"groups.$title"}},"calculationProperties":{"twice":{"type":"number","calculation":".properties.cost * 2"},"names":{"type":"string","calculation":".properties.first | join(\"-\")"}}}`),
 			"group":   definition(t, `{"identifier":"group","title":"G","schema":{"properties":{}}}`),
 		},
 		entities: map[string]map[string]*catalog.Entity{},
@@ -167,6 +167,12 @@ func TestMirrorProperties(t *testing.T) {
 		{"one.groups", all, `["g1","g2","g3"]`},
 		{"one.groups.$title", all, `["One","Two"]`},
 		{"one.gone.$title", all, `null`},
+		{"one.first", all, `["One","Two"]`},
+		{"some.first", all, `["One","Two","Two"]`},
+		{"one.twice", all, `3`},
+		{"some.twice", all, `[3]`},
+		{"one.names", all, `"One-Two"`},
+		{"one.first.x", all, `null`},
 		{"one.none", all, `null`},
 		{"one.$none", all, `null`},
 		{"none.$title", all, `null`},
