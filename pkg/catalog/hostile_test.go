@@ -163,6 +163,28 @@ func TestWideRelations(t *testing.T) {
 	}
 }
 
+func TestManyMirrorsOfALargeText(t *testing.T) {
+	t.Parallel()
+	c := company(t)
+	d := definition(t, blueprint(``, `"relations":{"r":{"target":"domain"}},"mirrorProperties":{"x":{"path":"r.o"}}`))
+	c.entities["domain"]["large"] = entity("large", `{"properties":{"o":"`+strings.Repeat("x", 300<<10)+`"}}`)
+	var entities []*catalog.Entity
+	for range 1000 {
+		entities = append(entities, entity("e", `{"relations":{"r":"large"}}`))
+	}
+	views, err := catalog.EntityViews(t.Context(), d, entities, catalog.Selection{}, c)
+	if err != nil {
+		t.Fatalf("EntityViews: %v", err)
+	}
+	total := 0
+	for _, v := range views {
+		total += len(v)
+	}
+	if total < 30<<20 || total > 34<<20 || !strings.Contains(string(views[999]), `"x":null`) {
+		t.Errorf("the views have %d bytes", total)
+	}
+}
+
 func TestMirrorsInCircles(t *testing.T) {
 	t.Parallel()
 	c := company(t)

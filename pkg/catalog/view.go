@@ -32,11 +32,16 @@ func EntityViews(ctx context.Context, d *Definition, entities []*Entity, s Selec
 	if err != nil {
 		return nil, err
 	}
-	views := make([]json.RawMessage, len(nodes))
+	views, size := make([]json.RawMessage, len(nodes)), 0
 	for i, n := range nodes {
 		own := each(mirrored, i)
 		if err := v.calculate(ctx, n, own); err != nil {
 			return nil, err
+		}
+		for name, value := range own {
+			if size += len(value); size > maxComputed {
+				own[name] = json.RawMessage(`null`)
+			}
 		}
 		views[i] = v.view(n, own, v.s).Encode()
 	}
@@ -44,6 +49,9 @@ func EntityViews(ctx context.Context, d *Definition, entities []*Entity, s Selec
 }
 
 const (
+	// maxComputed bounds the computed values of one answer, in bytes: a thousand entities may mirror one
+	// large text. Those that come later are null.
+	maxComputed = 32 << 20
 	// maxCalculation bounds what one calculation may take for all entities of one answer, maxCalculating
 	// what all of them may take. Those that come later have null.
 	maxCalculation = time.Second
