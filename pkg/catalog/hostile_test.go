@@ -244,3 +244,44 @@ func FuzzEntity(f *testing.F) {
 		}
 	})
 }
+
+func FuzzBlueprint(f *testing.F) {
+	for _, text := range []string{
+		service, demanding, blueprint(`"a":{"type":"array","items":{"type":"string","pattern":"^(?=a)"},"anyOf":[{"enum":["a"]}]}`, `"ownership":{"type":"Direct"}`), `{}`, `[]`,
+	} {
+		f.Add([]byte(text), []byte(`{"schema":{"properties":{"a":{"title":"x"},"b":null}},"relations":{"r":{"target":"y"}},"icon":null}`))
+	}
+	f.Fuzz(func(t *testing.T, text, patch []byte) {
+		d, err := catalog.ParseBlueprint(text)
+		if err != nil {
+			if fault.KindOf(err) != fault.Invalid {
+				t.Fatalf("ParseBlueprint: %v", err)
+			}
+			return
+		}
+		stored, err := catalog.CompactBlueprint(text, "")
+		if err != nil {
+			t.Fatalf("CompactBlueprint of what was read: %v", err)
+		}
+		if again, err := catalog.ParseBlueprint(stored); err != nil || again.Identifier != d.Identifier {
+			t.Fatalf("ParseBlueprint of what is stored: %v", err)
+		}
+		shown, err := catalog.BlueprintView(&catalog.Blueprint{Definition: stored})
+		if err != nil {
+			t.Fatalf("BlueprintView: %v", err)
+		}
+		if _, err := catalog.ParseBlueprint(shown); err != nil {
+			t.Fatalf("what was shown cannot be sent again: %v", err)
+		}
+		merged, err := catalog.MergeBlueprint(stored, patch)
+		if err == nil {
+			_, err = jqtemplate.Decode(merged)
+		}
+		if err == nil {
+			_, err = catalog.CompleteSystem(catalog.TeamBlueprint, merged)
+		}
+		if err != nil && fault.KindOf(err) != fault.Invalid {
+			t.Fatalf("MergeBlueprint: %v", err)
+		}
+	})
+}

@@ -174,3 +174,32 @@ func TestFinite(t *testing.T) {
 		t.Errorf("plain: %v", got)
 	}
 }
+
+func FuzzMembers(f *testing.F) {
+	for _, text := range []string{`{}`, ` { "a" : [ {} , "]}\\" ] , "b":1.50,"\u0061":"é"} `, `{"a":{"b":[]},"a":null}`} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		m, err := document.ParseMembers(text)
+		if !json.Valid(text) {
+			return
+		}
+		var want map[string]json.RawMessage
+		if json.Unmarshal(text, &want) != nil || want == nil {
+			if err == nil {
+				t.Fatalf("got members of %s", text)
+			}
+			return
+		}
+		if err != nil {
+			t.Fatalf("ParseMembers: %v", err)
+		}
+		got := map[string]json.RawMessage{}
+		for name, value := range m.All() {
+			got[name] = value
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatalf("(-want +got):\n%s", diff)
+		}
+	})
+}
