@@ -26,9 +26,10 @@ const (
 	maxLoaded = 32 << 20
 	// maxMirrors is how many mirror properties may show one another.
 	maxMirrors = 4
-	// maxVisited bounds the steps from one entity to another in one answer, so that mirrors that show
-	// mirrors end. What lies beyond is null.
+	// maxVisited bounds the steps from one entity to another in one answer, maxNested those of mirrors
+	// that others show, so that they end. What lies beyond is null.
 	maxVisited = 1_000_000
+	maxNested  = 50_000
 	// maxMirrored is how many entities a mirror property looks at for one entity: the first ones.
 	maxMirrored = 1000
 )
@@ -39,27 +40,48 @@ type node struct {
 	content *content
 }
 
+// shown is a computed property of an entity that so many mirrors show, one through the other.
+type shown struct {
+	node  *node
+	name  string
+	depth int
+}
+
 // mirrors computes mirror properties. It keeps what it read for one answer, and what that cost.
 type mirrors struct {
 	lookup Lookup
 	// kept holds entities by blueprint and identifier, nil for one that is not there.
 	kept        map[[2]string]*node
 	definitions map[string]*Definition
-	// loaded counts bytes, visited steps.
-	loaded, visited int
+	// shown holds what mirrors show of other computed properties.
+	shown map[shown]json.RawMessage
+	// loaded counts bytes, visited and nested steps.
+	loaded, visited, nested int
 	// spent is what each calculation took so far, calculating all of them together.
 	spent       map[*Calculation]time.Duration
 	calculating time.Duration
 }
 
 func newMirrors(l Lookup) *mirrors {
-	return &mirrors{lookup: l, kept: map[[2]string]*node{}, definitions: map[string]*Definition{}, spent: map[*Calculation]time.Duration{}}
+	return &mirrors{
+		lookup: l, kept: map[[2]string]*node{}, definitions: map[string]*Definition{},
+		shown: map[shown]json.RawMessage{}, spent: map[*Calculation]time.Duration{},
+	}
 }
 
 // compute returns a mirror property's value for each of the entities: null where the path leads
-// nowhere. A path through a relation to many yields a flat list. Depth is how many mirror properties
-// already show this one.
-func (m *mirrors) compute(ctx context.Context, d *Definition, path []string, from []*node, depth int) ([]json.RawMessage, error) {
+// nowhere. A path through a relation to many yields a flat list.
+func (m *mirrors) compute(ctx context.Context, d *Definition, path []string, from []*node) ([]json.RawMessage, error) {
+	return m.computeBelow(ctx, d, path, from, 0)
+}
+
+// computeBelow does so for a mirror property that so many others show, one through the other.
+func (m *mirrors) computeBelow(ctx context.Context, d *Definition, path []string, from []*node, depth int) ([]json.RawMessage, error) {
+	if depth > 0 {
+		if m.nested += len(from); m.nested > maxNested {
+			return nulls(len(from)), nil
+		}
+	}
 	at, many := make([][]*node, len(from)), false
 	for i, n := range from {
 		at[i] = []*node{n}
@@ -71,8 +93,12 @@ func (m *mirrors) compute(ctx context.Context, d *Definition, path []string, fro
 		}
 		many = many || r.Many
 		var err error
+		visited := m.visited
 		if at, err = m.follow(ctx, r, at); err != nil {
 			return nil, err
+		}
+		if depth > 0 {
+			m.nested += m.visited - visited
 		}
 		if d, err = m.definition(ctx, r.Target); err != nil {
 			return nil, err
@@ -108,7 +134,7 @@ func (m *mirrors) compute(ctx context.Context, d *Definition, path []string, fro
 // mirror property's or a calculation's. It is empty for any other path.
 func (m *mirrors) computed(ctx context.Context, d *Definition, path []string, at [][]*node, depth int) (map[*node]json.RawMessage, error) {
 	values := map[*node]json.RawMessage{}
-	if m.visited += 1; d == nil || len(path) != 1 || depth >= maxMirrors || m.visited >= maxVisited {
+	if d == nil || len(path) != 1 || depth >= maxMirrors {
 		return values, nil
 	}
 	if _, ok := d.Property(path[0]); ok {
@@ -117,26 +143,43 @@ func (m *mirrors) computed(ctx context.Context, d *Definition, path []string, at
 	var nodes []*node
 	for _, list := range at {
 		for _, n := range list {
-			if _, ok := values[n]; !ok {
-				values[n] = nil
+			if _, ok := values[n]; ok {
+				continue
+			}
+			v, ok := m.shown[shown{n, path[0], depth}]
+			if values[n] = v; !ok {
 				nodes = append(nodes, n)
 			}
 		}
 	}
-	if i := slices.IndexFunc(d.Mirrors, func(p Mirror) bool { return p.Name == path[0] }); i >= 0 {
-		list, err := m.compute(ctx, d, d.Mirrors[i].Path, nodes, depth+1)
-		if err != nil {
-			return nil, err
-		}
-		for i, n := range nodes {
-			values[n] = list[i]
-		}
-		return values, nil
+	list, err := m.computedOf(ctx, d, path[0], nodes, depth)
+	if err != nil {
+		return nil, err
 	}
-	if !slices.ContainsFunc(d.Calculations, func(p Calculation) bool { return p.Name == path[0] }) {
+	if list == nil {
 		return nil, nil
 	}
-	v := &viewer{d: d, s: Selection{include: map[string]bool{"properties." + path[0]: true}}, m: m}
+	for i, n := range nodes {
+		values[n] = list[i]
+		m.shown[shown{n, path[0], depth}] = list[i]
+	}
+	return values, nil
+}
+
+// computedOf returns a computed property of each of the entities; nil when the blueprint has none of
+// that name.
+func (m *mirrors) computedOf(ctx context.Context, d *Definition, name string, nodes []*node, depth int) ([]json.RawMessage, error) {
+	if i := slices.IndexFunc(d.Mirrors, func(p Mirror) bool { return p.Name == name }); i >= 0 {
+		return m.computeBelow(ctx, d, d.Mirrors[i].Path, nodes, depth+1)
+	}
+	if !slices.ContainsFunc(d.Calculations, func(p Calculation) bool { return p.Name == name }) {
+		return nil, nil
+	}
+	values := nulls(len(nodes))
+	if len(nodes) == 0 || m.nested > maxNested {
+		return values, nil
+	}
+	v := &viewer{d: d, s: Selection{include: map[string]bool{"properties." + name: true}}, m: m}
 	mirrored, err := v.mirrors(ctx, nodes, depth+1)
 	if err != nil {
 		return nil, err
@@ -146,9 +189,13 @@ func (m *mirrors) computed(ctx context.Context, d *Definition, path []string, at
 		if err := v.calculate(ctx, n, own); err != nil {
 			return nil, err
 		}
-		values[n] = own[path[0]]
+		values[i] = own[name]
 	}
 	return values, nil
+}
+
+func nulls(n int) []json.RawMessage {
+	return slices.Repeat([]json.RawMessage{json.RawMessage(`null`)}, n)
 }
 
 // follow goes along a relation from all nodes at once.

@@ -96,7 +96,7 @@ func (v *viewer) mirrors(ctx context.Context, nodes []*node, depth int) (map[str
 		if !all && !v.shown(mirror.Name) {
 			continue
 		}
-		computed, err := v.m.compute(ctx, v.d, mirror.Path, nodes, depth)
+		computed, err := v.m.computeBelow(ctx, v.d, mirror.Path, nodes, depth)
 		if err != nil {
 			return nil, fmt.Errorf("mirror property %s: %w", mirror.Name, err)
 		}
