@@ -134,10 +134,7 @@ func (m *mirrors) computeBelow(ctx context.Context, d *Definition, path []string
 // mirror property's or a calculation's. It is empty for any other path.
 func (m *mirrors) computed(ctx context.Context, d *Definition, path []string, at [][]*node, depth int) (map[*node]json.RawMessage, error) {
 	values := map[*node]json.RawMessage{}
-	if d == nil || len(path) != 1 || depth >= maxMirrors {
-		return values, nil
-	}
-	if _, ok := d.Property(path[0]); ok {
+	if d == nil || len(path) != 1 || depth >= maxMirrors || !d.computes(path[0]) {
 		return values, nil
 	}
 	var nodes []*node
@@ -156,9 +153,6 @@ func (m *mirrors) computed(ctx context.Context, d *Definition, path []string, at
 	if err != nil {
 		return nil, err
 	}
-	if list == nil {
-		return nil, nil
-	}
 	for i, n := range nodes {
 		values[n] = list[i]
 		m.shown[shown{n, path[0], depth}] = list[i]
@@ -166,14 +160,18 @@ func (m *mirrors) computed(ctx context.Context, d *Definition, path []string, at
 	return values, nil
 }
 
-// computedOf returns a computed property of each of the entities; nil when the blueprint has none of
-// that name.
+// computes reports whether a name is that of a mirror or calculation property. A property that is
+// stored goes before both.
+func (d *Definition) computes(name string) bool {
+	_, stored := d.Property(name)
+	return !stored && (slices.ContainsFunc(d.Mirrors, func(p Mirror) bool { return p.Name == name }) ||
+		slices.ContainsFunc(d.Calculations, func(p Calculation) bool { return p.Name == name }))
+}
+
+// computedOf returns a mirror or calculation property of each of the entities.
 func (m *mirrors) computedOf(ctx context.Context, d *Definition, name string, nodes []*node, depth int) ([]json.RawMessage, error) {
 	if i := slices.IndexFunc(d.Mirrors, func(p Mirror) bool { return p.Name == name }); i >= 0 {
 		return m.computeBelow(ctx, d, d.Mirrors[i].Path, nodes, depth+1)
-	}
-	if !slices.ContainsFunc(d.Calculations, func(p Calculation) bool { return p.Name == name }) {
-		return nil, nil
 	}
 	values := nulls(len(nodes))
 	if len(nodes) == 0 || m.nested > maxNested {
