@@ -109,12 +109,14 @@ func (b *Body) unresolved() error {
 	return nil
 }
 
-// team returns the teams that were sent, and whether any were: null is an empty list.
+// team returns the teams that were sent, and whether any were: null and "" are an empty list.
 func (b *Body) team() (names []string, given bool) {
 	v, given := b.root.Get("team")
 	switch v := v.(type) {
 	case string:
-		names = []string{v}
+		if v != "" {
+			names = []string{v}
+		}
 	case []any:
 		names = document.Texts(v)
 	case *jqtemplate.Object:

@@ -206,9 +206,7 @@ func (c *drafter) properties(stored json.RawMessage) (*document.Members, error) 
 }
 
 func (c *drafter) noProperty(name string) string {
-	if slices.ContainsFunc(c.d.Mirrors, func(m Mirror) bool { return m.Name == name }) ||
-		slices.ContainsFunc(c.d.Calculations, func(p Calculation) bool { return p.Name == name }) ||
-		slices.Contains(c.d.Aggregations, name) {
+	if c.d.computes(name) || slices.Contains(c.d.Aggregations, name) {
 		return "is computed and cannot be set"
 	}
 	return "the blueprint has no such property"

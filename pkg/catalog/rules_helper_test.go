@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"longshore/pkg/catalog"
-	"longshore/pkg/document"
 	"longshore/pkg/fault"
 )
 
@@ -70,13 +69,4 @@ func lines(t testing.TB, err error, kind fault.Kind) []string {
 		list = append(list, d.Path+": "+d.Message)
 	}
 	return list
-}
-
-func compact(t testing.TB, text string) string {
-	t.Helper()
-	c, err := document.Compact([]byte(text))
-	if err != nil {
-		t.Fatalf("compact %.300s: %v", text, err)
-	}
-	return string(c)
 }

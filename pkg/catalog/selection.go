@@ -31,10 +31,6 @@ func names(lists []string) map[string]bool {
 			if m == nil {
 				m = map[string]bool{}
 			}
-			if strings.HasPrefix(name, "$") {
-				m[name[1:]+" meta"] = true
-				continue
-			}
 			m[name] = true
 		}
 	}
@@ -43,7 +39,7 @@ func names(lists []string) map[string]bool {
 
 // meta reports whether the answer has a member that is neither properties nor relations.
 func (s Selection) meta(name string) bool {
-	at := []string{name, name + " meta"}
+	at := []string{name, "$" + name}
 	return !has(s.exclude, at) && (s.include == nil || name == "identifier" || has(s.include, at))
 }
 

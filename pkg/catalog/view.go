@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"longshore/pkg/document"
 	"longshore/pkg/fault"
@@ -18,7 +19,7 @@ import (
 // The lookup is asked only if mirror properties must be computed; related entities are read in batches
 // for all entities at once. The error is the lookup's, ctx's, or our own.
 func EntityViews(ctx context.Context, d *Definition, entities []*Entity, s Selection, l Lookup) ([]json.RawMessage, error) {
-	v := &viewer{d: d, s: s, stuck: map[string]bool{}}
+	v := &viewer{d: d, s: s, m: newMirrors(l)}
 	nodes := make([]*node, len(entities))
 	for i, e := range entities {
 		c, err := parseContent(e.Content)
@@ -27,30 +28,50 @@ func EntityViews(ctx context.Context, d *Definition, entities []*Entity, s Selec
 		}
 		nodes[i] = &node{e, c}
 	}
-	mirrored, err := v.mirrors(ctx, nodes, l)
+	mirrored, err := v.mirrors(ctx, nodes, 0)
 	if err != nil {
 		return nil, err
 	}
-	views := make([]json.RawMessage, len(nodes))
+	views, size := make([]json.RawMessage, len(nodes)), 0
 	for i, n := range nodes {
-		own := map[string]json.RawMessage{}
-		for name, values := range mirrored {
-			own[name] = values[i]
-		}
+		own := each(mirrored, i)
 		if err := v.calculate(ctx, n, own); err != nil {
 			return nil, err
+		}
+		for name, value := range own {
+			if size += len(value); size > maxComputed {
+				own[name] = json.RawMessage(`null`)
+			}
 		}
 		views[i] = v.view(n, own, v.s).Encode()
 	}
 	return views, nil
 }
 
-// viewer makes the answers of one request.
+const (
+	// maxComputed bounds the computed values of one answer, in bytes: a thousand entities may mirror one
+	// large text. Those that come later are null.
+	maxComputed = 32 << 20
+	// maxCalculation bounds what one calculation may take for all entities of one answer, maxCalculating
+	// what all of them may take. Those that come later have null.
+	maxCalculation = time.Second
+	maxCalculating = 3 * time.Second
+)
+
+// viewer makes the answers of one request, or calculates for a mirror property.
 type viewer struct {
 	d *Definition
 	s Selection
-	// stuck are calculations that ran into a limit: they are not tried for the other entities.
-	stuck map[string]bool
+	m *mirrors
+}
+
+// each returns the values of one of several entities by name.
+func each(values map[string][]json.RawMessage, i int) map[string]json.RawMessage {
+	own := map[string]json.RawMessage{}
+	for name, list := range values {
+		own[name] = list[i]
+	}
+	return own
 }
 
 // shown reports whether the answer has a computed property.
@@ -69,13 +90,13 @@ func (v *viewer) calculating() bool {
 
 // mirrors returns the values of mirror properties by name, one for each node. A calculation may use
 // any of them.
-func (v *viewer) mirrors(ctx context.Context, nodes []*node, l Lookup) (map[string][]json.RawMessage, error) {
-	m, values, all := newMirrors(l), map[string][]json.RawMessage{}, v.calculating()
+func (v *viewer) mirrors(ctx context.Context, nodes []*node, depth int) (map[string][]json.RawMessage, error) {
+	values, all := map[string][]json.RawMessage{}, v.calculating()
 	for _, mirror := range v.d.Mirrors {
 		if !all && !v.shown(mirror.Name) {
 			continue
 		}
-		computed, err := m.compute(ctx, v.d, mirror.Path, nodes)
+		computed, err := v.m.computeBelow(ctx, v.d, mirror.Path, nodes, depth)
 		if err != nil {
 			return nil, fmt.Errorf("mirror property %s: %w", mirror.Name, err)
 		}
@@ -95,20 +116,25 @@ func (v *viewer) calculate(ctx context.Context, n *node, own map[string]json.Raw
 		return fmt.Errorf("calculate properties of %s: %w", n.entity.Identifier, err)
 	}
 	data := jqtemplate.NewData(entity)
-	for _, c := range v.d.Calculations {
+	for i := range v.d.Calculations {
+		c := &v.d.Calculations[i]
 		if !v.shown(c.Name) {
 			continue
 		}
 		own[c.Name] = json.RawMessage(`null`)
-		if c.Expression == nil || v.stuck[c.Name] {
+		if c.Expression == nil || v.m.spent[c] > maxCalculation || v.m.calculating > maxCalculating {
 			continue
 		}
+		start := time.Now()
 		value, defined, err := c.Expression.Eval(ctx, data)
+		took := time.Since(start)
+		v.m.spent[c] += took
+		v.m.calculating += took
 		if ctx.Err() != nil {
 			return fmt.Errorf("calculate properties of %s: %w", n.entity.Identifier, ctx.Err())
 		}
 		if fault.Is(err, "template_limit") {
-			v.stuck[c.Name] = true
+			v.m.spent[c] += maxCalculation
 		}
 		if err != nil || !defined || !isType(value, c.Type) {
 			continue
