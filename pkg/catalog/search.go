@@ -194,6 +194,7 @@ func (s *Search) Render(ctx context.Context, data *jqtemplate.Data) (*Search, er
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	faults.omitted += p.faults.omitted
 	for _, d := range p.faults.details {
 		faults.addDetail(d)
 	}
