@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -15,6 +16,8 @@ const (
 	MaxSearchRules = 1000
 	// MaxSearchValues is how many values one rule lists.
 	MaxSearchValues = 1000
+	// MaxSearchValuesInAll is how many values all rules of a search list together.
+	MaxSearchValuesInAll = 10_000
 )
 
 // Search is a compiled search among entities:
@@ -289,24 +292,100 @@ func (s *Search) Identifiers() (identifiers []string, ok bool) {
 	return s.restriction(fieldIdentifier)
 }
 
+// Keys returns the entities that may match, by the RelatedTo rules that were resolved; ok is false when
+// those restrict nothing. There may be none.
+func (s *Search) Keys() (keys map[Key]bool, ok bool) {
+	return restriction(s.root, func(r searchRule) (map[Key]bool, bool) {
+		if r, ok := r.(*related); ok {
+			// One that was not resolved matches nothing.
+			keys := make(map[Key]bool, len(r.keys))
+			for k, in := range r.keys {
+				if in {
+					keys[k] = true
+				}
+			}
+			return keys, true
+		}
+		return nil, false
+	})
+}
+
+// Needs says what of a Subject a search reads beyond what an entity itself holds, so that a caller
+// computes no more than that.
+type Needs struct {
+	// Properties are the properties that rules name.
+	Properties map[string]bool
+	// Schema says that rules are about all properties of a schema.
+	Schema bool
+	// OwnedByTeam says that the owning teams are asked for.
+	OwnedByTeam bool
+	// RelatedTitles are the relations whose targets' titles are asked for.
+	RelatedTitles map[string]bool
+}
+
+// Needs returns what the search reads.
+func (s *Search) Needs() Needs {
+	n := Needs{Properties: map[string]bool{}, RelatedTitles: map[string]bool{}}
+	s.root.rewrite(func(r searchRule) searchRule {
+		if c, ok := r.(*comparison); ok {
+			n.Schema = n.Schema || c.schema != nil
+			n.OwnedByTeam = n.OwnedByTeam || c.field == fieldOwnedByTeam
+			if c.property != "" {
+				n.Properties[c.property] = true
+			}
+			if c.title {
+				n.RelatedTitles[c.relation] = true
+			}
+		}
+		return r
+	})
+	return n
+}
+
 func (s *Search) restriction(f field) ([]string, bool) {
-	set, ok := s.root.restricts(f)
+	set, ok := restriction(s.root, func(r searchRule) (map[string]bool, bool) {
+		if c, ok := r.(*comparison); ok {
+			return c.restricts(f)
+		}
+		return nil, false
+	})
 	if !ok {
 		return nil, false
 	}
-	list := make([]string, 0, len(set))
-	for v := range set {
-		list = append(list, v)
-	}
+	list := slices.AppendSeq(make([]string, 0, len(set)), maps.Keys(set))
 	slices.Sort(list)
 	return list, true
+}
+
+// restriction returns the only values that an entity which matches can have, as far as rules say; of
+// makes a set of its own for a rule, or says that the rule restricts nothing.
+func restriction[K comparable](r searchRule, of func(searchRule) (map[K]bool, bool)) (map[K]bool, bool) {
+	g, ok := r.(*searchGroup)
+	if !ok {
+		return of(r)
+	}
+	var set map[K]bool
+	restricted := false
+	for _, r := range g.rules {
+		values, ok := restriction(r, of)
+		switch {
+		case !ok && g.or:
+			return nil, false
+		case !ok:
+		case !restricted:
+			set, restricted = values, true
+		case g.or:
+			maps.Copy(set, values)
+		default:
+			maps.DeleteFunc(set, func(v K, _ bool) bool { return !values[v] })
+		}
+	}
+	return set, restricted
 }
 
 // searchRule is a rule or a group.
 type searchRule interface {
 	matches(s *Subject, now time.Time) bool
-	// restricts returns the only values of a field that an entity which matches can have.
-	restricts(f field) (values map[string]bool, ok bool)
 }
 
 type searchGroup struct {
@@ -321,33 +400,6 @@ func (g *searchGroup) matches(s *Subject, now time.Time) bool {
 		}
 	}
 	return !g.or || len(g.rules) == 0
-}
-
-func (g *searchGroup) restricts(f field) (map[string]bool, bool) {
-	var set map[string]bool
-	restricted := false
-	for _, r := range g.rules {
-		values, ok := r.restricts(f)
-		switch {
-		case !ok && g.or:
-			return nil, false
-		case !ok:
-		case !restricted:
-			// The set of a rule or group is its own copy.
-			set, restricted = values, true
-		case g.or:
-			for v := range values {
-				set[v] = true
-			}
-		default:
-			for v := range set {
-				if !values[v] {
-					delete(set, v)
-				}
-			}
-		}
-	}
-	return set, restricted
 }
 
 // rewrite returns the group with each rule, in order, replaced by what f makes of it.
@@ -371,8 +423,6 @@ type related struct {
 }
 
 func (r *related) matches(s *Subject, _ time.Time) bool { return r.keys[s.Key] }
-
-func (r *related) restricts(field) (map[string]bool, bool) { return nil, false }
 
 // valueTemplate is the value of a rule that is made when the search is used.
 type valueTemplate struct {

@@ -131,6 +131,9 @@ func TestOperators(t *testing.T) {
 		{"contains", `"a"`, list("[a b]", "[b a a]")},
 		{"contains", `["a","b"]`, list("[a b]", "[b a a]")},
 		{"contains", `["a","x"]`, nil},
+		{"contains", `["pr","od"]`, list("prod")},
+		{"contains", `["2026-03-30T12:00:00Z"]`, list("past", "[past]")},
+		{"contains", `[]`, list("prod", "Prod", "5 as text", "blank", "[a b]", "[b a a]", "[prod]", "[5 true]", "[]", "[{}]", "past", "past+2", "future", "[past]")},
 		{"contains", `5`, list("[5 true]")},
 		{"contains", `true`, list("[5 true]")},
 		{"contains", `null`, nil},
@@ -141,6 +144,7 @@ func TestOperators(t *testing.T) {
 		{"containsAny", `["x","ro"]`, list("prod", "Prod")},
 		{"containsAny", `"prod"`, list("prod", "[prod]")},
 		{"containsAny", `[]`, nil},
+		{"containsAny", `["x","2026-03-30T12:00:00.00Z"]`, list("[past]")},
 		{"beginsWith", `"pr"`, list("prod")},
 		{"beginsWith", `["x","Pr"]`, list("Prod")},
 		{"beginsWith", `5`, nil},
@@ -423,6 +427,9 @@ func TestFaults(t *testing.T) {
 		{"1,001 rules in two groups", one(`{"combinator":"or","rules":[` + strings.TrimSuffix(strings.Repeat(`{"property":"p","operator":"isEmpty"},`, 999), ",") + `]},5,6`),
 			[]string{"q.rules[1]: a search may have at most 1000 rules"}},
 		{"1,000 values", one(`{"property":"p","operator":"in","value":[` + strings.TrimSuffix(strings.Repeat("1,", 1000), ",") + `]}`), nil},
+		{"10,000 values in all", one(strings.TrimSuffix(strings.Repeat(`{"property":"p","operator":"in","value":[`+strings.TrimSuffix(strings.Repeat("1,", 1000), ",")+`]},`, 10), ",")), nil},
+		{"12,000 values in all", one(strings.TrimSuffix(strings.Repeat(`{"property":"p","operator":"in","value":[`+strings.TrimSuffix(strings.Repeat("1,", 1000), ",")+`]},`, 12), ",")),
+			[]string{"q.rules[10].value: the rules of a search may have at most 10000 values together"}},
 		{"1,001 values", one(`{"property":"p","operator":"in","value":[` + strings.TrimSuffix(strings.Repeat("1,", 1001), ",") + `]},
 			{"operator":"relatedTo","blueprint":"b","value":[` + strings.TrimSuffix(strings.Repeat(`"x",`, 1001), ",") + `]}`),
 			[]string{"q.rules[0].value: may have at most 1000 values, has 1001", "q.rules[1].value: may have at most 1000 values, has 1001"}},
@@ -555,10 +562,10 @@ func TestRelatedTo(t *testing.T) {
 	}
 	key := func(identifier string) catalog.Key { return catalog.Key{Blueprint: "bp_1", Identifier: identifier} }
 	resolved, err := s.Resolve(func(r catalog.RelatedTo) (map[catalog.Key]bool, error) {
-		switch {
-		case r.Blueprint == "cluster":
+		switch r.Blueprint {
+		case "cluster":
 			return map[catalog.Key]bool{key("one"): true}, nil
-		case r.Blueprint == "team":
+		case "team":
 			return map[catalog.Key]bool{key("two"): true, key("three"): true}, nil
 		default:
 			return map[catalog.Key]bool{key("two"): true}, nil
@@ -566,6 +573,10 @@ func TestRelatedTo(t *testing.T) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+	keys, ok := resolved.Keys()
+	if diff := cmp.Diff(map[catalog.Key]bool{key("one"): true, key("two"): true}, keys); diff != "" || !ok {
+		t.Errorf("keys, %t (-want +got):\n%s", ok, diff)
 	}
 	for identifier, want := range map[string]bool{"one": true, "two": true, "three": false, "four": false} {
 		if got := resolved.Matches(&catalog.Subject{Key: key(identifier)}, now); got != want {
@@ -579,6 +590,20 @@ func TestRelatedTo(t *testing.T) {
 	calls := 0
 	if _, err := s.Resolve(func(catalog.RelatedTo) (map[catalog.Key]bool, error) { calls++; return nil, boom }); !errors.Is(err, boom) || calls != 1 {
 		t.Errorf("got %v after %d calls, want the first call's error", err, calls)
+	}
+}
+
+func TestNeeds(t *testing.T) {
+	t.Parallel()
+	s := parseSearch(t, one(`{"property":"a","operator":"isEmpty"},{"property":"$title","operator":"isEmpty"},{"property":"$owned_by_team","operator":"isEmpty"},
+		{"combinator":"or","rules":[{"property":"b","operator":"isEmpty"},{"relation":"r","targetProperty":"$title","operator":"isEmpty"},
+		{"relation":"s","operator":"isEmpty"},{"propertySchema":{"type":"string"},"operator":"="}]}`), catalog.SearchOptions{})
+	want := catalog.Needs{Properties: map[string]bool{"a": true, "b": true}, Schema: true, OwnedByTeam: true, RelatedTitles: map[string]bool{"r": true}}
+	if diff := cmp.Diff(want, s.Needs()); diff != "" {
+		t.Errorf("needs (-want +got):\n%s", diff)
+	}
+	if keys, ok := s.Keys(); ok {
+		t.Errorf("got keys %v of a search without relations", keys)
 	}
 }
 
