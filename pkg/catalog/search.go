@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -158,50 +159,43 @@ func (s *Search) Matches(subject *Subject, now time.Time) bool {
 }
 
 // Render returns the search with the values of its templates. The error is a fault.Invalid: an
-// expression that failed, or a value that its operator cannot use. An expression without a result
-// is null. A value that was rendered is taken as it is, never as a template or a context again.
+// expression that failed or took too long, or a value that its operator cannot use; of a cancelled
+// ctx it is ctx's. A search that cannot be rendered is not to be used in part: without the rule that
+// failed it would match more than it should. An expression without a result is null. A value that was rendered is taken as it is, never as a template or a context again.
 func (s *Search) Render(ctx context.Context, data *jqtemplate.Data) (*Search, error) {
-	var faults searchFaults
 	p := searchParser{SearchOptions: SearchOptions{AnyValue: s.anyValue}}
+	// Once the time is over each template would only say so again.
+	render := func(t *valueTemplate) (v any, ok bool) {
+		if t == nil || ctx.Err() != nil && len(p.faults.details) > 0 {
+			return nil, false
+		}
+		v, err := t.render(ctx, data)
+		if err != nil {
+			p.faults.addErr(t.path, err)
+		}
+		return v, err == nil
+	}
 	root := s.root.rewrite(func(r searchRule) searchRule {
 		switch r := r.(type) {
 		case *comparison:
-			if r.template == nil {
-				return r
+			if v, ok := render(r.template); ok {
+				c := *r
+				c.operands, c.template = p.operands(c.operator, v, r.template.path), nil
+				return &c
 			}
-			v, err := r.template.render(ctx, data)
-			if err != nil {
-				faults.addErr(r.template.path, err)
-				return r
-			}
-			c := *r
-			c.template = nil
-			c.operands = p.operands(c.operator, v, r.template.path)
-			return &c
 		case *related:
-			if r.template == nil {
-				return r
+			if v, ok := render(r.template); ok {
+				c := *r
+				c.rule.Values, c.template = p.identifiers(v, r.template.path), nil
+				return &c
 			}
-			v, err := r.template.render(ctx, data)
-			if err != nil {
-				faults.addErr(r.template.path, err)
-				return r
-			}
-			c := *r
-			c.template = nil
-			c.rule.Values = p.identifiers(v, r.template.path)
-			return &c
 		}
 		return r
 	})
-	if err := ctx.Err(); err != nil {
+	if err := ctx.Err(); errors.Is(err, context.Canceled) {
 		return nil, err
 	}
-	faults.omitted += p.faults.omitted
-	for _, d := range p.faults.details {
-		faults.addDetail(d)
-	}
-	if err := faults.err(); err != nil {
+	if err := p.faults.err(); err != nil {
 		return nil, err
 	}
 	return &Search{root: root, anyValue: s.anyValue}, nil

@@ -632,6 +632,7 @@ func TestBind(t *testing.T) {
 		{"teams negated", `{"property":"env","operator":"!=","value":{"property":"env","context":"userTeams"}}`, false},
 		{"teams begin", `{"property":"env","operator":"beginsWith","value":{"property":"env","context":"userTeams"}}`, true},
 		{"lists of teams", `{"property":"$team","operator":"matchAny","value":{"property":"names","context":"userTeams"}}`, true},
+		{"a range is none of a user", `{"property":"until","operator":"between","value":{"property":"email","context":"user"}}`, false},
 		{"on the left", `{"property":{"property":"level","context":"user"},"operator":">","value":2}`, true},
 		{"teams on the left", `{"property":{"property":"env","context":"userTeams"},"operator":"=","value":"prod"}`, true},
 		{"teams on the left, negated", `{"property":{"property":"env","context":"userTeams"},"operator":"!=","value":"prod"}`, false},
@@ -698,6 +699,10 @@ func TestRender(t *testing.T) {
 		{name: "a broken query", rule: `{"property":"env","operator":"!=","value":{"jqQuery":".["}}`,
 			faults: []string{`rules[0].value.jqQuery: `}},
 		{name: "a broken template", rule: `{"property":"env","operator":"!=","value":"{{ .[ }}"}`,
+			faults: []string{`rules[0].value: `}},
+		{name: "related that fails", rule: `{"operator":"relatedTo","blueprint":"b","value":"{{ error(\"x\") }}"},{"operator":"relatedTo","blueprint":"b","value":"{{ .n }}"}`,
+			faults: []string{`rules[0].value: `, `rules[1].value: must be a string or an array of strings`}},
+		{name: "a limit", rule: `{"property":"env","operator":"=","value":"{{ [range(1e9)] }}"}`,
 			faults: []string{`rules[0].value: `}},
 		{name: "a value of a wrong type", rule: `{"property":"env","operator":"!=","value":"{{ .object }}"},{"property":"env","operator":">","value":"{{ .env }}"}`,
 			faults: []string{"rules[0].value: must be null, a string, a number, a boolean or an array of such", "rules[1].value: must be a number or a date-time"}},
@@ -778,6 +783,12 @@ func TestRenderWholeSearches(t *testing.T) {
 	cancel()
 	if _, err := s.Render(cancelled, data); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want the cancellation", err)
+	}
+	late, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
+	defer cancel()
+	computed := parseSearch(t, one(`{"property":"p","operator":"=","value":"{{ [range(5)] }}"},{"property":"q","operator":"=","value":"{{ [range(5)] }}"}`), options)
+	if _, err := computed.Render(late, data); len(faults(t, err)) != 1 || fault.KindOf(err) != fault.Invalid {
+		t.Errorf("got %v, want a fault of the search", err)
 	}
 	_, err := catalog.ParseSearch(decode(t, one(`{"property":"p","operator":"=","value":"{{ .a"},{"property":"p","operator":"=","value":{"jqQuery":5}}`)), "query", options)
 	got := faults(t, err)
