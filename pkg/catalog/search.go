@@ -42,8 +42,8 @@ const (
 //	                                  of a list of values, all of them
 //	containsAny                       the same, of at least one of the values             no
 //	beginsWith endsWith               text that does so, by at least one of the values    no
-//	in                                a value that is one of the values                   no
-//	matchAny                          such a value, or an array that has such an element  no
+//	in matchAny                       a value that is one of the values, or an array      no
+//	                                  that has such an element
 //	isEmpty                           null, "", [] and {}                                 yes
 //	isExpired                         a date-time that has passed                         no
 //	isNotExpired                      a date-time that has not passed yet                 no

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -151,14 +153,14 @@ func TestOperators(t *testing.T) {
 		{"doesNotBeginsWith", `"pr"`, but("prod")},
 		{"endsWith", `"od"`, list("prod", "Prod")},
 		{"doesNotEndsWith", `"od"`, but("prod", "Prod")},
-		{"in", `["prod","dev"]`, list("prod")},
-		{"in", `"prod"`, list("prod")},
-		{"in", `[5,true]`, list("5", "true")},
+		{"in", `["prod","dev"]`, list("prod", "[prod]")},
+		{"in", `"prod"`, list("prod", "[prod]")},
+		{"in", `[5,true]`, list("5", "true", "[5 true]")},
 		{"in", `[0]`, list("-0")},
-		{"in", `["2026-03-30T12:00:00Z"]`, list("past", "past+2")},
+		{"in", `["2026-03-30T12:00:00Z"]`, list("past", "past+2", "[past]")},
 		{"in", `[]`, nil},
 		{"in", `null`, nil},
-		{"notIn", `["prod","dev"]`, but("prod")},
+		{"notIn", `["prod","dev"]`, but("prod", "[prod]")},
 		{"notIn", `[]`, all},
 		{"matchAny", `["prod","a"]`, list("prod", "[a b]", "[b a a]", "[prod]")},
 		{"matchAny", `"a"`, list("[a b]", "[b a a]")},
@@ -590,6 +592,58 @@ func TestRelatedTo(t *testing.T) {
 	calls := 0
 	if _, err := s.Resolve(func(catalog.RelatedTo) (map[catalog.Key]bool, error) { calls++; return nil, boom }); !errors.Is(err, boom) || calls != 1 {
 		t.Errorf("got %v after %d calls, want the first call's error", err, calls)
+	}
+}
+
+// TestRestrictionsLeaveNothingOut holds that no entity which matches is outside what a search is
+// restricted to, for searches of all shapes.
+func TestRestrictionsLeaveNothingOut(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(1, 2))
+	leaves := []string{
+		`{"property":"$blueprint","operator":"=","value":"a"}`, `{"property":"$blueprint","operator":"in","value":["a","b"]}`,
+		`{"property":"$blueprint","operator":"!=","value":"a"}`, `{"property":"$blueprint","operator":"isNotEmpty"}`,
+		`{"property":"$identifier","operator":"=","value":"x"}`, `{"property":"$identifier","operator":"matchAny","value":["x","y"]}`,
+		`{"property":"$identifier","operator":"notIn","value":["x"]}`, `{"property":"$identifier","operator":"beginsWith","value":"y"}`,
+		`{"property":"p","operator":"isEmpty"}`, `{"operator":"relatedTo","blueprint":"b","value":"1"}`, `{"operator":"relatedTo","blueprint":"b","value":"2"}`,
+	}
+	var group func(depth int) string
+	group = func(depth int) string {
+		var rules []string
+		for range random.IntN(4) {
+			if depth < 3 && random.IntN(3) == 0 {
+				rules = append(rules, group(depth+1))
+			} else {
+				rules = append(rules, leaves[random.IntN(len(leaves))])
+			}
+		}
+		return `{"combinator":"` + []string{"and", "or"}[random.IntN(2)] + `","rules":[` + strings.Join(rules, ",") + `]}`
+	}
+	for range 3000 {
+		text := group(0)
+		s, err := parseSearch(t, text, catalog.SearchOptions{}).Resolve(func(r catalog.RelatedTo) (map[catalog.Key]bool, error) {
+			if r.Values[0] == "1" {
+				return map[catalog.Key]bool{{Blueprint: "a", Identifier: "x"}: true, {Blueprint: "b", Identifier: "y"}: true}, nil
+			}
+			return map[catalog.Key]bool{{Blueprint: "a", Identifier: "x"}: true, {Blueprint: "c", Identifier: "z"}: false}, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		blueprints, byBlueprint := s.Blueprints()
+		identifiers, byIdentifier := s.Identifiers()
+		keys, byKey := s.Keys()
+		for _, b := range []string{"a", "b", "c"} {
+			for _, id := range []string{"x", "y", "z"} {
+				key := catalog.Key{Blueprint: b, Identifier: id}
+				if !s.Matches(&catalog.Subject{Key: key, Blueprint: b}, now) {
+					continue
+				}
+				if byBlueprint && !slices.Contains(blueprints, b) || byIdentifier && !slices.Contains(identifiers, id) || byKey && !keys[key] {
+					t.Fatalf("%s: %v matches, but the search is restricted to %q %q %v", text, key, blueprints, identifiers, keys)
+				}
+			}
+		}
 	}
 }
 

@@ -713,9 +713,7 @@ func (t test) holds(l *left, o *operand, now time.Time) bool {
 		return l.affix(o, strings.HasPrefix)
 	case testEnds:
 		return l.affix(o, strings.HasSuffix)
-	case testIn:
-		return l.kind != kindNull && l.isOneOf(o)
-	case testMatchAny:
+	case testIn, testMatchAny:
 		return l.kind != kindNull && l.isOneOf(o) || l.kind == kindList && l.hasOneOf(o)
 	case testMore:
 		c, ok := l.compare(o)
