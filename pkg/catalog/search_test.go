@@ -312,12 +312,49 @@ func TestRulesOnWhatAnEntityHas(t *testing.T) {
 		{"empty or", `{"combinator":"or","rules":[]}`, true},
 		{"a template that is not allowed is text", `{"property":"env","operator":"!=","value":"{{ .x"}`, true},
 		{"related before Resolve", `{"operator":"relatedTo","blueprint":"x","value":"y"}`, false},
+		{"context on the left before Bind", `{"property":{"property":"env","context":"user"},"operator":"!=","value":"x"}`, false},
 		{"context before Bind", `{"property":"env","operator":"!=","value":{"property":"env","context":"user"}}`, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			if got := parseSearch(t, one(tt.rule), catalog.SearchOptions{}).Matches(subject(t), now); got != tt.want {
+				t.Errorf("got %t, want %t", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestEdges(t *testing.T) {
+	t.Parallel()
+	entity := &catalog.Subject{
+		Title:      "2026-03-31T12:00:00Z",
+		Team:       []string{"2026-03-31T12:00:00Z"},
+		Properties: object(t, `{"now":"2026-03-31T12:00:00Z","nulls":[null,"x"],"lower":"2026-03-31t12:00:00z","dates":["2026-03-31T12:00:00Z","2026-03-31T12:00:00.000Z"]}`),
+	}
+	tests := []struct {
+		name, rule string
+		want       bool
+	}{
+		{"expired at the very moment", `{"property":"now","operator":"isExpired"}`, true},
+		{"not expired at the very moment", `{"property":"now","operator":"isNotExpired"}`, false},
+		{"nothing contains null", `{"property":"nulls","operator":"contains","value":null}`, false},
+		{"an array with null is not a shorter one", `{"property":"nulls","operator":"=","value":["x"]}`, false},
+		{"a title never expires", `{"property":"$title","operator":"isExpired"}`, false},
+		{"a title is compared as text", `{"property":"$title","operator":"=","value":"2026-03-31T12:00:00.000Z"}`, false},
+		{"a title is looked up as text", `{"property":"$title","operator":"in","value":["2026-03-31T12:00:00.000Z"]}`, false},
+		{"a title among date-times", `{"property":"$title","operator":"in","value":["2026-03-31T12:00:00Z"]}`, true},
+		{"a team is compared as text", `{"property":"$team","operator":"contains","value":"2026-03-31T12:00:00.000Z"}`, false},
+		{"teams are compared as text", `{"property":"$team","operator":"=","value":["2026-03-31T12:00:00.000Z"]}`, false},
+		{"two teams are not one instant", `{"property":"$team","operator":"=","value":["2026-03-31T12:00:00Z","2026-03-31T14:00:00+02:00"]}`, false},
+		{"the same teams", `{"property":"$team","operator":"=","value":["2026-03-31T12:00:00Z"]}`, true},
+		{"lower case is no date-time", `{"property":"lower","operator":"isExpired"}`, false},
+		{"one instant in two forms", `{"property":"dates","operator":"=","value":["2026-03-31T14:00:00+02:00"]}`, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			if got := parseSearch(t, one(tt.rule), catalog.SearchOptions{}).Matches(entity, now); got != tt.want {
 				t.Errorf("got %t, want %t", got, tt.want)
 			}
 		})
