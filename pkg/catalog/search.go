@@ -2,6 +2,8 @@ package catalog
 
 import (
 	"context"
+	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -15,6 +17,8 @@ const (
 	MaxSearchRules = 1000
 	// MaxSearchValues is how many values one rule lists.
 	MaxSearchValues = 1000
+	// MaxSearchValuesInAll is how many values all rules of a search list together.
+	MaxSearchValuesInAll = 10_000
 )
 
 // Search is a compiled search among entities:
@@ -38,8 +42,8 @@ const (
 //	                                  of a list of values, all of them
 //	containsAny                       the same, of at least one of the values             no
 //	beginsWith endsWith               text that does so, by at least one of the values    no
-//	in                                a value that is one of the values                   no
-//	matchAny                          such a value, or an array that has such an element  no
+//	in matchAny                       a value that is one of the values, or an array      no
+//	                                  that has such an element
 //	isEmpty                           null, "", [] and {}                                 yes
 //	isExpired                         a date-time that has passed                         no
 //	isNotExpired                      a date-time that has not passed yet                 no
@@ -155,49 +159,43 @@ func (s *Search) Matches(subject *Subject, now time.Time) bool {
 }
 
 // Render returns the search with the values of its templates. The error is a fault.Invalid: an
-// expression that failed, or a value that its operator cannot use. An expression without a result
-// is null. A value that was rendered is taken as it is, never as a template or a context again.
+// expression that failed or took too long, or a value that its operator cannot use; of a cancelled
+// ctx it is ctx's. A search that cannot be rendered is not to be used in part: without the rule that
+// failed it would match more than it should. An expression without a result is null. A value that was rendered is taken as it is, never as a template or a context again.
 func (s *Search) Render(ctx context.Context, data *jqtemplate.Data) (*Search, error) {
-	var faults searchFaults
 	p := searchParser{SearchOptions: SearchOptions{AnyValue: s.anyValue}}
+	// Once the time is over each template would only say so again.
+	render := func(t *valueTemplate) (v any, ok bool) {
+		if t == nil || ctx.Err() != nil && len(p.faults.details) > 0 {
+			return nil, false
+		}
+		v, err := t.render(ctx, data)
+		if err != nil {
+			p.faults.addErr(t.path, err)
+		}
+		return v, err == nil
+	}
 	root := s.root.rewrite(func(r searchRule) searchRule {
 		switch r := r.(type) {
 		case *comparison:
-			if r.template == nil {
-				return r
+			if v, ok := render(r.template); ok {
+				c := *r
+				c.operands, c.template = p.operands(c.operator, v, r.template.path), nil
+				return &c
 			}
-			v, err := r.template.render(ctx, data)
-			if err != nil {
-				faults.addErr(r.template.path, err)
-				return r
-			}
-			c := *r
-			c.template = nil
-			c.operands = p.operands(c.operator, v, r.template.path)
-			return &c
 		case *related:
-			if r.template == nil {
-				return r
+			if v, ok := render(r.template); ok {
+				c := *r
+				c.rule.Values, c.template = p.identifiers(v, r.template.path), nil
+				return &c
 			}
-			v, err := r.template.render(ctx, data)
-			if err != nil {
-				faults.addErr(r.template.path, err)
-				return r
-			}
-			c := *r
-			c.template = nil
-			c.rule.Values = p.identifiers(v, r.template.path)
-			return &c
 		}
 		return r
 	})
-	if err := ctx.Err(); err != nil {
+	if err := ctx.Err(); errors.Is(err, context.Canceled) {
 		return nil, err
 	}
-	for _, d := range p.faults.details {
-		faults.addDetail(d)
-	}
-	if err := faults.err(); err != nil {
+	if err := p.faults.err(); err != nil {
 		return nil, err
 	}
 	return &Search{root: root, anyValue: s.anyValue}, nil
@@ -288,24 +286,100 @@ func (s *Search) Identifiers() (identifiers []string, ok bool) {
 	return s.restriction(fieldIdentifier)
 }
 
+// Keys returns the entities that may match, by the RelatedTo rules that were resolved; ok is false when
+// those restrict nothing. There may be none.
+func (s *Search) Keys() (keys map[Key]bool, ok bool) {
+	return restriction(s.root, func(r searchRule) (map[Key]bool, bool) {
+		if r, ok := r.(*related); ok {
+			// One that was not resolved matches nothing.
+			keys := make(map[Key]bool, len(r.keys))
+			for k, in := range r.keys {
+				if in {
+					keys[k] = true
+				}
+			}
+			return keys, true
+		}
+		return nil, false
+	})
+}
+
+// Needs says what of a Subject a search reads beyond what an entity itself holds, so that a caller
+// computes no more than that.
+type Needs struct {
+	// Properties are the properties that rules name.
+	Properties map[string]bool
+	// Schema says that rules are about all properties of a schema.
+	Schema bool
+	// OwnedByTeam says that the owning teams are asked for.
+	OwnedByTeam bool
+	// RelatedTitles are the relations whose targets' titles are asked for.
+	RelatedTitles map[string]bool
+}
+
+// Needs returns what the search reads.
+func (s *Search) Needs() Needs {
+	n := Needs{Properties: map[string]bool{}, RelatedTitles: map[string]bool{}}
+	s.root.rewrite(func(r searchRule) searchRule {
+		if c, ok := r.(*comparison); ok {
+			n.Schema = n.Schema || c.schema != nil
+			n.OwnedByTeam = n.OwnedByTeam || c.field == fieldOwnedByTeam
+			if c.property != "" {
+				n.Properties[c.property] = true
+			}
+			if c.title {
+				n.RelatedTitles[c.relation] = true
+			}
+		}
+		return r
+	})
+	return n
+}
+
 func (s *Search) restriction(f field) ([]string, bool) {
-	set, ok := s.root.restricts(f)
+	set, ok := restriction(s.root, func(r searchRule) (map[string]bool, bool) {
+		if c, ok := r.(*comparison); ok {
+			return c.restricts(f)
+		}
+		return nil, false
+	})
 	if !ok {
 		return nil, false
 	}
-	list := make([]string, 0, len(set))
-	for v := range set {
-		list = append(list, v)
-	}
+	list := slices.AppendSeq(make([]string, 0, len(set)), maps.Keys(set))
 	slices.Sort(list)
 	return list, true
+}
+
+// restriction returns the only values that an entity which matches can have, as far as rules say; of
+// makes a set of its own for a rule, or says that the rule restricts nothing.
+func restriction[K comparable](r searchRule, of func(searchRule) (map[K]bool, bool)) (map[K]bool, bool) {
+	g, ok := r.(*searchGroup)
+	if !ok {
+		return of(r)
+	}
+	var set map[K]bool
+	restricted := false
+	for _, r := range g.rules {
+		values, ok := restriction(r, of)
+		switch {
+		case !ok && g.or:
+			return nil, false
+		case !ok:
+		case !restricted:
+			set, restricted = values, true
+		case g.or:
+			maps.Copy(set, values)
+		default:
+			maps.DeleteFunc(set, func(v K, _ bool) bool { return !values[v] })
+		}
+	}
+	return set, restricted
 }
 
 // searchRule is a rule or a group.
 type searchRule interface {
 	matches(s *Subject, now time.Time) bool
-	// restricts returns the only values of a field that an entity which matches can have.
-	restricts(f field) (values map[string]bool, ok bool)
 }
 
 type searchGroup struct {
@@ -320,33 +394,6 @@ func (g *searchGroup) matches(s *Subject, now time.Time) bool {
 		}
 	}
 	return !g.or || len(g.rules) == 0
-}
-
-func (g *searchGroup) restricts(f field) (map[string]bool, bool) {
-	var set map[string]bool
-	restricted := false
-	for _, r := range g.rules {
-		values, ok := r.restricts(f)
-		switch {
-		case !ok && g.or:
-			return nil, false
-		case !ok:
-		case !restricted:
-			// The set of a rule or group is its own copy.
-			set, restricted = values, true
-		case g.or:
-			for v := range values {
-				set[v] = true
-			}
-		default:
-			for v := range set {
-				if !values[v] {
-					delete(set, v)
-				}
-			}
-		}
-	}
-	return set, restricted
 }
 
 // rewrite returns the group with each rule, in order, replaced by what f makes of it.
@@ -370,8 +417,6 @@ type related struct {
 }
 
 func (r *related) matches(s *Subject, _ time.Time) bool { return r.keys[s.Key] }
-
-func (r *related) restricts(field) (map[string]bool, bool) { return nil, false }
 
 // valueTemplate is the value of a rule that is made when the search is used.
 type valueTemplate struct {

@@ -66,6 +66,24 @@ type searchParser struct {
 	warnings []jqtemplate.Warning
 	// rules counts rules and groups; past the limit nothing more is read.
 	rules int
+	// values counts those of all lists.
+	values int
+}
+
+// room counts the values of a list, and tells whether they are few enough.
+func (p *searchParser) room(n int, path string) bool {
+	if n > MaxSearchValues {
+		p.faults.add(path, "may have at most %d values, has %d", MaxSearchValues, n)
+		return false
+	}
+	before := p.values
+	if p.values += n; p.values > MaxSearchValuesInAll {
+		if before <= MaxSearchValuesInAll {
+			p.faults.add(path, "the rules of a search may have at most %d values together", MaxSearchValuesInAll)
+		}
+		return false
+	}
+	return true
 }
 
 func (p *searchParser) group(v any, path string, depth int) *searchGroup {
@@ -334,8 +352,7 @@ func (p *searchParser) identifiers(v any, path string) []string {
 	case string:
 		return []string{v}
 	case []any:
-		if len(v) > MaxSearchValues {
-			p.faults.add(path, "may have at most %d values, has %d", MaxSearchValues, len(v))
+		if !p.room(len(v), path) {
 			return nil
 		}
 		values := make([]string, 0, len(v))

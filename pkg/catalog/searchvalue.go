@@ -201,8 +201,8 @@ type operand struct {
 	number float64
 	time   time.Time
 	isTime bool
-	// items are the values of a list, set and textSet its distinct ones by key: set with
-	// date-times as times, textSet with them as text.
+	// items are the values of a list. TextSet numbers the distinct ones by key, with date-times as
+	// text; set has date-times as times, and is nil if there are none.
 	items        []operand
 	set, textSet map[scalar]int
 	from, to     time.Time
@@ -239,35 +239,84 @@ func boolScalar(v bool) scalar {
 }
 
 func listOperand(items []operand) operand {
-	o := operand{kind: kindList, items: items, set: make(map[scalar]int, len(items)), textSet: make(map[scalar]int, len(items))}
+	o := operand{kind: kindList, items: items, textSet: make(map[scalar]int, len(items))}
+	times := false
 	for _, i := range items {
 		if i.kind == kindUnusable {
 			return i
 		}
-		if _, ok := o.set[i.scalar]; !ok {
-			o.set[i.scalar] = len(o.set)
-		}
+		times = times || i.isTime
 		key := i.scalar
 		if i.isTime {
 			key = scalar{kind: kindText, text: i.text}
 		}
-		if _, ok := o.textSet[key]; !ok {
-			o.textSet[key] = len(o.textSet)
+		number(o.textSet, key)
+	}
+	if times {
+		o.set = make(map[scalar]int, len(items))
+		for _, i := range items {
+			number(o.set, i.scalar)
 		}
 	}
 	return o
 }
 
+// number gives a key the next number if it has none.
+func number(set map[scalar]int, key scalar) {
+	if _, ok := set[key]; !ok {
+		set[key] = len(set)
+	}
+}
+
+// distinct is how many different values a list has for l.
+func (o *operand) distinct(l *left) int {
+	if o.set == nil || l.plain {
+		return len(o.textSet)
+	}
+	return len(o.set)
+}
+
+// place returns the number of a plain value among a list's, by which equal ones are one.
+func (o *operand) place(l *left) (int, bool) {
+	set := o.set
+	if set == nil || l.plain {
+		set = o.textSet
+	}
+	var key scalar
+	switch l.kind {
+	case kindNull:
+	case kindText:
+		key = scalar{kind: kindText, text: l.text}
+		if o.set != nil {
+			if at, ok := l.instant(); ok {
+				key = timeScalar(at)
+			}
+		}
+	case kindNumber:
+		key = numberScalar(l.number)
+	case kindBool:
+		key = boolScalar(l.bool)
+	case kindTime:
+		key = timeScalar(l.time)
+	default:
+		return 0, false
+	}
+	place, ok := set[key]
+	return place, ok
+}
+
 // operands compiles the one value that a rule was given. A list is one value too.
 func (p *searchParser) operands(op *operator, v any, path string) []operand {
-	before := len(p.faults.details) + p.faults.omitted
-	o := p.operand(op, v, path)
-	if p.AnyValue && len(p.faults.details)+p.faults.omitted > before {
-		// Too many values are a fault for everybody.
-		if list, ok := v.([]any); !ok || len(list) <= MaxSearchValues {
-			p.faults.details = p.faults.details[:min(before, len(p.faults.details))]
-			p.faults.omitted = before - len(p.faults.details)
-		}
+	if !p.AnyValue {
+		return []operand{p.operand(op, v, path)}
+	}
+	// Too many values are a fault all the same.
+	if list, ok := v.([]any); ok && !p.room(len(list), path) {
+		return nil
+	}
+	trial := searchParser{SearchOptions: p.SearchOptions}
+	o := trial.operand(op, v, path)
+	if len(trial.faults.details) > 0 {
 		o = operand{kind: kindUnusable}
 	}
 	return []operand{o}
@@ -303,10 +352,10 @@ func (p *searchParser) operand(op *operator, v any, path string) operand {
 		}
 		return o
 	}
-	switch {
-	case op.values == rangeValues:
+	switch op.values {
+	case rangeValues:
 		p.faults.add(path, "must be an object with from and to, or with preset")
-	case op.values == textListValues:
+	case textListValues:
 		p.faults.add(path, "must be a string or an array of strings")
 	default:
 		p.faults.add(path, "must be null, a string, a number, a boolean or an array of such")
@@ -315,8 +364,7 @@ func (p *searchParser) operand(op *operator, v any, path string) operand {
 }
 
 func (p *searchParser) list(op *operator, v []any, path string) operand {
-	if len(v) > MaxSearchValues {
-		p.faults.add(path, "may have at most %d values, has %d", MaxSearchValues, len(v))
+	if !p.room(len(v), path) {
 		return operand{kind: kindUnusable}
 	}
 	items := make([]operand, len(v))
@@ -481,6 +529,7 @@ func (c *comparison) holds(s *Subject, now time.Time) bool {
 	}
 }
 
+// restricts returns the only values of a field that an entity which matches can have.
 func (c *comparison) restricts(f field) (map[string]bool, bool) {
 	if c.field != f || c.operator.negated || c.pending() {
 		return nil, false
@@ -621,26 +670,6 @@ func (l *left) at(i int) left {
 	return e
 }
 
-// key returns a plain value's key as scalar has it; ok is false for a list or an object.
-func (l *left) key() (scalar, bool) {
-	switch l.kind {
-	case kindNull:
-		return scalar{}, true
-	case kindText:
-		if t, ok := l.instant(); ok {
-			return timeScalar(t), true
-		}
-		return scalar{kind: kindText, text: l.text}, true
-	case kindNumber:
-		return numberScalar(l.number), true
-	case kindBool:
-		return boolScalar(l.bool), true
-	case kindTime:
-		return timeScalar(l.time), true
-	}
-	return scalar{}, false
-}
-
 func (l *left) instant() (time.Time, bool) {
 	switch {
 	case l.kind == kindTime:
@@ -684,9 +713,7 @@ func (t test) holds(l *left, o *operand, now time.Time) bool {
 		return l.affix(o, strings.HasPrefix)
 	case testEnds:
 		return l.affix(o, strings.HasSuffix)
-	case testIn:
-		return l.kind != kindNull && l.isOneOf(o)
-	case testMatchAny:
+	case testIn, testMatchAny:
 		return l.kind != kindNull && l.isOneOf(o) || l.kind == kindList && l.hasOneOf(o)
 	case testMore:
 		c, ok := l.compare(o)
@@ -747,15 +774,7 @@ func (l *left) equals(o *operand) bool {
 
 // isOneOf looks a plain value up among a list's.
 func (l *left) isOneOf(o *operand) bool {
-	set := o.set
-	if l.plain {
-		set = o.textSet
-	}
-	key, ok := l.key()
-	if !ok {
-		return false
-	}
-	_, ok = set[key]
+	_, ok := o.place(l)
 	return ok
 }
 
@@ -774,52 +793,47 @@ func (l *left) sameSet(o *operand) bool {
 	if l.kind != kindList {
 		return false
 	}
-	set := o.set
-	if l.plain {
-		set = o.textSet
-	}
+	all, only := l.covers(o)
+	return all && only
+}
+
+// covers tells whether a list has all values of another, and only those.
+func (l *left) covers(o *operand) (all, only bool) {
 	// The values of a rule are bounded; those of a caller's property may be more.
 	var room [MaxSearchValues/64 + 1]uint64
+	distinct := o.distinct(l)
 	seen := room[:]
-	if len(set) > MaxSearchValues {
-		seen = make([]uint64, len(set)/64+1)
+	if distinct > MaxSearchValues {
+		seen = make([]uint64, distinct/64+1)
 	}
-	distinct := 0
+	found, only := 0, true
 	for i := range l.len() {
 		e := l.at(i)
-		key, ok := e.key()
-		if !ok {
-			return false
-		}
-		place, ok := set[key]
-		if !ok {
-			return false
-		}
-		if seen[place/64]&(1<<(place%64)) == 0 {
+		place, ok := o.place(&e)
+		switch {
+		case !ok:
+			only = false
+		case seen[place/64]&(1<<(place%64)) == 0:
 			seen[place/64] |= 1 << (place % 64)
-			distinct++
+			found++
 		}
 	}
-	return distinct == len(set)
+	return found == distinct, only
 }
 
 // contains tells whether text has a text in it, or a list an element; of a list of values, all.
 func (l *left) contains(o *operand) bool {
-	if o.kind == kindNull {
+	switch {
+	case o.kind == kindNull:
 		return false
-	}
-	if o.kind == kindList {
-		for i := range o.items {
-			if !l.contains(&o.items[i]) {
-				return false
-			}
-		}
-		return l.kind == kindText || l.kind == kindList
-	}
-	switch l.kind {
-	case kindText:
+	case o.kind == kindList && l.kind == kindList:
+		all, _ := l.covers(o)
+		return all
+	case o.kind == kindList:
+		return l.kind == kindText && !slices.ContainsFunc(o.items, func(o operand) bool { return !l.contains(&o) })
+	case l.kind == kindText:
 		return o.kind == kindText && strings.Contains(l.text, o.text)
-	case kindList:
+	case l.kind == kindList:
 		for i := range l.len() {
 			if e := l.at(i); e.equals(o) {
 				return true
