@@ -203,5 +203,5 @@ func readCursor(list, cursor string) (string, error) {
 }
 
 func badCursor() error {
-	return fault.InvalidDetails([]fault.Detail{{Path: "from", Message: "this is no page of this list; leave it out to begin"}})
+	return fault.InvalidDetails([]fault.Detail{{Path: "from", Message: "must be the next of an answer to the same request"}})
 }
