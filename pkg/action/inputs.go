@@ -1,11 +1,7 @@
 package action
 
 import (
-	"errors"
-	"fmt"
-
-	"github.com/santhosh-tekuri/jsonschema/v6"
-
+	"longshore/pkg/document"
 	"longshore/pkg/fault"
 	"longshore/pkg/jqtemplate"
 )
@@ -18,16 +14,8 @@ type Inputs struct {
 	byName map[string]int
 	// required names inputs that must be given, declared or not.
 	required []string
-	// enums are formats that stand for enums in document.
-	enums []*jsonschema.Format
-	// weight is the length of the longest list of required members in document.
-	weight int
-	// document is the JSON Schema of the declared inputs; nil when there are none.
-	document map[string]any
-	// free holds compiled forms of document that nobody uses now: each has a budget of its own for
-	// matching patterns. A document without patterns has one form, shared by all.
-	free   chan *checker
-	shared *checker
+	// checker has the schema of the declared inputs; nil when there are none.
+	checker *document.Checker
 	// encrypted names the inputs with encryption.
 	encrypted []string
 }
@@ -39,40 +27,6 @@ type input struct {
 	standard any
 	// optional inputs are not visible or disabled: they need not be given, though required.
 	optional bool
-}
-
-// checker is one compiled form of the inputs' schema.
-type checker struct {
-	schema *jsonschema.Schema
-	budget *budget
-}
-
-// maxFree is how many compiled forms are kept for an action with patterns: as many of its triggers as
-// usually run side by side.
-const maxFree = 4
-
-// maxChecks bounds what the validator has to look at: the values in the declared inputs, times the
-// members that each may lack. The validator collects every fault before it returns any, and a list of
-// empty objects in which each lacks a thousand members would fill the memory.
-const maxChecks = 5_000_000
-
-const documentURL = "https://longshore.invalid/inputs.json"
-
-// compile makes one form of the schema.
-func (i *Inputs) compile() (*checker, error) {
-	b := new(budget)
-	c := newCompiler(b)
-	for _, f := range i.enums {
-		c.RegisterFormat(f)
-	}
-	if err := c.AddResource(documentURL, i.document); err != nil {
-		return nil, err
-	}
-	s, err := c.Compile(documentURL)
-	if err != nil {
-		return nil, err
-	}
-	return &checker{schema: s, budget: b}, nil
 }
 
 // Complete fills in fixed defaults and checks the inputs: type, required, enum, bounds, pattern,
@@ -89,7 +43,7 @@ func (i *Inputs) Complete(properties *jqtemplate.Object) (*jqtemplate.Object, er
 	take := func(name string, v any) {
 		out.Set(name, v)
 		if _, declared := i.byName[name]; declared && v != nil {
-			given[name] = plain(v)
+			given[name] = document.Plain(v)
 		}
 	}
 	for name, v := range properties.All() {
@@ -100,120 +54,65 @@ func (i *Inputs) Complete(properties *jqtemplate.Object) (*jqtemplate.Object, er
 			take(in.name, in.standard)
 		}
 	}
-	var f faults
+	var f document.Faults
 	for _, name := range i.required {
 		if at, declared := i.byName[name]; declared && i.declared[at].optional {
 			continue
 		}
-		if member(out, name) == nil {
-			f.add(below("properties", name), "is required")
+		if document.Member(out, name) == nil {
+			f.Add(document.Below("properties", name), "is required")
 		}
 	}
-	switch checks := countValues(given) * (1 + i.weight); {
-	case len(given) == 0:
-	case checks > maxChecks:
-		f.add("properties", "has too many values to be checked")
-	default:
-		if err := i.validate(&f, given); err != nil {
+	if len(given) > 0 {
+		if err := i.checker.Check(&f, given, "properties"); err != nil {
 			return nil, err
 		}
 	}
-	if err := f.err(); err != nil {
+	if err := f.Err(); err != nil {
 		return nil, err
 	}
 	return out, nil
-}
-
-// countValues counts a plain value and all below it.
-func countValues(v any) int {
-	n := 1
-	switch v := v.(type) {
-	case map[string]any:
-		for _, e := range v {
-			n += countValues(e)
-		}
-	case []any:
-		for _, e := range v {
-			n += countValues(e)
-		}
-	}
-	return n
-}
-
-func (i *Inputs) validate(f *faults, given map[string]any) error {
-	c := i.shared
-	if c == nil {
-		select {
-		case c = <-i.free:
-		default:
-			var err error
-			if c, err = i.compile(); err != nil {
-				return fmt.Errorf("compile the schema of the inputs: %w", err)
-			}
-		}
-		defer func() {
-			select {
-			case i.free <- c:
-			default:
-			}
-		}()
-		c.budget.reset()
-	}
-	var e *jsonschema.ValidationError
-	if errors.As(c.schema.Validate(given), &e) {
-		if i.shared == nil {
-			f.spent = c.budget.spent
-		}
-		f.translate(e, given, "properties")
-	}
-	return nil
 }
 
 // inputs compiles the user inputs at path; o is nil when there are none. Its faults go to the parser.
 // The error is our own.
 func (p *parser) inputs(o *jqtemplate.Object, path string) (*Inputs, error) {
 	c := inputCompiler{p: p, inputs: &Inputs{byName: map[string]int{}}}
-	if member(o, "order") != nil && member(o, "steps") != nil {
-		p.faults.add(path+".steps", "order and steps exclude one another")
+	if document.Member(o, "order") != nil && document.Member(o, "steps") != nil {
+		p.faults.Add(path+".steps", "order and steps exclude one another")
 	}
-	c.query(member(o, "required"), path+".required")
-	c.inputs.required = texts(member(o, "required"))
+	c.query(document.Member(o, "required"), path+".required")
+	c.inputs.required = document.Texts(document.Member(o, "required"))
 	hidden := c.layout(o, path)
 	schemas := map[string]any{}
-	for name, v := range object(o, "properties").All() {
+	for name, v := range document.Object(o, "properties").All() {
 		c.name(path+".properties", name)
 		in, ok := v.(*jqtemplate.Object)
 		if !ok {
 			if v == nil { // The schema cannot see it: null there means absent.
-				p.faults.add(below(path+".properties", name), "must be an object, got null")
+				p.faults.Add(document.Below(path+".properties", name), "must be an object, got null")
 			}
 			continue
 		}
-		at := below(path+".properties", name)
+		at := document.Below(path+".properties", name)
 		schemas[name] = c.schema(in, at, true)
 		c.inputs.byName[name] = len(c.inputs.declared)
 		c.inputs.declared = append(c.inputs.declared, input{
 			name:     name,
-			standard: fixed(member(in, "default")),
-			optional: hidden[name] || member(in, "visible") == false || member(in, "disabled") == true,
+			standard: fixed(document.Member(in, "default")),
+			optional: hidden[name] || document.Member(in, "visible") == false || document.Member(in, "disabled") == true,
 		})
-		if member(in, "encryption") != nil {
+		if document.Member(in, "encryption") != nil {
 			c.inputs.encrypted = append(c.inputs.encrypted, name)
 		}
 	}
-	if len(schemas) == 0 || len(p.faults.details) > 0 {
+	if len(schemas) == 0 || p.faults.Any() {
 		return c.inputs, nil
 	}
-	c.inputs.document = map[string]any{"type": "object", "properties": schemas}
-	first, err := c.inputs.compile()
+	var err error
+	c.inputs.checker, err = c.draft.Checker(map[string]any{"type": "object", "properties": schemas})
 	if err != nil {
 		return nil, fault.Wrap(fault.Invalid, err, "the inputs are no valid JSON Schema")
-	}
-	if c.patterns {
-		c.inputs.free = make(chan *checker, maxFree)
-		c.inputs.free <- first
-	} else {
-		c.inputs.shared = first
 	}
 	return c.inputs, nil
 }

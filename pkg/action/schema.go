@@ -4,14 +4,11 @@ import (
 	"embed"
 	"encoding/json"
 	"fmt"
-	"math"
-	"net/mail"
-	"net/url"
 	"sync"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
-	"longshore/pkg/jqtemplate"
+	"longshore/pkg/document"
 )
 
 //go:embed schema/*.json
@@ -33,7 +30,7 @@ var definitionSchemas = sync.OnceValues(compileSchemas)
 const schemaBase = "https://longshore.invalid/schema/"
 
 func compileSchemas() (*schemas, error) {
-	c := newCompiler(nil)
+	c := document.NewCompiler()
 	var method struct {
 		Definitions struct {
 			V1 map[string]json.RawMessage `json:"v1"`
@@ -80,65 +77,4 @@ func compileSchemas() (*schemas, error) {
 		s.methods[V2][name] = compile("method.json#/definitions/v2/" + name)
 	}
 	return s, failed
-}
-
-// newCompiler returns a compiler that fetches nothing, with JavaScript's regular expressions, whose
-// time is taken from b (unbounded when nil: the patterns are our own), and with the formats url and email.
-func newCompiler(b *budget) *jsonschema.Compiler {
-	c := jsonschema.NewCompiler()
-	c.DefaultDraft(jsonschema.Draft7)
-	c.UseLoader(nil)
-	c.UseRegexpEngine(b.compile)
-	c.RegisterFormat(&jsonschema.Format{Name: "url", Validate: validURL})
-	c.RegisterFormat(&jsonschema.Format{Name: "email", Validate: validEmail})
-	return c
-}
-
-// validURL accepts absolute URLs with a scheme and a host; what is no string is another keyword's
-// matter.
-func validURL(v any) error {
-	s, ok := v.(string)
-	if !ok {
-		return nil
-	}
-	u, err := url.Parse(s)
-	if err != nil || u.Scheme == "" || u.Host == "" {
-		return fmt.Errorf("no absolute URL with scheme and host")
-	}
-	return nil
-}
-
-// validEmail accepts bare addresses (RFC 5322, addr-spec); the library's own check takes "@b" for one.
-func validEmail(v any) error {
-	s, ok := v.(string)
-	if !ok {
-		return nil
-	}
-	if a, err := mail.ParseAddress(s); err != nil || a.Address != s {
-		return fmt.Errorf("no e-mail address")
-	}
-	return nil
-}
-
-// plain returns a value as the validator takes it: objects as maps. Numbers beyond the doubles become
-// the greatest one.
-func plain(v any) any {
-	switch v := v.(type) {
-	case *jqtemplate.Object:
-		m := make(map[string]any, v.Len())
-		for k, e := range v.All() {
-			m[k] = plain(e)
-		}
-		return m
-	case []any:
-		l := make([]any, len(v))
-		for i, e := range v {
-			l[i] = plain(e)
-		}
-		return l
-	case float64:
-		return max(-math.MaxFloat64, min(v, math.MaxFloat64))
-	default:
-		return v
-	}
 }

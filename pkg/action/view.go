@@ -1,14 +1,11 @@
 package action
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"slices"
 	"time"
 
-	"longshore/pkg/jqtemplate"
+	"longshore/pkg/document"
 )
 
 // timeFormat is RFC 3339 with milliseconds, of times in UTC.
@@ -22,7 +19,7 @@ const timeFormat = "2006-01-02T15:04:05.000Z"
 // v1 cannot say, automations and methods that it does not have, is returned as v2. D may be nil for a
 // definition that cannot be read: it is returned as it is stored. An error is our own.
 func View(r *Record, d *Definition, version string) (json.RawMessage, error) {
-	o, err := parseMembers(r.Definition)
+	o, err := document.ParseMembers(r.Definition)
 	if err != nil {
 		return nil, fmt.Errorf("show action %s: %w", r.Identifier, err)
 	}
@@ -31,17 +28,17 @@ func View(r *Record, d *Definition, version string) (json.RawMessage, error) {
 			return nil, fmt.Errorf("show action %s: %w", r.Identifier, err)
 		}
 	}
-	o.setText("id", r.ID)
-	o.setText("createdAt", timeText(r.CreatedAt))
-	o.setText("updatedAt", timeText(r.UpdatedAt))
-	o.setText("createdBy", r.CreatedBy)
-	o.setText("updatedBy", r.UpdatedBy)
-	return o.encode(), nil
+	o.SetText("id", r.ID)
+	o.SetText("createdAt", timeText(r.CreatedAt))
+	o.SetText("updatedAt", timeText(r.UpdatedAt))
+	o.SetText("createdBy", r.CreatedBy)
+	o.SetText("updatedBy", r.UpdatedBy)
+	return o.Encode(), nil
 }
 
 func timeText(t time.Time) string { return t.UTC().Format(timeFormat) }
 
-func convert(o *members, d *Definition, version string) error {
+func convert(o *document.Members, d *Definition, version string) error {
 	switch {
 	case d.Kind == Automation:
 		return nil
@@ -50,36 +47,34 @@ func convert(o *members, d *Definition, version string) error {
 	case d.Generation == V1 && version == "v2":
 		return toV2(o, d)
 	case d.Generation == V2:
-		trigger, err := parseMembers(o.get("trigger"))
+		trigger, err := document.ParseMembers(o.Get("trigger"))
 		if err != nil {
 			return err
 		}
-		inputs, err := userInputs(trigger.get("userInputs"))
+		inputs, err := userInputs(trigger.Get("userInputs"))
 		if err != nil {
 			return err
 		}
-		trigger.set("userInputs", inputs)
-		o.set("trigger", trigger.encode())
+		trigger.Set("userInputs", inputs)
+		o.Set("trigger", trigger.Encode())
 	}
 	return nil
 }
 
 // userInputs returns user inputs that always have properties.
 func userInputs(text json.RawMessage) (json.RawMessage, error) {
-	inputs := new(members)
-	if isSet(text) {
+	inputs := new(document.Members)
+	if document.IsSet(text) {
 		var err error
-		if inputs, err = parseMembers(text); err != nil {
+		if inputs, err = document.ParseMembers(text); err != nil {
 			return nil, err
 		}
 	}
-	if !isSet(inputs.get("properties")) {
-		inputs.set("properties", json.RawMessage(`{}`))
+	if !document.IsSet(inputs.Get("properties")) {
+		inputs.Set("properties", json.RawMessage(`{}`))
 	}
-	return inputs.encode(), nil
+	return inputs.Encode(), nil
 }
-
-func isSet(text json.RawMessage) bool { return len(text) > 0 && string(text) != "null" }
 
 // v1Members are the members of v1's invocation methods, by the type's name in v2.
 var v1Members = map[string][]string{
@@ -92,139 +87,47 @@ var v1Members = map[string][]string{
 
 // toV1 turns an action of v2 into v1: trigger becomes the operation, and what it held of v1 moves to
 // the top; the invocation method keeps the members that v1 has.
-func toV1(o *members, d *Definition) error {
-	trigger, err := parseMembers(o.get("trigger"))
+func toV1(o *document.Members, d *Definition) error {
+	trigger, err := document.ParseMembers(o.Get("trigger"))
 	if err != nil {
 		return err
 	}
-	inputs, err := userInputs(trigger.get("userInputs"))
+	inputs, err := userInputs(trigger.Get("userInputs"))
 	if err != nil {
 		return err
 	}
-	o.setText("trigger", d.Operation)
-	o.set("userInputs", inputs)
-	if blueprint := trigger.get("blueprintIdentifier"); isSet(blueprint) {
-		o.set("blueprint", blueprint)
+	o.SetText("trigger", d.Operation)
+	o.Set("userInputs", inputs)
+	if blueprint := trigger.Get("blueprintIdentifier"); document.IsSet(blueprint) {
+		o.Set("blueprint", blueprint)
 	}
-	method, err := parseMembers(o.get("invocationMethod"))
+	method, err := document.ParseMembers(o.Get("invocationMethod"))
 	if err != nil {
 		return err
 	}
-	method.keep(v1Members[d.Method.Type])
+	method.Keep(v1Members[d.Method.Type])
 	if d.Method.Type == "AZURE_DEVOPS" {
-		method.setText("type", "AZURE-DEVOPS")
+		method.SetText("type", "AZURE-DEVOPS")
 	}
-	o.set("invocationMethod", method.encode())
+	o.Set("invocationMethod", method.Encode())
 	return nil
 }
 
 // toV2 turns an action of v1 into v2: what belongs to the trigger moves into it. The invocation method
 // stays, for v2 has no other way to say what it does.
-func toV2(o *members, d *Definition) error {
-	inputs, err := userInputs(o.get("userInputs"))
+func toV2(o *document.Members, d *Definition) error {
+	inputs, err := userInputs(o.Get("userInputs"))
 	if err != nil {
 		return err
 	}
-	trigger := new(members)
-	trigger.setText("type", SelfService)
-	trigger.setText("operation", d.Operation)
-	trigger.set("userInputs", inputs)
-	if blueprint := o.get("blueprint"); isSet(blueprint) {
-		trigger.set("blueprintIdentifier", blueprint)
+	trigger := new(document.Members)
+	trigger.SetText("type", SelfService)
+	trigger.SetText("operation", d.Operation)
+	trigger.Set("userInputs", inputs)
+	if blueprint := o.Get("blueprint"); document.IsSet(blueprint) {
+		trigger.Set("blueprintIdentifier", blueprint)
 	}
-	o.set("trigger", trigger.encode())
-	o.remove("userInputs", "blueprint")
+	o.Set("trigger", trigger.Encode())
+	o.Remove("userInputs", "blueprint")
 	return nil
-}
-
-// members are an object's members in order, their values as text: so numbers, escapes and order below
-// stay as they were sent. Of a repeated member the last value counts, at the first place.
-type members []struct {
-	name  string
-	value json.RawMessage
-}
-
-func parseMembers(text []byte) (*members, error) {
-	d := json.NewDecoder(bytes.NewReader(text))
-	if t, _ := d.Token(); t != json.Delim('{') {
-		return nil, errors.New("read definition: it is no object")
-	}
-	m := new(members)
-	for d.More() {
-		t, err := d.Token()
-		if err != nil {
-			return nil, fmt.Errorf("read definition: %w", err)
-		}
-		var value json.RawMessage
-		if err := d.Decode(&value); err != nil {
-			return nil, fmt.Errorf("read definition: %w", err)
-		}
-		name, _ := t.(string)
-		m.set(name, value)
-	}
-	return m, nil
-}
-
-func (m *members) find(name string) int {
-	for i := range *m {
-		if (*m)[i].name == name {
-			return i
-		}
-	}
-	return -1
-}
-
-func (m *members) get(name string) json.RawMessage {
-	if i := m.find(name); i >= 0 {
-		return (*m)[i].value
-	}
-	return nil
-}
-
-func (m *members) set(name string, value json.RawMessage) {
-	if i := m.find(name); i >= 0 {
-		(*m)[i].value = value
-		return
-	}
-	*m = append(*m, struct {
-		name  string
-		value json.RawMessage
-	}{name, value})
-}
-
-func (m *members) setText(name, text string) { m.set(name, jqtemplate.Encode(text)) }
-
-func (m *members) remove(names ...string) {
-	kept := new(members)
-	for _, e := range *m {
-		if !slices.Contains(names, e.name) {
-			*kept = append(*kept, e)
-		}
-	}
-	*m = *kept
-}
-
-func (m *members) keep(names []string) {
-	kept := new(members)
-	for _, e := range *m {
-		if slices.Contains(names, e.name) {
-			*kept = append(*kept, e)
-		}
-	}
-	*m = *kept
-}
-
-func (m *members) encode() json.RawMessage {
-	var b bytes.Buffer
-	b.WriteByte('{')
-	for i, e := range *m {
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		b.Write(jqtemplate.Encode(e.name))
-		b.WriteByte(':')
-		b.Write(e.value)
-	}
-	b.WriteByte('}')
-	return b.Bytes()
 }

@@ -19,6 +19,7 @@ import (
 	"longshore/pkg/api"
 	"longshore/pkg/backend/webhook"
 	"longshore/pkg/boot"
+	"longshore/pkg/catalog"
 	"longshore/pkg/dispatch"
 	"longshore/pkg/egress"
 	"longshore/pkg/identity"
@@ -64,6 +65,7 @@ type stores struct {
 	// deliveries are runs as dispatchers read them.
 	deliveries dispatch.Runs
 	actions    action.Store
+	catalog    catalog.Store
 	queue      queue.Queue
 	accepter   trigger.Accepter
 	settler    dispatch.Settler
@@ -188,7 +190,8 @@ func (s *Server) assemble() error {
 	})
 	s.handler = api.New(api.Config{
 		Tokens: tokens, Actions: st.actions, Cache: cache, Runs: st.runs, Starter: starter,
-		Log: c.Log, Ready: st.ready, Metrics: metrics.Handler(),
+		Catalog: catalog.NewService(st.catalog, time.Now),
+		Log:     c.Log, Ready: st.ready, Metrics: metrics.Handler(),
 	})
 	secrets := signature.Secrets{Current: s.credentials.ClientSecret, Previous: c.ClientSecretPrevious}
 	s.webhook = dispatch.New(dispatch.Config{

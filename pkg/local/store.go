@@ -38,6 +38,10 @@ func overSQLite(ctx context.Context, c Config, db *sqlite.DB) (*stores, error) {
 	if err != nil {
 		return nil, err
 	}
+	entities, err := sqlitestore.NewCatalog(ctx, db)
+	if err != nil {
+		return nil, err
+	}
 	messages, err := sqlitequeue.New(ctx, db, sqlitequeue.Options{Chaos: c.chaos})
 	if err != nil {
 		return nil, err
@@ -45,7 +49,7 @@ func overSQLite(ctx context.Context, c Config, db *sqlite.DB) (*stores, error) {
 	commits := &Commits{DB: db, Runs: runs, Queue: messages, recent: newRecent()}
 	settled := &settledReceipts{Settler: commits}
 	return &stores{
-		runs: runs, deliveries: &deliveries{runs, commits.recent}, actions: actions, queue: messages,
+		runs: runs, deliveries: &deliveries{runs, commits.recent}, actions: actions, catalog: entities, queue: messages,
 		accepter: commits, settler: settled, acked: settled.acked, drains: true,
 		ready: db.Ping,
 		start: func(ctx context.Context) error {
@@ -60,7 +64,10 @@ func overSQLite(ctx context.Context, c Config, db *sqlite.DB) (*stores, error) {
 			if _, err := runs.Purge(ctx, now); err != nil {
 				return err
 			}
-			return actions.Purge(ctx, now)
+			if err := actions.Purge(ctx, now); err != nil {
+				return err
+			}
+			return entities.Purge(ctx, now)
 		},
 		close: db.Close,
 	}, nil

@@ -1,5 +1,5 @@
-// Package sqlitestore keeps runs and definitions in SQLite: run.Store and action.Store over one
-// sqlite.DB.
+// Package sqlitestore keeps runs, definitions and the catalog in SQLite: run.Store, action.Store and
+// catalog.Store over one sqlite.DB.
 //
 // What a method writes is one operation of the database's writer; functions with Tx in their names
 // are parts of a larger one, so that the local process accepts or settles a run in one commit.

@@ -82,3 +82,63 @@ CREATE TABLE stamps (
 ) WITHOUT ROWID;
 INSERT INTO stamps VALUES ('action', 1);
 `
+
+// What is deleted stays for a while with the name of who deleted it, each deletion in a row of its
+// own; deleted_at is 0 of what lives. The indexes of the living leave those rows out, so that a list
+// or a count after the deletion of many does not go over them, and have deleted_at, without which a
+// count would read every row. Contents may be large; rowid tables keep them off the indexes' pages.
+// An entity's blueprint is the internal id.
+const catalogSchema = `
+CREATE TABLE blueprints (
+	identifier TEXT NOT NULL,
+	id TEXT NOT NULL,
+	definition BLOB NOT NULL,
+	permissions BLOB,
+	page INTEGER NOT NULL,
+	deleting INTEGER NOT NULL,
+	created_at INTEGER NOT NULL,
+	updated_at INTEGER NOT NULL,
+	created_by TEXT NOT NULL,
+	updated_by TEXT NOT NULL,
+	rev INTEGER NOT NULL,
+	deleted_at INTEGER NOT NULL DEFAULT 0,
+	deleted_by TEXT,
+	deleted_origin TEXT,
+	deleted_run TEXT
+);
+CREATE UNIQUE INDEX blueprints_living ON blueprints (identifier, deleted_at) WHERE deleted_at = 0;
+CREATE INDEX blueprints_deleted ON blueprints (deleted_at) WHERE deleted_at > 0;
+
+CREATE TABLE entities (
+	blueprint TEXT NOT NULL,
+	identifier TEXT NOT NULL,
+	id TEXT NOT NULL,
+	created_at INTEGER NOT NULL,
+	updated_at INTEGER NOT NULL,
+	created_by TEXT NOT NULL,
+	updated_by TEXT NOT NULL,
+	last_by TEXT NOT NULL,
+	last_origin TEXT NOT NULL,
+	last_run TEXT NOT NULL,
+	last_at INTEGER NOT NULL,
+	rev INTEGER NOT NULL,
+	deleted_at INTEGER NOT NULL DEFAULT 0,
+	deleted_by TEXT,
+	deleted_origin TEXT,
+	deleted_run TEXT,
+	content BLOB NOT NULL
+);
+CREATE UNIQUE INDEX entities_living ON entities (blueprint, identifier, deleted_at) WHERE deleted_at = 0;
+CREATE INDEX entities_deleted ON entities (deleted_at) WHERE deleted_at > 0;
+
+CREATE TABLE edges (
+	target_blueprint TEXT NOT NULL,
+	target TEXT NOT NULL,
+	relation TEXT NOT NULL,
+	source_blueprint TEXT NOT NULL,
+	source TEXT NOT NULL,
+	PRIMARY KEY (target_blueprint, target, relation, source_blueprint, source)
+) WITHOUT ROWID;
+
+INSERT INTO stamps VALUES ('blueprint', 1), ('entity', 0);
+`

@@ -55,6 +55,52 @@ func (t Table) Put(ctx context.Context, i Item, condition string, values map[str
 	return nil, true, nil
 }
 
+// Update changes an item in its place if it meets the condition, as Put does; the change sets the
+// attribute mark to the value :mark.
+func (t Table) Update(ctx context.Context, u *types.Update) (old Item, won bool, err error) {
+	_, err = t.Client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+		TableName: &t.Name, Key: u.Key,
+		UpdateExpression: u.UpdateExpression, ConditionExpression: u.ConditionExpression,
+		ExpressionAttributeNames: u.ExpressionAttributeNames, ExpressionAttributeValues: u.ExpressionAttributeValues,
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+	})
+	if old, ok := Refused(err, 0); ok {
+		return old, old.SameMark(Item{"mark": u.ExpressionAttributeValues[":mark"]}), nil
+	}
+	if err != nil {
+		return nil, false, Failed(err, fmt.Sprintf("update %s of %s", Item(u.Key).Text("sk"), Item(u.Key).Text("pk")))
+	}
+	return nil, true, nil
+}
+
+// Delete removes an item if it meets the condition. One that is not there is none that fails.
+func (t Table) Delete(ctx context.Context, pk, sk, condition string, values map[string]types.AttributeValue) error {
+	_, err := t.Client.DeleteItem(ctx, &dynamodb.DeleteItemInput{
+		TableName: &t.Name, Key: Key(pk, sk), ConditionExpression: &condition, ExpressionAttributeValues: values,
+	})
+	if _, ok := Refused(err, 0); err == nil || ok {
+		return nil
+	}
+	return Failed(err, fmt.Sprintf("delete %s of %s", sk, pk))
+}
+
+// Count counts the items of a query.
+func (t Table) Count(ctx context.Context, input *dynamodb.QueryInput) (int, error) {
+	input.TableName, input.Select = &t.Name, types.SelectCount
+	n := 0
+	for {
+		out, err := t.Client.Query(ctx, input)
+		if err != nil {
+			return 0, Failed(err, "count "+aws.ToString(input.IndexName))
+		}
+		n += int(out.Count)
+		if out.LastEvaluatedKey == nil {
+			return n, nil
+		}
+		input.ExclusiveStartKey = out.LastEvaluatedKey
+	}
+}
+
 // Query reads all items of a query, page by page, until more returns false.
 func (t Table) Query(ctx context.Context, input *dynamodb.QueryInput, more func(page []map[string]types.AttributeValue) bool) error {
 	input.TableName = &t.Name

@@ -77,7 +77,7 @@ func (i Item) Time(name string) time.Time {
 // SetMark tells this write of the item from all others; nil is none.
 func (i Item) SetMark(mark []byte) {
 	if mark != nil {
-		i["mark"] = &types.AttributeValueMemberB{Value: mark}
+		i["mark"] = Bytes(mark)
 	}
 }
 
@@ -101,6 +101,9 @@ func Number(n int64) types.AttributeValue {
 
 // Text returns a text as an attribute's value.
 func Text(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
+
+// Bytes returns bytes as an attribute's value.
+func Bytes(b []byte) types.AttributeValue { return &types.AttributeValueMemberB{Value: b} }
 
 // Key names an item.
 func Key(pk, sk string) map[string]types.AttributeValue {

@@ -1,4 +1,4 @@
-package action
+package document
 
 import (
 	"cmp"
@@ -24,8 +24,8 @@ const maxFaults = 256 << 10
 // maxPath bounds the text of one path, in bytes: names may be as long as a definition.
 const maxPath = 1000
 
-// faults collects the faults of a request.
-type faults struct {
+// Faults collects the faults of a request. The zero value has none.
+type Faults struct {
 	details []fault.Detail
 	size    int
 	// omitted counts those that found no room.
@@ -34,11 +34,13 @@ type faults struct {
 	spent map[string]bool
 }
 
-func (f *faults) add(path, format string, args ...any) {
-	f.addDetail(fault.Detail{Path: path, Message: fmt.Sprintf(format, args...)})
+// Add adds a fault; the format makes its sentence.
+func (f *Faults) Add(path, format string, args ...any) {
+	f.AddDetail(fault.Detail{Path: path, Message: fmt.Sprintf(format, args...)})
 }
 
-func (f *faults) addDetail(d fault.Detail) {
+// AddDetail adds a fault that is already made.
+func (f *Faults) AddDetail(d fault.Detail) {
 	f.size += len(d.Path) + len(d.Message)
 	if f.size > maxFaults {
 		f.omitted++
@@ -47,20 +49,30 @@ func (f *faults) addDetail(d fault.Detail) {
 	f.details = append(f.details, d)
 }
 
-// addErr takes over the details of another package's fault; one without any gets the path.
-func (f *faults) addErr(path string, err error) {
+// AddErr takes over the details of another package's fault; one without any gets the path.
+func (f *Faults) AddErr(path string, err error) {
 	var e *fault.Error
 	if !errors.As(err, &e) || len(e.Details) == 0 {
-		f.add(path, "%s", err.Error())
+		f.Add(path, "%s", err.Error())
 		return
 	}
 	for _, d := range e.Details {
-		f.addDetail(d)
+		f.AddDetail(d)
 	}
 }
 
-// err returns one fault.Invalid for all faults, sorted by path, or nil.
-func (f *faults) err() error {
+// Clone returns the same faults, to which more can be added without touching these.
+func (f *Faults) Clone() Faults {
+	c := *f
+	c.details = slices.Clone(f.details)
+	return c
+}
+
+// Any reports whether there is a fault.
+func (f *Faults) Any() bool { return len(f.details) > 0 }
+
+// Err returns one fault.Invalid for all faults, sorted by path, or nil.
+func (f *Faults) Err() error {
 	slices.SortFunc(f.details, func(a, b fault.Detail) int {
 		return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(position(a), position(b)), cmp.Compare(a.Message, b.Message))
 	})
@@ -80,8 +92,8 @@ func position(d fault.Detail) int {
 	return *d.Position
 }
 
-// validate checks a value and adds its faults under a base path.
-func (f *faults) validate(s *jsonschema.Schema, v any, base string) {
+// Validate checks a value and adds its faults under a base path.
+func (f *Faults) Validate(s *jsonschema.Schema, v any, base string) {
 	var e *jsonschema.ValidationError
 	if errors.As(s.Validate(v), &e) {
 		f.translate(e, v, base)
@@ -89,7 +101,7 @@ func (f *faults) validate(s *jsonschema.Schema, v any, base string) {
 }
 
 // translate adds the leaves of a validation error. They never quote the value, which may be a secret.
-func (f *faults) translate(e *jsonschema.ValidationError, root any, base string) {
+func (f *Faults) translate(e *jsonschema.ValidationError, root any, base string) {
 	if f.size > maxFaults {
 		f.omitted++
 		return
@@ -100,15 +112,15 @@ func (f *faults) translate(e *jsonschema.ValidationError, root any, base string)
 	switch k := e.ErrorKind.(type) {
 	case *kind.Required:
 		for _, name := range k.Missing {
-			f.add(at(name), "is required")
+			f.Add(at(name), "is required")
 		}
 	case *kind.AdditionalProperties:
 		for _, name := range k.Properties {
-			f.add(at(name), "unknown field")
+			f.Add(at(name), "unknown field")
 		}
 	default:
 		if len(e.Causes) == 0 {
-			f.add(at(), "%s", f.sentence(e.ErrorKind))
+			f.Add(at(), "%s", f.sentence(e.ErrorKind))
 			return
 		}
 		for _, c := range e.Causes {
@@ -129,9 +141,9 @@ func pathOf(root any, base string, location []string) string {
 				root = v[i]
 			}
 		case map[string]any:
-			path, root = below(path, step), v[step]
+			path, root = Below(path, step), v[step]
 		default:
-			path, root = below(path, step), nil
+			path, root = Below(path, step), nil
 		}
 		if len(path) > maxPath {
 			return strings.ToValidUTF8(path[:maxPath], "") + "…"
@@ -140,9 +152,9 @@ func pathOf(root any, base string, location []string) string {
 	return path
 }
 
-// below returns the path of a member. Names that are not made of letters, digits, _, $ and - stand in
+// Below returns the path of a member. Names that are not made of letters, digits, _, $ and - stand in
 // brackets as JSON strings, as jqtemplate writes them.
-func below(path, name string) string {
+func Below(path, name string) string {
 	switch {
 	case name == "" || strings.ContainsFunc(name, func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '_' && r != '$' && r != '-'
@@ -159,12 +171,15 @@ func below(path, name string) string {
 var rules = map[string]string{
 	`^(?!(\.|\.\.|runs|bulk)$)[\p{L}0-9@_.+:=-]+$`: `must be made of letters, digits and @ _ . + : = -, and be none of ".", "..", "runs", "bulk"`,
 	`^(?!\.{1,2}$)[\p{L}0-9@_.+:\\/-]+$`:           `must be made of letters, digits and @ _ . + : \ / -, and be neither "." nor ".."`,
+	`^(?!\.{1,2}$)[\p{L}0-9@_.+:\\/=-]+$`:          `must be made of letters, digits and @ _ . + : \ / = -, and be neither "." nor ".."`,
+	`^([A-Za-z0-9@_=\\$-]+\.)+[^.]+$`:              "must be a relation's name, a dot and a property of what it leads to",
+	`^[^;#/\?\s][^;#/\?]*[^;#/\?\s]$`:              "must have at least 2 characters, none of ; # / ? and no white space at its ends",
 	`^[^\s].*[^\s]$`:                               `must be one line of at least 2 characters without white space at its ends`,
 	`^(rate|cron|at)\(.+\)$`:                       `must be rate(…), cron(…) or at(…)`,
 }
 
 // sentence says what a keyword wants.
-func (f *faults) sentence(k jsonschema.ErrorKind) string {
+func (f *Faults) sentence(k jsonschema.ErrorKind) string {
 	switch k := k.(type) {
 	case *kind.Type:
 		if slices.Equal(k.Want, []string{"null"}) {
@@ -179,7 +194,7 @@ func (f *faults) sentence(k jsonschema.ErrorKind) string {
 		if rule, ok := formatRules[k.Want]; ok {
 			return rule
 		}
-		return k.Err.Error() // Of an enum: see inputCompiler.enum.
+		return k.Err.Error() // Of an enum: see Draft.Enum.
 	case *kind.Pattern:
 		if f.spent[k.Want] {
 			return fmt.Sprintf("matching the pattern %s takes too long", k.Want)
@@ -222,6 +237,7 @@ var formatRules = map[string]string{
 	"date-time": "must be a date-time of RFC 3339, such as 2026-01-31T09:30:00Z",
 	"url":       "must be an absolute URL with scheme and host",
 	"email":     "must be an e-mail address",
+	"idn-email": "must be an e-mail address",
 	"ipv4":      "must be an IPv4 address",
 	"ipv6":      "must be an IPv6 address",
 }

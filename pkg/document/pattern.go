@@ -1,4 +1,4 @@
-package action
+package document
 
 import (
 	"time"
@@ -11,7 +11,7 @@ const (
 	// matchTimeout bounds one match of a pattern. regexp2 looks at a coarse clock, so that a match may
 	// take some 100 ms more.
 	matchTimeout = 50 * time.Millisecond
-	// matchBudget bounds all matches of one request's inputs together: a list of a thousand strings
+	// matchBudget bounds all matches of one validation together: a list of a thousand strings
 	// must not take a thousand timeouts.
 	matchBudget = time.Second
 )

@@ -1,0 +1,716 @@
+package catalog
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"unicode/utf8"
+
+	"longshore/pkg/document"
+	"longshore/pkg/fault"
+	"longshore/pkg/jqtemplate"
+)
+
+const (
+	// MaxBulk is how many entities one bulk write has.
+	MaxBulk = 20
+	// MaxBulkDelete is how many entities one bulk deletion names.
+	MaxBulkDelete = 100
+	// MaxDependents is how many entities are changed or deleted because they relate to one that is
+	// deleted or renamed.
+	MaxDependents = 200
+	// maxLookup is how many entities a store reads at once.
+	maxLookup = 1000
+	// maxEdges is how many edges are read in one go.
+	maxEdges = 500
+)
+
+// EntityWrite says how an entity is written.
+type EntityWrite struct {
+	// Upsert lets a POST change an entity that exists; Merge keeps what the body does not have.
+	Upsert, Merge bool
+	// ValidationOnly checks everything and writes nothing.
+	ValidationOnly bool
+	// CreateMissing makes the related entities that are not there.
+	CreateMissing bool
+	By            Author
+}
+
+// Saved is an entity that was written.
+type Saved struct {
+	Blueprint *Kept
+	Entity    *Entity
+	// Created is false when an entity that existed was changed.
+	Created bool
+}
+
+// Entity returns one entity. fault.NotFound when it or its blueprint is not there.
+func (s *Service) Entity(ctx context.Context, blueprint, identifier string) (*Kept, *Entity, error) {
+	n, err := s.snapshot(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	return s.entity(ctx, n, blueprint, identifier)
+}
+
+func (s *Service) entity(ctx context.Context, n *snapshot, blueprint, identifier string) (*Kept, *Entity, error) {
+	k, err := n.usable(blueprint)
+	if err != nil {
+		return nil, nil, err
+	}
+	if utf8.RuneCountInString(identifier) > MaxEntityIdentifier {
+		return nil, nil, fault.New(fault.NotFound, "", "there is no such entity")
+	}
+	e, err := s.store.Entity(ctx, Key{k.Record.ID, identifier})
+	switch {
+	case absent(err):
+		return nil, nil, fault.New(fault.NotFound, "", "the blueprint %s has no entity %q", blueprint, identifier)
+	case err != nil:
+		return nil, nil, fmt.Errorf("read entity: %w", err)
+	}
+	return k, e, nil
+}
+
+// View returns entities of a blueprint as EntityViews does.
+func (s *Service) View(ctx context.Context, k *Kept, entities []*Entity, selection Selection) ([]json.RawMessage, error) {
+	n, err := s.snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return EntityViews(ctx, k.Definition, entities, selection, &lookup{s.store, n})
+}
+
+// CreateEntity carries out a POST. fault.Conflict, identifier_taken, when the entity exists and no upsert
+// was asked for.
+func (s *Service) CreateEntity(ctx context.Context, blueprint string, text json.RawMessage, w EntityWrite) (*Saved, error) {
+	for try := 1; ; try++ {
+		saved, err := s.tryCreate(ctx, blueprint, text, w)
+		if err == nil || !again(ctx, err, try) {
+			return saved, err
+		}
+	}
+}
+
+func (s *Service) tryCreate(ctx context.Context, blueprint string, text json.RawMessage, w EntityWrite) (*Saved, error) {
+	n, err := s.snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	k, err := n.usable(blueprint)
+	if err != nil {
+		return nil, err
+	}
+	b, err := s.body(ctx, n, k, text, Creating)
+	if err != nil {
+		return nil, err
+	}
+	var old *Entity
+	if b.Identifier != "" && utf8.RuneCountInString(b.Identifier) <= MaxEntityIdentifier {
+		if old, err = s.store.Entity(ctx, Key{k.Record.ID, b.Identifier}); err != nil && !absent(err) {
+			return nil, fmt.Errorf("read entity: %w", err)
+		}
+	}
+	var d *Draft
+	switch {
+	case old == nil:
+		d, err = Create(k.Definition, b)
+	case w.Upsert && w.Merge:
+		d, err = Merge(k.Definition, old, b)
+	default:
+		d, err = Replace(k.Definition, old.Identifier, b)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if old != nil && !w.Upsert {
+		return nil, taken(blueprint, old.Identifier)
+	}
+	saved, err := s.save(ctx, n, k, old, d, w)
+	if err != nil && w.Upsert && (fault.Is(err, "identifier_taken") || old != nil && absent(err)) {
+		return nil, fault.Wrap(fault.Conflict, err, "somebody else is writing the entity %q", d.Identifier)
+	}
+	return saved, err
+}
+
+func taken(blueprint, identifier string) error {
+	return fault.New(fault.Conflict, "identifier_taken", "the blueprint %s already has an entity %q", blueprint, identifier)
+}
+
+// ReplaceEntity carries out a PUT. The body may give the entity another identifier.
+func (s *Service) ReplaceEntity(ctx context.Context, blueprint, identifier string, text json.RawMessage, w EntityWrite) (*Saved, error) {
+	return s.changeEntity(ctx, blueprint, identifier, text, Replacing, w)
+}
+
+// PatchEntity carries out a PATCH: what the body does not have stays.
+func (s *Service) PatchEntity(ctx context.Context, blueprint, identifier string, text json.RawMessage, w EntityWrite) (*Saved, error) {
+	return s.changeEntity(ctx, blueprint, identifier, text, Merging, w)
+}
+
+func (s *Service) changeEntity(ctx context.Context, blueprint, identifier string, text json.RawMessage, how Write, w EntityWrite) (*Saved, error) {
+	for try := 1; ; try++ {
+		saved, err := s.tryChange(ctx, blueprint, identifier, text, how, w)
+		if err == nil || !again(ctx, err, try) {
+			return saved, err
+		}
+	}
+}
+
+func (s *Service) tryChange(ctx context.Context, blueprint, identifier string, text json.RawMessage, how Write, w EntityWrite) (*Saved, error) {
+	n, err := s.snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	k, old, err := s.entity(ctx, n, blueprint, identifier)
+	if err != nil {
+		return nil, err
+	}
+	b, err := s.body(ctx, n, k, text, how)
+	if err != nil {
+		return nil, err
+	}
+	var d *Draft
+	if how == Merging {
+		d, err = Merge(k.Definition, old, b)
+	} else {
+		d, err = Replace(k.Definition, old.Identifier, b)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.save(ctx, n, k, old, d, w)
+}
+
+// body reads a body and carries out the searches that stand in it.
+func (s *Service) body(ctx context.Context, n *snapshot, k *Kept, text json.RawMessage, how Write) (*Body, error) {
+	b, err := ParseBody(text, how)
+	if err != nil {
+		return nil, err
+	}
+	for _, q := range b.Queries {
+		of := k.Record.Identifier
+		switch {
+		case q.Path == "team":
+			of = TeamBlueprint
+		case q.Relation != "":
+			r, ok := k.Definition.Relation(q.Relation)
+			if !ok {
+				// The draft says so.
+				b.Resolve(q, nil)
+				continue
+			}
+			of = r.Target
+		}
+		search, err := ParseSearch(q.Raw, q.Path, SearchOptions{})
+		if err != nil {
+			return nil, err
+		}
+		target, err := n.usable(of)
+		if err != nil {
+			return nil, err
+		}
+		found, err := s.search(ctx, n, Find{Search: search, Blueprint: of, Limit: maxLookup, all: true}, []*Kept{target})
+		if err != nil {
+			return nil, err
+		}
+		identifiers := make([]string, len(found.keys))
+		for i, key := range found.keys {
+			identifiers[i] = key.Identifier
+		}
+		b.Resolve(q, identifiers)
+	}
+	return b, nil
+}
+
+// save writes a draft in the place of old, or as a new entity.
+func (s *Service) save(ctx context.Context, n *snapshot, k *Kept, old *Entity, d *Draft, w EntityWrite) (*Saved, error) {
+	e := &Entity{
+		Key: Key{k.Record.ID, d.Identifier}, ID: NewEntityID(), Content: d.Content,
+		CreatedAt: w.By.At, UpdatedAt: w.By.At, CreatedBy: w.By.ID, UpdatedBy: w.By.ID, Last: w.By,
+	}
+	if old != nil {
+		e.ID, e.CreatedAt, e.CreatedBy, e.Rev = old.ID, old.CreatedAt, old.CreatedBy, old.Rev
+	}
+	saved := &Saved{Blueprint: k, Entity: e, Created: old == nil}
+	missing, err := s.missing(ctx, n, e.Key, d)
+	if err != nil {
+		return nil, err
+	}
+	if len(missing) > 0 && !w.CreateMissing {
+		return nil, notThere(missing)
+	}
+	renamed := old != nil && old.Identifier != e.Identifier
+	if renamed {
+		switch _, err := s.store.Entity(ctx, e.Key); {
+		case err == nil:
+			return nil, taken(k.Record.Identifier, e.Identifier)
+		case !absent(err):
+			return nil, fmt.Errorf("read entity: %w", err)
+		}
+	}
+	if w.ValidationOnly {
+		return saved, nil
+	}
+	for _, t := range missing {
+		if err := s.createMissing(ctx, n, t, w.By); err != nil {
+			return nil, err
+		}
+	}
+	edges, err := n.edges(k, e)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case old == nil:
+		err = s.store.CreateEntity(ctx, e, edges)
+	case renamed:
+		err = s.rename(ctx, n, k, old, e, edges, w.By)
+	default:
+		var before []Edge
+		if before, err = n.edges(k, old); err != nil {
+			return nil, err
+		}
+		stale := slices.DeleteFunc(before, func(edge Edge) bool { return slices.Contains(edges, edge) })
+		err = s.store.ReplaceEntity(ctx, e, edges, stale)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("write entity: %w", err)
+	}
+	return saved, nil
+}
+
+// missing returns the related entities of a draft that are not there. The entity itself counts as there.
+func (s *Service) missing(ctx context.Context, n *snapshot, self Key, d *Draft) ([]Target, error) {
+	keys, wanted := []Key{}, map[Key]bool{}
+	keyOf := func(t Target) (Key, bool) {
+		k := n.identifier[t.Blueprint]
+		if k == nil {
+			return Key{}, false
+		}
+		return Key{k.Record.ID, t.Identifier}, true
+	}
+	for _, t := range d.Targets {
+		if key, ok := keyOf(t); ok && key != self && !wanted[key] {
+			wanted[key] = true
+			keys = append(keys, key)
+		}
+	}
+	there := map[Key]bool{self: true}
+	for part := range slices.Chunk(keys, maxLookup) {
+		entities, err := s.store.Entities(ctx, part)
+		if err != nil {
+			return nil, fmt.Errorf("look for related entities: %w", err)
+		}
+		for _, e := range entities {
+			there[e.Key] = true
+		}
+	}
+	var missing []Target
+	for _, t := range d.Targets {
+		if key, ok := keyOf(t); !ok || !there[key] {
+			missing = append(missing, t)
+		}
+	}
+	return missing, nil
+}
+
+func notThere(missing []Target) error {
+	details := make([]fault.Detail, len(missing))
+	for i, t := range missing {
+		details[i] = fault.Detail{Path: t.Path, Message: fmt.Sprintf("the blueprint %s has no entity %q", t.Blueprint, t.Identifier)}
+	}
+	return &fault.Error{Kind: fault.NotFound, Message: details[0].Path + ": " + details[0].Message, Details: details}
+}
+
+// createMissing makes an entity that has nothing but its identifier.
+func (s *Service) createMissing(ctx context.Context, n *snapshot, t Target, by Author) error {
+	k, err := n.get(t.Blueprint)
+	if err != nil {
+		return err
+	}
+	e := &Entity{
+		Key: Key{k.Record.ID, t.Identifier}, ID: NewEntityID(), Content: json.RawMessage(`{}`),
+		CreatedAt: by.At, UpdatedAt: by.At, CreatedBy: by.ID, UpdatedBy: by.ID, Last: by,
+	}
+	if err := s.store.CreateEntity(ctx, e, nil); err != nil && !fault.Is(err, "identifier_taken") {
+		return fmt.Errorf("create related entity: %w", err)
+	}
+	return nil
+}
+
+// edges returns the edges of an entity, each once.
+func (n *snapshot) edges(k *Kept, e *Entity) ([]Edge, error) {
+	targets, err := Targets(k.Definition, e.Content)
+	if err != nil {
+		return nil, err
+	}
+	var edges []Edge
+	for _, t := range targets {
+		if target := n.identifier[t.Blueprint]; target != nil {
+			edges = append(edges, Edge{Source: e.Key, Relation: t.Relation, Target: Key{target.Record.ID, t.Identifier}})
+		}
+	}
+	return edges, nil
+}
+
+// rename puts e in the place of old, which has another identifier, and lets relations follow.
+func (s *Service) rename(ctx context.Context, n *snapshot, k *Kept, old, e *Entity, edges []Edge, by Author) error {
+	sources, err := s.sources(ctx, n, old.Key)
+	if err != nil {
+		return err
+	}
+	if len(sources) > MaxDependents {
+		return fault.New(fault.Invalid, "too_many_dependents",
+			"more than %d entities relate to %s: it cannot be renamed", MaxDependents, old.Identifier)
+	}
+	// The new one names itself where the old one did.
+	if slices.ContainsFunc(edges, func(edge Edge) bool { return edge.Target == old.Key }) {
+		if e.Content, err = repoint(k.Definition, n, e, old.Key, e.Identifier); err != nil {
+			return err
+		}
+		if edges, err = n.edges(k, e); err != nil {
+			return err
+		}
+	}
+	before, err := n.edges(k, old)
+	if err != nil {
+		return err
+	}
+	e.Rev = 0
+	if err := s.store.CreateEntity(ctx, e, edges); err != nil {
+		return err
+	}
+	if err := s.store.DeleteEntity(ctx, old, before, by); err != nil {
+		if undo := s.store.DeleteEntity(ctx, e, edges, by); undo != nil {
+			return errors.Join(err, undo)
+		}
+		return err
+	}
+	for _, source := range sources {
+		if source == old.Key {
+			continue
+		}
+		if err := s.detach(ctx, source, old.Key, e.Identifier, by); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sources returns the entities that relate to one, up to MaxDependents and one more. Edges are hints:
+// each source was looked at.
+func (s *Service) sources(ctx context.Context, n *snapshot, target Key) ([]Key, error) {
+	found, err := s.related(ctx, n, target, func(Relation) bool { return true }, MaxDependents+1)
+	if err != nil {
+		return nil, err
+	}
+	keys := make([]Key, len(found))
+	for i, r := range found {
+		keys[i] = r.Key
+	}
+	return keys, nil
+}
+
+// relating is an entity that relates to another one, and through what.
+type relating struct {
+	*Entity
+	blueprint *Kept
+	relations []Relation
+}
+
+// related returns up to limit entities that relate to one through a relation that counts.
+func (s *Service) related(ctx context.Context, n *snapshot, target Key, counts func(Relation) bool, limit int) ([]*relating, error) {
+	var found []*relating
+	seen := map[Key]bool{}
+	for from := ""; ; {
+		edges, next, err := s.store.Sources(ctx, target, from, maxEdges)
+		if err != nil {
+			return nil, fmt.Errorf("look for relations: %w", err)
+		}
+		var keys []Key
+		for _, edge := range edges {
+			if !seen[edge.Source] {
+				seen[edge.Source] = true
+				keys = append(keys, edge.Source)
+			}
+		}
+		var entities []*Entity
+		if len(keys) > 0 {
+			if entities, err = s.store.Entities(ctx, keys); err != nil {
+				return nil, fmt.Errorf("read related entities: %w", err)
+			}
+		}
+		for _, e := range entities {
+			r, err := n.relating(e, target, counts)
+			if err != nil {
+				return nil, err
+			}
+			if r != nil {
+				found = append(found, r)
+			}
+			if len(found) >= limit {
+				return found, nil
+			}
+		}
+		if from = next; from == "" {
+			return found, nil
+		}
+	}
+}
+
+// relating returns through which relations an entity relates to another one, nil for none.
+func (n *snapshot) relating(e *Entity, target Key, counts func(Relation) bool) (*relating, error) {
+	k := n.id[e.Blueprint]
+	if k == nil || k.Definition == nil {
+		return nil, nil
+	}
+	edges, err := n.edges(k, e)
+	if err != nil {
+		return nil, err
+	}
+	r := &relating{Entity: e, blueprint: k}
+	for _, edge := range edges {
+		if relation, ok := k.Definition.Relation(edge.Relation); ok && edge.Target == target && counts(relation) {
+			r.relations = append(r.relations, relation)
+		}
+	}
+	if r.relations == nil {
+		return nil, nil
+	}
+	return r, nil
+}
+
+// detach takes a target out of the relations of a source, or puts another identifier in its place.
+func (s *Service) detach(ctx context.Context, source, target Key, identifier string, by Author) error {
+	for try := 1; ; try++ {
+		err := s.tryDetach(ctx, source, target, identifier, by)
+		if err == nil || absent(err) {
+			return nil
+		}
+		if !again(ctx, err, try) {
+			return fmt.Errorf("change a relation of %s: %w", source.Identifier, err)
+		}
+	}
+}
+
+func (s *Service) tryDetach(ctx context.Context, source, target Key, identifier string, by Author) error {
+	n, err := s.snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	old, err := s.store.Entity(ctx, source)
+	if err != nil {
+		return err
+	}
+	k := n.id[source.Blueprint]
+	if k == nil || k.Definition == nil {
+		return nil
+	}
+	before, err := n.edges(k, old)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(before, func(edge Edge) bool { return edge.Target == target }) {
+		return nil
+	}
+	e := *old
+	if e.Content, err = repoint(k.Definition, n, old, target, identifier); err != nil {
+		return err
+	}
+	e.UpdatedAt, e.UpdatedBy, e.Last = by.At, by.ID, by
+	edges, err := n.edges(k, &e)
+	if err != nil {
+		return err
+	}
+	stale := slices.DeleteFunc(before, func(edge Edge) bool { return slices.Contains(edges, edge) })
+	return s.store.ReplaceEntity(ctx, &e, edges, stale)
+}
+
+// repoint returns an entity's content with another identifier wherever a relation names the target;
+// without one the target is taken out: of one entity null is left, of many the others.
+func repoint(d *Definition, n *snapshot, e *Entity, target Key, identifier string) (json.RawMessage, error) {
+	c, err := parseContent(e.Content)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range d.Relations {
+		k := n.identifier[r.Target]
+		if k == nil || k.Record.ID != target.Blueprint {
+			continue
+		}
+		names := c.related(r.Name)
+		if !slices.Contains(names, target.Identifier) {
+			continue
+		}
+		list := []any{}
+		for _, name := range names {
+			switch {
+			case name != target.Identifier:
+				list = append(list, name)
+			case identifier != "":
+				list = append(list, identifier)
+			}
+		}
+		switch text := c.relations.Get(r.Name); {
+		case text[0] == '[':
+			c.relations.Set(r.Name, jqtemplate.Encode(list))
+		case len(list) > 0:
+			c.relations.Set(r.Name, jqtemplate.Encode(list[0]))
+		default:
+			c.relations.Set(r.Name, json.RawMessage(`null`))
+		}
+	}
+	c.top.Set("relations", c.relations.Encode())
+	return c.top.Encode(), nil
+}
+
+// DeleteEntity removes an entity. Relations to it are emptied; fault.Conflict, has_dependents, when one
+// of them is required. With dependents those that relate to it are deleted too, and those that relate
+// to these.
+func (s *Service) DeleteEntity(ctx context.Context, blueprint, identifier string, dependents bool, by Author) error {
+	for try := 1; ; try++ {
+		n, err := s.snapshot(ctx)
+		if err != nil {
+			return err
+		}
+		_, e, err := s.entity(ctx, n, blueprint, identifier)
+		if err != nil {
+			return err
+		}
+		err = s.remove(ctx, n, []*Entity{e}, dependents, by)
+		if err == nil || !again(ctx, err, try) {
+			return err
+		}
+	}
+}
+
+// DeleteEntities removes those of some entities of a blueprint that are there and returns which.
+func (s *Service) DeleteEntities(ctx context.Context, blueprint string, identifiers []string, dependents bool, by Author) ([]string, error) {
+	for try := 1; ; try++ {
+		n, err := s.snapshot(ctx)
+		if err != nil {
+			return nil, err
+		}
+		k, err := n.usable(blueprint)
+		if err != nil {
+			return nil, err
+		}
+		keys, deleted := []Key{}, []string{}
+		for _, identifier := range identifiers {
+			key := Key{k.Record.ID, identifier}
+			if !slices.Contains(keys, key) && utf8.RuneCountInString(identifier) <= MaxEntityIdentifier && identifier != "" {
+				keys = append(keys, key)
+			}
+		}
+		if len(keys) == 0 {
+			return deleted, nil
+		}
+		entities, err := s.store.Entities(ctx, keys)
+		if err != nil {
+			return nil, fmt.Errorf("read entities: %w", err)
+		}
+		for _, key := range keys {
+			if slices.ContainsFunc(entities, func(e *Entity) bool { return e.Key == key }) {
+				deleted = append(deleted, key.Identifier)
+			}
+		}
+		err = s.remove(ctx, n, entities, dependents, by)
+		if err == nil || !again(ctx, err, try) {
+			return deleted, err
+		}
+	}
+}
+
+// remove deletes entities and whatever their deletion asks for: first it is found out what that is.
+func (s *Service) remove(ctx context.Context, n *snapshot, entities []*Entity, dependents bool, by Author) error {
+	going := map[Key]bool{}
+	for _, e := range entities {
+		going[e.Key] = true
+	}
+	asked := len(entities)
+	type cut struct{ source, target Key }
+	var cuts []cut
+	for i := 0; i < len(entities); i++ {
+		target := entities[i].Key
+		found, err := s.related(ctx, n, target, func(Relation) bool { return true }, MaxDependents+MaxBulkDelete+1)
+		if err != nil {
+			return err
+		}
+		var holders []string
+		for _, r := range found {
+			switch {
+			case going[r.Key]:
+			case dependents:
+				going[r.Key] = true
+				entities = append(entities, r.Entity)
+			case slices.ContainsFunc(r.relations, func(r Relation) bool { return r.Required }):
+				holders = append(holders, r.blueprint.Record.Identifier+"/"+r.Identifier)
+			default:
+				cuts = append(cuts, cut{r.Key, target})
+			}
+		}
+		if len(holders) > 0 {
+			return fault.New(fault.Conflict, "has_dependents", "required relations lead to %s: of %s", target.Identifier, named(holders))
+		}
+		if len(entities)-asked > MaxDependents || len(cuts) > MaxDependents {
+			return fault.New(fault.Invalid, "too_many_dependents",
+				"more than %d entities relate to what is to be deleted: delete them first", MaxDependents)
+		}
+	}
+	for _, c := range cuts {
+		if err := s.detach(ctx, c.source, c.target, "", by); err != nil {
+			return err
+		}
+	}
+	// Whoever relates to an entity goes before it.
+	for _, e := range slices.Backward(entities) {
+		var edges []Edge
+		if k := n.id[e.Blueprint]; k != nil && k.Definition != nil {
+			var err error
+			if edges, err = n.edges(k, e); err != nil {
+				return err
+			}
+		}
+		if err := s.store.DeleteEntity(ctx, e, edges, by); err != nil && !absent(err) {
+			return fmt.Errorf("delete entity: %w", err)
+		}
+	}
+	return nil
+}
+
+// BulkItem is what became of one entity of a bulk write.
+type BulkItem struct {
+	// Identifier is the one that was sent, or given; empty when it is not known.
+	Identifier string
+	Created    bool
+	Err        error
+}
+
+// WriteEntities creates or upserts several entities, one by one in their order.
+func (s *Service) WriteEntities(ctx context.Context, blueprint string, texts []json.RawMessage, w EntityWrite) ([]BulkItem, error) {
+	n, err := s.snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := n.usable(blueprint); err != nil {
+		return nil, err
+	}
+	items := make([]BulkItem, len(texts))
+	for i, text := range texts {
+		saved, err := s.CreateEntity(ctx, blueprint, text, w)
+		if err != nil {
+			switch fault.KindOf(err) {
+			case fault.Internal, fault.Unavailable:
+				return nil, err
+			}
+			items[i].Err = err
+			if o, err := decodeObject(text, "an entity"); err == nil {
+				items[i].Identifier = document.Text(o, "identifier")
+			}
+			continue
+		}
+		items[i] = BulkItem{Identifier: saved.Entity.Identifier, Created: saved.Created}
+	}
+	return items, nil
+}

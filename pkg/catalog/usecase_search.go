@@ -1,0 +1,584 @@
+package catalog
+
+import (
+	"cmp"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"longshore/pkg/document"
+	"longshore/pkg/fault"
+	"longshore/pkg/jqtemplate"
+)
+
+const (
+	// readAtOnce is how many entities a list or a search reads from the store at a time.
+	readAtOnce = 200
+	// searchTime is how long a list or search goes on before it gives the way to continue.
+	searchTime = 8 * time.Second
+	// maxRelated is how many entities a rule about relations may lead to.
+	maxRelated = 10_000
+	// maxRelatedHops is how far such a rule goes when it names no path.
+	maxRelatedHops = 15
+)
+
+// Find is a list of entities, or a search among them.
+type Find struct {
+	// Search is nil for all entities.
+	Search *Search
+	// Blueprint restricts to one blueprint; empty for all.
+	Blueprint string
+	// From is the Next of an answer to the same request.
+	From string
+	// Limit and Bytes are the most entities and the most bytes of their views; Bytes 0 is no bound.
+	Limit, Bytes int
+	Selection    Selection
+
+	// all goes on to the end whatever the time.
+	all bool
+}
+
+// Found is what a list or a search yields.
+type Found struct {
+	// Views are the entities as they are answered.
+	Views []json.RawMessage
+	// Blueprints are those of the entities, sorted.
+	Blueprints []string
+	// Next continues behind the last one; empty at the end.
+	Next string
+
+	keys  []Key
+	bytes int
+}
+
+// Find lists entities, or searches. It ends at the limit, at the bytes, or when it has taken long. From
+// that leads nowhere is a fault.Invalid.
+func (s *Service) Find(ctx context.Context, f Find) (*Found, error) {
+	n, err := s.snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var among []*Kept
+	if f.Blueprint != "" {
+		k, err := n.usable(f.Blueprint)
+		if err != nil {
+			return nil, err
+		}
+		among = []*Kept{k}
+	} else {
+		among = n.list
+	}
+	return s.search(ctx, n, f, among)
+}
+
+// place is where a search goes on: in a blueprint, behind what the store's own token says, or, of
+// entities that were looked up by identifier, behind one of them.
+type place struct {
+	Blueprint string `json:"b"`
+	From      string `json:"f,omitempty"`
+	Behind    string `json:"i,omitempty"`
+}
+
+func (p place) token() string {
+	text, err := json.Marshal(p)
+	if err != nil {
+		panic(fmt.Sprintf("encode strings: %v", err)) // Strings have JSON.
+	}
+	return base64.RawURLEncoding.EncodeToString(text)
+}
+
+func badPlace() error {
+	return fault.InvalidDetails([]fault.Detail{{Path: "from", Message: "must be the next of an answer to the same request"}})
+}
+
+func parsePlace(token string) (p place, err error) {
+	if token == "" {
+		return p, nil
+	}
+	text, err := base64.RawURLEncoding.DecodeString(token)
+	if err != nil || json.Unmarshal(text, &p) != nil || !strings.HasPrefix(p.Blueprint, "bp_") {
+		return p, badPlace()
+	}
+	return p, nil
+}
+
+// search goes through blueprints in the order of their internal ids, which never changes.
+func (s *Service) search(ctx context.Context, n *snapshot, f Find, among []*Kept) (*Found, error) {
+	at, err := parsePlace(f.From)
+	if err != nil {
+		return nil, err
+	}
+	search := f.Search
+	if at.Blueprint != "" && f.Blueprint != "" && at.Blueprint != among[0].Record.ID {
+		return nil, badPlace()
+	}
+	if search != nil {
+		if search, err = s.bind(ctx, n, search); err != nil {
+			return nil, err
+		}
+		if only, ok := search.Blueprints(); ok {
+			among = slices.DeleteFunc(slices.Clone(among), func(k *Kept) bool { return !slices.Contains(only, k.Record.Identifier) })
+		}
+	}
+	among = slices.DeleteFunc(slices.Clone(among), func(k *Kept) bool { return k.Definition == nil || k.Record.ID < at.Blueprint })
+	slices.SortFunc(among, func(a, b *Kept) int { return cmp.Compare(a.Record.ID, b.Record.ID) })
+	r := &searching{s: s, n: n, f: f, search: search, found: &Found{}, until: time.Now().Add(searchTime)}
+	var identifiers []string
+	looksUp := false
+	if search != nil {
+		identifiers, looksUp = search.Identifiers()
+	}
+	for i, k := range among {
+		from := place{Blueprint: k.Record.ID}
+		if k.Record.ID == at.Blueprint {
+			from = at
+		}
+		var stopped *place
+		if looksUp {
+			stopped, err = r.lookUp(ctx, among[i:], identifiers, from)
+		} else {
+			stopped, err = r.list(ctx, k, from)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if stopped != nil {
+			r.found.Next = stopped.token()
+			break
+		}
+		if looksUp {
+			break
+		}
+	}
+	slices.Sort(r.found.Blueprints)
+	r.found.Blueprints = slices.Compact(r.found.Blueprints)
+	return r.found, nil
+}
+
+// searching is a list or a search on its way.
+type searching struct {
+	s      *Service
+	n      *snapshot
+	f      Find
+	search *Search
+	found  *Found
+	until  time.Time
+}
+
+// full reports whether no more is wanted.
+func (r *searching) full() bool {
+	return len(r.found.keys) >= r.f.Limit || !r.f.all && time.Now().After(r.until)
+}
+
+// list reads the entities of a blueprint one page after the other. It stops only between pages: a page
+// of which not everything fits is read again, shorter.
+func (r *searching) list(ctx context.Context, k *Kept, at place) (*place, error) {
+	size := readAtOnce
+	for {
+		if r.full() {
+			return &at, nil
+		}
+		page, err := r.s.store.List(ctx, k.Record.ID, at.From, min(size, r.most()))
+		if err != nil {
+			return nil, fmt.Errorf("list entities: %w", err)
+		}
+		entities, err := r.matching(ctx, k, page.Entities)
+		if err != nil {
+			return nil, err
+		}
+		if more := r.f.Limit - len(r.found.keys); len(entities) > more {
+			size = slices.Index(page.Entities, entities[more-1]) + 1
+			continue
+		}
+		views, bytes, err := r.views(ctx, k, entities)
+		if err != nil {
+			return nil, err
+		}
+		if r.f.Bytes > 0 && r.found.bytes+bytes > r.f.Bytes {
+			switch {
+			case len(page.Entities) > 1:
+				size = len(page.Entities) / 2
+				continue
+			case len(r.found.keys) > 0:
+				r.f.Limit = len(r.found.keys)
+				return &at, nil
+			}
+		}
+		r.add(k, entities, views, bytes)
+		if at.From = page.Next; at.From == "" {
+			return nil, nil
+		}
+		size = readAtOnce
+	}
+}
+
+// most is how many entities are worth reading: without a search no more than are wanted.
+func (r *searching) most() int {
+	if r.search == nil {
+		return r.f.Limit - len(r.found.keys)
+	}
+	return readAtOnce
+}
+
+// lookUp reads entities by their identifiers, in all blueprints at once.
+func (r *searching) lookUp(ctx context.Context, among []*Kept, identifiers []string, at place) (*place, error) {
+	type wanted struct {
+		k   *Kept
+		key Key
+	}
+	var all []wanted
+	for _, k := range among {
+		for _, identifier := range identifiers {
+			if k.Record.ID == at.Blueprint && identifier <= at.Behind && at.Behind != "" || identifier == "" {
+				continue
+			}
+			all = append(all, wanted{k, Key{k.Record.ID, identifier}})
+		}
+	}
+	for part := range slices.Chunk(all, readAtOnce) {
+		keys := make([]Key, len(part))
+		for i, w := range part {
+			keys[i] = w.key
+		}
+		read, err := r.s.store.Entities(ctx, keys)
+		if err != nil {
+			return nil, fmt.Errorf("read entities: %w", err)
+		}
+		there := map[Key]*Entity{}
+		for _, e := range read {
+			there[e.Key] = e
+		}
+		for i, w := range part {
+			e := there[w.key]
+			if e == nil {
+				continue
+			}
+			if r.full() {
+				return &at, nil
+			}
+			entities, err := r.matching(ctx, w.k, []*Entity{e})
+			if err != nil {
+				return nil, err
+			}
+			views, bytes, err := r.views(ctx, w.k, entities)
+			if err != nil {
+				return nil, err
+			}
+			if r.f.Bytes > 0 && r.found.bytes+bytes > r.f.Bytes && len(r.found.keys) > 0 {
+				return &at, nil
+			}
+			r.add(w.k, entities, views, bytes)
+			at = place{Blueprint: part[i].key.Blueprint, Behind: part[i].key.Identifier}
+		}
+	}
+	return nil, nil
+}
+
+func (r *searching) add(k *Kept, entities []*Entity, views []json.RawMessage, bytes int) {
+	for _, e := range entities {
+		r.found.keys = append(r.found.keys, e.Key)
+	}
+	if len(entities) > 0 && !slices.Contains(r.found.Blueprints, k.Record.Identifier) {
+		r.found.Blueprints = append(r.found.Blueprints, k.Record.Identifier)
+	}
+	r.found.Views = append(r.found.Views, views...)
+	r.found.bytes += bytes
+}
+
+// views shows entities, unless only their keys are wanted, and adds up their bytes with a comma each.
+func (r *searching) views(ctx context.Context, k *Kept, entities []*Entity) ([]json.RawMessage, int, error) {
+	if r.f.all || len(entities) == 0 {
+		return nil, 0, nil
+	}
+	views, err := EntityViews(ctx, k.Definition, entities, r.f.Selection, r.lookup())
+	if err != nil {
+		return nil, 0, err
+	}
+	bytes := 0
+	for _, v := range views {
+		bytes += len(v) + 1
+	}
+	return views, bytes, nil
+}
+
+func (r *searching) lookup() *lookup { return &lookup{r.s.store, r.n} }
+
+// matching returns those of some entities of a blueprint that the search is for.
+func (r *searching) matching(ctx context.Context, k *Kept, entities []*Entity) ([]*Entity, error) {
+	if r.search == nil || len(entities) == 0 {
+		return entities, nil
+	}
+	subjects, err := r.subjects(ctx, k, entities)
+	if err != nil {
+		return nil, err
+	}
+	now := r.s.now()
+	var matching []*Entity
+	for i, subject := range subjects {
+		if r.search.Matches(subject, now) {
+			matching = append(matching, entities[i])
+		}
+	}
+	return matching, nil
+}
+
+// subjects returns entities as a search sees them.
+func (r *searching) subjects(ctx context.Context, k *Kept, entities []*Entity) ([]*Subject, error) {
+	views, err := EntityViews(ctx, k.Definition, entities, Selection{}, r.lookup())
+	if err != nil {
+		return nil, err
+	}
+	owners, err := r.owners(ctx, k, entities)
+	if err != nil {
+		return nil, err
+	}
+	subjects := make([]*Subject, len(entities))
+	for i, e := range entities {
+		o, err := decodeObject(views[i], "an entity")
+		if err != nil {
+			return nil, fmt.Errorf("read the view of %s: %w", e.Identifier, err)
+		}
+		subject := &Subject{
+			Key: e.Key, Blueprint: k.Record.Identifier, Title: document.Member(o, "title"), Icon: document.Member(o, "icon"),
+			Team: document.Texts(document.Member(o, "team")), CreatedAt: e.CreatedAt, UpdatedAt: e.UpdatedAt,
+			CreatedBy: e.CreatedBy, UpdatedBy: e.UpdatedBy, Properties: document.Object(o, "properties"),
+			Schema: k.schema, Relations: document.Object(o, "relations"),
+		}
+		subject.OwnedByTeam = subject.Team
+		if owners != nil {
+			subject.OwnedByTeam = owners[i]
+		}
+		subject.RelatedTitle = func(relation, identifier string) string { return r.title(ctx, k, relation, identifier) }
+		subjects[i] = subject
+	}
+	return subjects, nil
+}
+
+// owners returns the teams that own entities by a path of their blueprint; nil where each owns itself.
+func (r *searching) owners(ctx context.Context, k *Kept, entities []*Entity) ([][]string, error) {
+	if k.Definition.Ownership != "Inherited" || k.Definition.OwnershipPath == "" {
+		return nil, nil
+	}
+	nodes := make([]*node, len(entities))
+	for i, e := range entities {
+		c, err := parseContent(e.Content)
+		if err != nil {
+			return nil, err
+		}
+		nodes[i] = &node{e, c}
+	}
+	path := strings.Split(k.Definition.OwnershipPath, ".")
+	if path[len(path)-1] != "$team" {
+		path = append(path, "$team")
+	}
+	values, err := newMirrors(r.lookup()).compute(ctx, k.Definition, path, nodes)
+	if err != nil {
+		return nil, err
+	}
+	owners := make([][]string, len(values))
+	for i, value := range values {
+		v, err := jqtemplate.Decode(value)
+		if err != nil {
+			return nil, fmt.Errorf("read teams: %w", err)
+		}
+		owners[i] = document.Texts(v)
+	}
+	return owners, nil
+}
+
+// title returns the title of a related entity, "" where it cannot be known.
+func (r *searching) title(ctx context.Context, k *Kept, relation, identifier string) string {
+	declared, _ := k.Definition.Relation(relation)
+	entities, err := r.lookup().Related(ctx, declared.Target, []string{identifier})
+	if err != nil || len(entities) == 0 {
+		return ""
+	}
+	c, err := parseContent(entities[0].Content)
+	if err != nil {
+		return ""
+	}
+	v, err := jqtemplate.Decode(or(c.top.Get("title")))
+	if err != nil {
+		return ""
+	}
+	title, _ := v.(string)
+	return title
+}
+
+// bind puts into a search what it needs to know besides the entity. A machine has no properties.
+func (s *Service) bind(ctx context.Context, n *snapshot, search *Search) (*Search, error) {
+	search, err := search.Bind(func(ContextProperty) ([]any, error) { return nil, nil })
+	if err != nil {
+		return nil, err
+	}
+	if len(search.RelatedTo()) == 0 {
+		return search, nil
+	}
+	return search.Resolve(func(r RelatedTo) (map[Key]bool, error) { return s.relatedTo(ctx, n, r) })
+}
+
+// relatedTo returns the entities that a rule about relations is for. A rule without a path is for all
+// that the named entities relate to (downstream), for all that relate to them (upstream), or for both,
+// however many relations lie between.
+func (s *Service) relatedTo(ctx context.Context, n *snapshot, r RelatedTo) (map[Key]bool, error) {
+	w := &walk{s: s, n: n}
+	if len(r.Path) > 0 {
+		return w.path(ctx, r)
+	}
+	k := n.identifier[r.Blueprint]
+	if k == nil {
+		return map[Key]bool{}, nil
+	}
+	counts := func(relation Relation) bool { return r.Required == nil || relation.Required == *r.Required }
+	start := map[Key]bool{}
+	for _, v := range r.Values {
+		start[Key{k.Record.ID, v}] = true
+	}
+	found := map[Key]bool{}
+	for _, step := range []struct {
+		against string
+		step    stepper
+	}{{"downstream", w.backward}, {"upstream", w.forward}} {
+		if r.Direction == step.against {
+			continue
+		}
+		reached, err := w.reach(ctx, start, counts, maxRelatedHops, step.step)
+		if err != nil {
+			return nil, err
+		}
+		for key := range reached {
+			found[key] = true
+		}
+	}
+	return found, nil
+}
+
+// walk follows relations and counts what it comes by.
+type walk struct {
+	s    *Service
+	n    *snapshot
+	seen int
+}
+
+// stepper returns what is one relation away from some entities.
+type stepper func(ctx context.Context, from []Key, counts func(Relation) bool) ([]Key, error)
+
+func (w *walk) count(more int) error {
+	if w.seen += more; w.seen > maxRelated {
+		return fault.New(fault.Invalid, "search_too_broad", "more than %d entities are related: search for less", maxRelated)
+	}
+	return nil
+}
+
+// reach returns what 1 to hops relations lead to.
+func (w *walk) reach(ctx context.Context, start map[Key]bool, counts func(Relation) bool, hops int, step stepper) (map[Key]bool, error) {
+	found := map[Key]bool{}
+	at := make([]Key, 0, len(start))
+	for key := range start {
+		at = append(at, key)
+	}
+	for ; hops > 0 && len(at) > 0; hops-- {
+		next, err := step(ctx, at, counts)
+		if err != nil {
+			return nil, err
+		}
+		at = nil
+		for _, key := range next {
+			if !found[key] {
+				found[key] = true
+				at = append(at, key)
+			}
+		}
+		if err := w.count(len(at)); err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+// forward implements stepper along the relations.
+func (w *walk) forward(ctx context.Context, from []Key, counts func(Relation) bool) ([]Key, error) {
+	var next []Key
+	for part := range slices.Chunk(from, maxLookup) {
+		entities, err := w.s.store.Entities(ctx, part)
+		if err != nil {
+			return nil, fmt.Errorf("read related entities: %w", err)
+		}
+		for _, e := range entities {
+			k := w.n.id[e.Blueprint]
+			if k == nil || k.Definition == nil {
+				continue
+			}
+			edges, err := w.n.edges(k, e)
+			if err != nil {
+				return nil, err
+			}
+			for _, edge := range edges {
+				if r, ok := k.Definition.Relation(edge.Relation); ok && counts(r) {
+					next = append(next, edge.Target)
+				}
+			}
+		}
+	}
+	return next, nil
+}
+
+// backward implements stepper against the relations.
+func (w *walk) backward(ctx context.Context, from []Key, counts func(Relation) bool) ([]Key, error) {
+	var next []Key
+	for _, key := range from {
+		found, err := w.s.related(ctx, w.n, key, counts, maxRelated+1)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range found {
+			next = append(next, r.Key)
+		}
+		if len(next) > maxRelated {
+			break
+		}
+	}
+	return next, nil
+}
+
+// path returns the entities from which a path leads to one of the values, or those to which it leads
+// from one of them.
+func (w *walk) path(ctx context.Context, r RelatedTo) (map[Key]bool, error) {
+	at := map[Key]bool{}
+	step, hops := stepper(w.forward), slices.Clone(r.Path)
+	if r.FromBlueprint != "" {
+		if k := w.n.identifier[r.FromBlueprint]; k != nil {
+			for _, v := range r.Values {
+				at[Key{k.Record.ID, v}] = true
+			}
+		}
+	} else {
+		step = w.backward
+		slices.Reverse(hops)
+		for _, k := range w.n.list {
+			if k.Definition == nil {
+				continue
+			}
+			relation, ok := k.Definition.Relation(hops[0].Relation)
+			target := w.n.identifier[relation.Target]
+			if !ok || target == nil {
+				continue
+			}
+			for _, v := range r.Values {
+				at[Key{target.Record.ID, v}] = true
+			}
+		}
+	}
+	for _, hop := range hops {
+		var err error
+		at, err = w.reach(ctx, at, func(r Relation) bool { return r.Name == hop.Relation }, hop.MaxHops, step)
+		if err != nil {
+			return nil, err
+		}
+	}
+	return at, nil
+}

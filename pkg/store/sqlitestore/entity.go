@@ -1,0 +1,226 @@
+package sqlitestore
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"longshore/pkg/catalog"
+	"longshore/pkg/fault"
+	"longshore/pkg/sqlite"
+)
+
+const (
+	// maxEntityPage is how many bytes of contents a page of entities holds before it ends.
+	maxEntityPage = 5 << 20
+	// nearDeadline is how long before its caller's deadline a page ends: the answer is yet to be made
+	// of it and sent.
+	nearDeadline = 500 * time.Millisecond
+)
+
+func noEntity(key catalog.Key) error {
+	return fault.New(fault.NotFound, "", "there is no entity %q", key.Identifier)
+}
+
+const wholeEntity = `SELECT e.blueprint, e.identifier, e.id, e.created_at, e.updated_at, e.created_by, e.updated_by,
+	e.last_by, e.last_origin, e.last_run, e.last_at, e.rev, e.content FROM `
+
+const (
+	oneEntity = wholeEntity + "entities e WHERE e.blueprint = ? AND e.identifier = ? AND e.deleted_at = 0"
+	// A CROSS JOIN is done in the order that it is written in: each key is looked up.
+	entitiesOfKeys = wholeEntity + `json_each(?) k CROSS JOIN entities e
+		ON e.blueprint = k.value ->> 0 AND e.identifier = k.value ->> 1 AND e.deleted_at = 0`
+	entitiesBehind = wholeEntity + `entities e WHERE e.blueprint = ? AND e.identifier > ? AND e.deleted_at = 0
+		ORDER BY e.identifier LIMIT ?`
+	countOfEntities = "SELECT count(*) FROM entities WHERE blueprint = ? AND deleted_at = 0"
+)
+
+// readEntity reads a row of wholeEntity.
+func readEntity(rows *sql.Rows) (*catalog.Entity, error) {
+	e := new(catalog.Entity)
+	var created, updated, last int64
+	if err := rows.Scan(&e.Blueprint, &e.Identifier, &e.ID, &created, &updated, &e.CreatedBy, &e.UpdatedBy,
+		&e.Last.ID, &e.Last.Origin, &e.Last.RunID, &last, &e.Rev, (*[]byte)(&e.Content)); err != nil {
+		return nil, err
+	}
+	e.CreatedAt, e.UpdatedAt, e.Last.At = moment(created), moment(updated), moment(last)
+	return e, nil
+}
+
+// Entity implements catalog.Store.
+func (s *Catalog) Entity(ctx context.Context, key catalog.Key) (*catalog.Entity, error) {
+	rows, err := s.db.Rows(ctx, oneEntity, key.Blueprint, key.Identifier)
+	if err != nil {
+		return nil, sqlite.Explain(err, "read entity")
+	}
+	defer rows.Close()
+	if !rows.Next() {
+		if err := rows.Err(); err != nil {
+			return nil, sqlite.Explain(err, "read entity")
+		}
+		return nil, noEntity(key)
+	}
+	e, err := readEntity(rows)
+	return e, sqlite.Explain(err, "read entity")
+}
+
+// Entities implements catalog.Store. They are those of one moment.
+func (s *Catalog) Entities(ctx context.Context, keys []catalog.Key) ([]*catalog.Entity, error) {
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	wanted := make([][2]string, 0, len(keys))
+	seen := make(map[catalog.Key]bool, len(keys))
+	for _, key := range keys {
+		if !seen[key] {
+			seen[key] = true
+			wanted = append(wanted, [2]string{key.Blueprint, key.Identifier})
+		}
+	}
+	text, err := json.Marshal(wanted)
+	if err != nil {
+		return nil, fmt.Errorf("encode keys: %w", err)
+	}
+	rows, err := s.db.Rows(ctx, entitiesOfKeys, string(text))
+	if err != nil {
+		return nil, sqlite.Explain(err, "read entities")
+	}
+	defer rows.Close()
+	var all []*catalog.Entity
+	for rows.Next() {
+		e, err := readEntity(rows)
+		if err != nil {
+			return nil, sqlite.Explain(err, "read entities")
+		}
+		// JSON has no text for every key: one that was changed by it was not asked for.
+		if seen[e.Key] {
+			all = append(all, e)
+		}
+	}
+	return all, sqlite.Explain(rows.Err(), "read entities")
+}
+
+// CreateEntity implements catalog.Store.
+func (s *Catalog) CreateEntity(ctx context.Context, e *catalog.Entity, edges []catalog.Edge) error {
+	return s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		rev, err := nextRev(tx, "entity")
+		if err != nil {
+			return err
+		}
+		added, err := tx.Exec(`INSERT INTO entities (blueprint, identifier, id, created_at, updated_at, created_by, updated_by,
+			last_by, last_origin, last_run, last_at, rev, content) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+			ON CONFLICT (blueprint, identifier, deleted_at) WHERE deleted_at = 0 DO NOTHING`,
+			e.Blueprint, e.Identifier, e.ID, nanos(e.CreatedAt), nanos(e.UpdatedAt), e.CreatedBy, e.UpdatedBy,
+			e.Last.ID, e.Last.Origin, e.Last.RunID, nanos(e.Last.At), rev, []byte(e.Content))
+		if err != nil {
+			return sqlite.Explain(err, "write entity")
+		}
+		if added == 0 {
+			return fault.New(fault.Conflict, "identifier_taken", "an entity with the identifier %q exists already", e.Identifier)
+		}
+		return addEdges(tx, edges)
+	})
+}
+
+// ReplaceEntity implements catalog.Store.
+func (s *Catalog) ReplaceEntity(ctx context.Context, e *catalog.Entity, edges, stale []catalog.Edge) error {
+	return s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		row, err := entityRow(tx, e)
+		if err != nil {
+			return err
+		}
+		rev, err := nextRev(tx, "entity")
+		if err != nil {
+			return err
+		}
+		if _, err := tx.Exec(`UPDATE entities SET created_at = ?, updated_at = ?, created_by = ?, updated_by = ?,
+			last_by = ?, last_origin = ?, last_run = ?, last_at = ?, rev = ?, content = ? WHERE rowid = ?`,
+			nanos(e.CreatedAt), nanos(e.UpdatedAt), e.CreatedBy, e.UpdatedBy,
+			e.Last.ID, e.Last.Origin, e.Last.RunID, nanos(e.Last.At), rev, []byte(e.Content), row); err != nil {
+			return sqlite.Explain(err, "write entity")
+		}
+		if err := addEdges(tx, edges); err != nil {
+			return err
+		}
+		return removeEdges(tx, stale)
+	})
+}
+
+// DeleteEntity implements catalog.Store.
+func (s *Catalog) DeleteEntity(ctx context.Context, e *catalog.Entity, edges []catalog.Edge, by catalog.Author) error {
+	return s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		row, err := entityRow(tx, e)
+		if err != nil {
+			return err
+		}
+		rev, err := nextRev(tx, "entity")
+		if err != nil {
+			return err
+		}
+		if _, err := tx.Exec(`UPDATE entities SET deleted_at = ?, deleted_by = ?, deleted_origin = ?, deleted_run = ?, rev = ?
+			WHERE rowid = ?`, deletion(by.At), by.ID, by.Origin, by.RunID, rev, row); err != nil {
+			return sqlite.Explain(err, "delete entity")
+		}
+		return removeEdges(tx, edges)
+	})
+}
+
+// entityRow returns the row of the entity of e's key if it is e still.
+func entityRow(tx *sqlite.Tx, e *catalog.Entity) (row int64, err error) {
+	var id string
+	var rev int64
+	err = tx.Scan("SELECT rowid, id, rev FROM entities WHERE blueprint = ? AND identifier = ? AND deleted_at = 0",
+		[]any{e.Blueprint, e.Identifier}, &row, &id, &rev)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return 0, noEntity(e.Key)
+	case err != nil:
+		return 0, sqlite.Explain(err, "read entity")
+	case id != e.ID || rev != e.Rev:
+		return 0, fault.New(fault.Conflict, "conflict", "the entity %q was changed meanwhile", e.Identifier)
+	}
+	return row, nil
+}
+
+// List implements catalog.Store. Entities are in the order of their identifiers. A page has at least
+// one where there is one left, so that whoever follows it comes to the end.
+func (s *Catalog) List(ctx context.Context, blueprint, from string, limit int) (page catalog.Page, err error) {
+	limit = max(limit, 1)
+	last, err := behind(from, 1, "entities", blueprint)
+	if err != nil {
+		return page, err
+	}
+	rows, err := s.db.Rows(ctx, entitiesBehind, blueprint, last[0], limit+1)
+	if err != nil {
+		return page, sqlite.Explain(err, "list entities")
+	}
+	defer rows.Close()
+	deadline, limited := ctx.Deadline()
+	size := 0
+	for rows.Next() {
+		e, err := readEntity(rows)
+		if err != nil {
+			return catalog.Page{}, sqlite.Explain(err, "list entities")
+		}
+		size += len(e.Content)
+		if n := len(page.Entities); n == limit ||
+			n > 0 && (size > maxEntityPage || limited && time.Until(deadline) < nearDeadline) {
+			page.Next = place([]string{"entities", blueprint}, []string{page.Entities[n-1].Identifier})
+			return page, nil
+		}
+		page.Entities = append(page.Entities, e)
+	}
+	if err := rows.Err(); err != nil {
+		return catalog.Page{}, sqlite.Explain(err, "list entities")
+	}
+	return page, nil
+}
+
+// Count implements catalog.Store.
+func (s *Catalog) Count(ctx context.Context, blueprint string) (n int, err error) {
+	err = s.db.Scan(ctx, countOfEntities, []any{blueprint}, &n)
+	return n, sqlite.Explain(err, "count entities")
+}
