@@ -13,6 +13,7 @@ import (
 	"longshore/pkg/awsevent"
 	"longshore/pkg/boot"
 	"longshore/pkg/boot/apifunction"
+	"longshore/pkg/catalog"
 	"longshore/pkg/store/dynamostore"
 	"longshore/pkg/store/dynamostore/dynamocatalog"
 )
@@ -24,8 +25,9 @@ func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	runs := dynamostore.NewRuns(table, e.RunsTable, time.Duration(e.RunRetention), time.Now)
 	actions := dynamocatalog.NewActions(table, e.CatalogTable)
 	cache := action.NewCache(actions)
+	entities := catalog.NewService(dynamocatalog.NewCatalog(table, e.CatalogTable, time.Now), time.Now)
 	return apifunction.New(e, func(c api.Config) http.Handler {
-		c.Actions, c.Cache, c.Runs = actions, cache, runs
+		c.Actions, c.Cache, c.Runs, c.Catalog = actions, cache, runs, entities
 		return api.New(c)
 	})
 }

@@ -1,6 +1,6 @@
-// Package api is Longshore's HTTP API: Port's routes for actions, runs and their logs, and what an
-// operator asks a process for. It knows nothing of AWS: the Lambda functions and the local process
-// serve the same handler.
+// Package api is Longshore's HTTP API: Port's routes for actions, runs and their logs and for
+// the catalog, and what an operator asks a process for. It knows nothing of AWS: the Lambda
+// functions and the local process serve the same handler.
 //
 // It promises:
 //   - every answer, faults, unknown routes and panics included, is JSON with a boolean "ok"; faults
@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"longshore/pkg/action"
+	"longshore/pkg/catalog"
 	"longshore/pkg/fault"
 	"longshore/pkg/identity"
 	"longshore/pkg/run"
@@ -47,6 +48,9 @@ type Config struct {
 	// Cache reads Actions.
 	Cache *action.Cache
 	Runs  run.Store
+	// Catalog has the blueprints and entities. It is nil in a function that does not serve their routes:
+	// the gateway sends those elsewhere, and what reaches them here nevertheless is answered with 404.
+	Catalog *catalog.Service
 	// Starter is nil in a function that starts no runs: the gateway sends those routes elsewhere,
 	// and what reaches them here nevertheless is answered with 404.
 	Starter Starter

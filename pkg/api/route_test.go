@@ -56,7 +56,7 @@ func TestRouting(t *testing.T) {
 		"a trailing slash":                      {"GET", "/v1/actions/", 404, "no such route"},
 		"a trailing slash behind a name":        {"GET", "/v1/actions/deploy/", 404, "no such route"},
 		"the root":                              {"GET", "/", 404, "no such route"},
-		"an unknown route":                      {"GET", "/v1/blueprints", 404, "no such route"},
+		"an unknown route":                      {"GET", "/v1/nothing", 404, "no such route"},
 		"another case":                          {"GET", "/V1/actions", 404, "no such route"},
 		"invalid UTF-8":                         {"GET", "/v1/actions/%ff", 404, "no such route"},
 		"an unknown method":                     {"BREW", "/v1/actions", 405, "GET, HEAD, POST"},

@@ -21,6 +21,7 @@ import (
 
 	"longshore/pkg/action"
 	"longshore/pkg/api"
+	"longshore/pkg/catalog"
 	"longshore/pkg/identity"
 	"longshore/pkg/invocation"
 	"longshore/pkg/jqtemplate"
@@ -43,6 +44,7 @@ type fixture struct {
 	token   string
 	runs    run.Store
 	actions action.Store
+	catalog catalog.Store
 	sent    *outbox
 	log     *buffer
 }
@@ -51,7 +53,7 @@ type fixture struct {
 func newFixture(t *testing.T, change ...func(*api.Config)) *fixture {
 	t.Helper()
 	f := &fixture{t: t, sent: &outbox{}, log: &buffer{}}
-	f.runs, f.actions = openStores(t)
+	f.runs, f.actions, f.catalog = openStores(t)
 	f.tokens = newTokens(t, time.Now)
 	var err error
 	if f.token, err = f.tokens.Sign(); err != nil {
@@ -61,6 +63,7 @@ func newFixture(t *testing.T, change ...func(*api.Config)) *fixture {
 	cache := action.NewCache(f.actions)
 	c := api.Config{
 		Tokens: f.tokens, Actions: f.actions, Cache: cache, Runs: f.runs, Log: log,
+		Catalog: catalog.NewService(f.catalog, time.Now),
 		Starter: trigger.New(trigger.Config{
 			Actions: cache, Runs: f.runs, Sender: f.sent, OrgID: "org_1", Log: log,
 			Accepter:   &trigger.StoreAndSend{Store: f.runs, Sender: f.sent, Log: log},
@@ -372,6 +375,9 @@ type snapshot struct {
 	Runs    []*run.Record
 	Logs    []*run.Log
 	Sent    int
+	// Blueprints and Entities are the whole catalog.
+	Blueprints []*catalog.Blueprint
+	Entities   []*catalog.Entity
 }
 
 func (f *fixture) snapshot() snapshot {
@@ -395,6 +401,16 @@ func (f *fixture) snapshot() snapshot {
 		s.Logs = append(s.Logs, lines...)
 	}
 	s.Sent = f.sent.count()
+	if s.Blueprints, err = f.catalog.Blueprints(ctx); err != nil {
+		f.t.Fatal(err)
+	}
+	for _, b := range s.Blueprints {
+		page, err := f.catalog.List(ctx, b.ID, "", 1000)
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		s.Entities = append(s.Entities, page.Entities...)
+	}
 	return s
 }
 

@@ -650,4 +650,3 @@ func checkBlock(faults *document.Faults, v any, path string) {
 		}
 	}
 }
-

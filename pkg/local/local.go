@@ -65,11 +65,10 @@ type stores struct {
 	// deliveries are runs as dispatchers read them.
 	deliveries dispatch.Runs
 	actions    action.Store
-	// catalog is nil with AWS set.
-	catalog  catalog.Store
-	queue    queue.Queue
-	accepter trigger.Accepter
-	settler  dispatch.Settler
+	catalog    catalog.Store
+	queue      queue.Queue
+	accepter   trigger.Accepter
+	settler    dispatch.Settler
 	// acked reports, once, whether the settler acknowledged a receipt.
 	acked func(receipt string) bool
 	// drains says that this process takes messages off the dead-letter queue.
@@ -191,7 +190,8 @@ func (s *Server) assemble() error {
 	})
 	s.handler = api.New(api.Config{
 		Tokens: tokens, Actions: st.actions, Cache: cache, Runs: st.runs, Starter: starter,
-		Log: c.Log, Ready: st.ready, Metrics: metrics.Handler(),
+		Catalog: catalog.NewService(st.catalog, time.Now),
+		Log:     c.Log, Ready: st.ready, Metrics: metrics.Handler(),
 	})
 	secrets := signature.Secrets{Current: s.credentials.ClientSecret, Previous: c.ClientSecretPrevious}
 	s.webhook = dispatch.New(dispatch.Config{
