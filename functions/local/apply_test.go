@@ -19,7 +19,7 @@ func TestApplyTwiceChangesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	examples, err := filepath.Glob("../../testdata/examples/*")
+	examples, err := filepath.Glob("../../testdata/examples/*.*")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +70,7 @@ func TestApplyReplaces(t *testing.T) {
 	w.must("apply", write(t, "a.yaml", restart))
 	changed := write(t, "a.yaml", strings.ReplaceAll(restart, "title: Restart", `title: "{{"`)+"---\n"+strings.ReplaceAll(restart, "restart", "other"))
 	got := w.must("apply", changed, "--json")
-	want := `{"kind":"action","identifier":"restart","change":"replaced"}
+	want := `{"kind":"action","identifier":"restart","change":"changed"}
 {"kind":"action","identifier":"other","change":"created"}
 `
 	if got.out != want {
@@ -78,7 +78,7 @@ func TestApplyReplaces(t *testing.T) {
 	}
 	// A definition whose jq does not compile is kept, and the warning said.
 	got = w.must("apply", write(t, "a.yml", strings.ReplaceAll(restart, "https://example.com", "https://example.com/{{ .inputs | }}")))
-	if got.out != "action restart replaced\n" || !strings.Contains(got.err, "longshore: restart: invocationMethod.url: .inputs | does not compile: ") {
+	if got.out != "action restart changed\n" || !strings.Contains(got.err, "longshore: restart: invocationMethod.url: .inputs | does not compile: ") {
 		t.Errorf("printed %q, and on standard error %q", got.out, got.err)
 	}
 }
@@ -92,7 +92,7 @@ func TestApplyFaults(t *testing.T) {
 		code       int
 		want       string
 	}{
-		"a blueprint":            {"x.yaml", "identifier: service\nschema: {properties: {}}\n", 2, "document 1: service is no action: it has neither trigger nor invocationMethod; only actions can be applied"},
+		"no kind":                {"x.yaml", "identifier: service\n", 2, "x.yaml: document 1: service is no blueprint, which has a schema, no entity, which has a blueprint, and no action"},
 		"no identifier":          {"x.yaml", restart + "---\ntrigger: CREATE\n", 2, "document 2: expected an object with an identifier"},
 		"a list":                 {"x.json", "[1]", 2, "document 1: expected an object with an identifier"},
 		"nothing":                {"x.json", " ", 2, "there is no definition in it"},

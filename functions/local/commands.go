@@ -15,7 +15,7 @@ type commands struct {
 	Serve           serveCommand   `cmd:"" default:"withargs" help:"Serve the API, deliver runs. This is the default."`
 	Run             runCommand     `cmd:"" help:"Trigger an action on a running server."`
 	Render          renderCommand  `cmd:"" help:"Render a payload template."`
-	Apply           applyCommand   `cmd:"" help:"Create or replace actions from JSON or YAML files."`
+	Apply           applyCommand   `cmd:"" help:"Create or replace blueprints, entities and actions from JSON or YAML files."`
 	Redeliver       redeliverCmd   `cmd:"" help:"Send a run whose delivery failed once more."`
 	Logs            logsCommand    `cmd:"" help:"Print a run's log."`
 	Runs            runsCommand    `cmd:"" help:"List runs, newest first."`

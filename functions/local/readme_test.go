@@ -79,12 +79,18 @@ func TestReadme(t *testing.T) {
 	need(t, "bash", "curl", "sed")
 	w := newWorld(t)
 	scripts := blocks(t, "README.md", "sh")
-	if len(scripts) != 2 {
-		t.Fatalf("README.md has %d blocks of sh, want 2: test the new ones", len(scripts))
+	if len(scripts) != 3 {
+		t.Fatalf("README.md has %d blocks of sh, want 3: test the new ones", len(scripts))
 	}
 	contains(t, w.script(scripts[0], ""),
 		"action scaffold_service created\n", `"service":"checkout"`, `"language":"go"`, " scaffold_service IN_PROGRESS", "RUN ", "  scaffold_service  IN_PROGRESS  ")
-	contains(t, w.script(scripts[1], ""), `{"ok":true,"run":{"id":"r_`, `"status":"IN_PROGRESS"`, `{"ok":true,"runs":[{"id":"r_`)
+	twice := w.script(scripts[1], "")
+	contains(t, twice, "blueprint system created\nblueprint environment created\n", "blueprint system unchanged\nblueprint environment unchanged\n")
+	if strings.Count(twice, " created\n") != 19 || strings.Count(twice, " unchanged\n") != 19 {
+		t.Errorf("applied twice: %s", twice)
+	}
+	contains(t, w.script(scripts[2], ""), `{"ok":true,"run":{"id":"r_`, `"status":"IN_PROGRESS"`, `{"ok":true,"runs":[{"id":"r_`,
+		`{"ok":true,"entity":{"identifier":"checkout"`, `"tier":"gold","slug":"go-checkout"`, `"dependsOn":["payments","catalog"]`)
 	page, err := w.client.Runs(t.Context(), client.Filter{Action: "scaffold_service"})
 	if err != nil || len(page.Runs) != 2 {
 		t.Errorf("there are %d runs, want 2: %v", len(page.Runs), err)

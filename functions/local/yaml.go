@@ -40,7 +40,7 @@ func fromYAML(text []byte) ([]any, error) {
 		r := yamlReader{anchors: map[string]ast.Node{}, left: maxNodes}
 		value, err := r.value(document.Body, 0)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("document %d: %w", len(values)+1, err)
 		}
 		if value != nil {
 			values = append(values, value)

@@ -21,6 +21,7 @@ import (
 	"longshore/pkg/action"
 	"longshore/pkg/api"
 	"longshore/pkg/api/client"
+	"longshore/pkg/catalog"
 	"longshore/pkg/identity"
 	"longshore/pkg/queue"
 	"longshore/pkg/run"
@@ -78,6 +79,10 @@ func serve(t *testing.T, before func(http.ResponseWriter, *http.Request) bool) *
 	if err != nil {
 		t.Fatal(err)
 	}
+	entities, err := sqlitestore.NewCatalog(ctx, db)
+	if err != nil {
+		t.Fatal(err)
+	}
 	tokens, err := identity.NewTokens(identity.Config{
 		OrgID: "org_1", ClientID: "client_1", Secrets: []string{secret}, Key: bytes.Repeat([]byte("k"), identity.MinKey),
 	})
@@ -87,6 +92,7 @@ func serve(t *testing.T, before func(http.ResponseWriter, *http.Request) bool) *
 	log, cache := slog.New(slog.DiscardHandler), action.NewCache(actions)
 	handler := api.New(api.Config{
 		Tokens: tokens, Actions: actions, Cache: cache, Runs: s.runs, Log: log,
+		Catalog: catalog.NewService(entities, nil),
 		Starter: trigger.New(trigger.Config{
 			Actions: cache, Runs: s.runs, Sender: nowhere{}, OrgID: "org_1", Log: log,
 			Accepter:   &trigger.StoreAndSend{Store: s.runs, Sender: nowhere{}, Log: log},
@@ -169,6 +175,63 @@ func TestActions(t *testing.T) {
 	_, err = c.CreateAction(ctx, json.RawMessage(strings.Replace(deploy, "{{ .inputs", "{ .inputs", 1)))
 	if e := refused(t, err, 422); len(e.Details) != 1 || e.Details[0].Position == nil {
 		t.Errorf("got %+v, want a detail with its position", e)
+	}
+}
+
+func TestCatalog(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	c := connect(t, serve(t, nil))
+	const blueprint = `{"identifier":"a/b","title":"A","schema":{"properties":{"n":{"type":"number"}}},` +
+		`"calculationProperties":{"twice":{"type":"number","calculation":".properties.n * 2"}}}`
+	created := must[*client.SavedBlueprint](t)(c.CreateBlueprint(ctx, json.RawMessage(blueprint)))
+	got := must[json.RawMessage](t)(c.Blueprint(ctx, "a/b"))
+	if diff := cmp.Diff(string(created.Blueprint), string(got)); diff != "" {
+		t.Errorf("blueprint (-created +got):\n%s", diff)
+	}
+	_, err := c.CreateBlueprint(ctx, json.RawMessage(blueprint))
+	_ = refused(t, err, 409)
+	replaced := must[*client.SavedBlueprint](t)(c.ReplaceBlueprint(ctx, "a/b", json.RawMessage(strings.Replace(blueprint, "* 2", "*", 1))))
+	if len(replaced.Warnings) != 1 || replaced.Warnings[0].Path != "calculationProperties.twice.calculation" {
+		t.Errorf("got warnings %v, want one", replaced.Warnings)
+	}
+	must[*client.SavedBlueprint](t)(c.ReplaceBlueprint(ctx, "a/b", json.RawMessage(blueprint)))
+	// Two are built in.
+	if list := must[[]json.RawMessage](t)(c.Blueprints(ctx)); len(list) != 3 || !bytes.Contains(list[2], []byte(`"a/b"`)) {
+		t.Errorf("got list %s", list)
+	}
+
+	entity := func(n string) json.RawMessage {
+		return json.RawMessage(`{"identifier":"x:y/z","title":"X","properties":{"n":` + n + `}}`)
+	}
+	_, err = c.Entity(ctx, "a/b", "x:y/z")
+	if e := refused(t, err, 404); !strings.Contains(e.Error(), "x:y/z") {
+		t.Errorf("got %v, want the identifier in the sentence", e)
+	}
+	checked := must[json.RawMessage](t)(c.CheckEntity(ctx, "a/b", entity("1")))
+	if !bytes.Contains(checked, []byte(`"n":1,"twice":2`)) {
+		t.Errorf("got %s", checked)
+	}
+	_, err = c.Entity(ctx, "a/b", "x:y/z")
+	_ = refused(t, err, 404)
+	must[json.RawMessage](t)(c.PutEntity(ctx, "a/b", entity("1")))
+	put := must[json.RawMessage](t)(c.PutEntity(ctx, "a/b", json.RawMessage(`{"identifier":"x:y/z","properties":{"n":3}}`)))
+	if !bytes.Contains(put, []byte(`"title":null`)) || !bytes.Contains(put, []byte(`"n":3,"twice":6`)) {
+		t.Errorf("got %s, want nothing of the first left", put)
+	}
+	if read := must[json.RawMessage](t)(c.Entity(ctx, "a/b", "x:y/z")); !bytes.Contains(read, []byte(`"properties":{"n":3}`)) {
+		t.Errorf("got %s, want no computed property", read)
+	}
+	_, err = c.PutEntity(ctx, "a/b", entity(`"one"`))
+	if e := refused(t, err, 422); len(e.Details) != 1 || e.Details[0].Path != "properties.n" {
+		t.Errorf("got %+v, want a detail with its path", e)
+	}
+	_ = refused(t, c.DeleteBlueprint(ctx, "a/b"), 409)
+	if err := c.DeleteEntity(ctx, "a/b", "x:y/z"); err != nil {
+		t.Error(err)
+	}
+	if err := c.DeleteBlueprint(ctx, "a/b"); err != nil {
+		t.Error(err)
 	}
 }
 
