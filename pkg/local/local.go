@@ -65,11 +65,10 @@ type stores struct {
 	// deliveries are runs as dispatchers read them.
 	deliveries dispatch.Runs
 	actions    action.Store
-	// catalog is nil with AWS set.
-	catalog  catalog.Store
-	queue    queue.Queue
-	accepter trigger.Accepter
-	settler  dispatch.Settler
+	catalog    catalog.Store
+	queue      queue.Queue
+	accepter   trigger.Accepter
+	settler    dispatch.Settler
 	// acked reports, once, whether the settler acknowledged a receipt.
 	acked func(receipt string) bool
 	// drains says that this process takes messages off the dead-letter queue.
@@ -186,7 +185,7 @@ func (s *Server) assemble() error {
 	}
 	cache := action.NewCache(st.actions)
 	starter := trigger.New(trigger.Config{
-		Actions: cache, Runs: st.runs, Accepter: st.accepter, Sender: st.queue,
+		Actions: cache, Entities: catalog.NewReader(st.catalog, time.Now), Runs: st.runs, Accepter: st.accepter, Sender: st.queue,
 		OrgID: s.credentials.OrgID, Configured: configured, Log: c.Log,
 	})
 	s.handler = api.New(api.Config{
