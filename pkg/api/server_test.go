@@ -21,6 +21,7 @@ import (
 
 	"longshore/pkg/action"
 	"longshore/pkg/api"
+	"longshore/pkg/catalog"
 	"longshore/pkg/identity"
 	"longshore/pkg/invocation"
 	"longshore/pkg/jqtemplate"
@@ -43,6 +44,7 @@ type fixture struct {
 	token   string
 	runs    run.Store
 	actions action.Store
+	catalog catalog.Store
 	sent    *outbox
 	log     *buffer
 }
@@ -51,7 +53,7 @@ type fixture struct {
 func newFixture(t *testing.T, change ...func(*api.Config)) *fixture {
 	t.Helper()
 	f := &fixture{t: t, sent: &outbox{}, log: &buffer{}}
-	f.runs, f.actions = openStores(t)
+	f.runs, f.actions, f.catalog = openStores(t)
 	f.tokens = newTokens(t, time.Now)
 	var err error
 	if f.token, err = f.tokens.Sign(); err != nil {
@@ -62,7 +64,7 @@ func newFixture(t *testing.T, change ...func(*api.Config)) *fixture {
 	c := api.Config{
 		Tokens: f.tokens, Actions: f.actions, Cache: cache, Runs: f.runs, Log: log,
 		Starter: trigger.New(trigger.Config{
-			Actions: cache, Runs: f.runs, Sender: f.sent, OrgID: "org_1", Log: log,
+			Actions: cache, Entities: catalog.NewReader(f.catalog, nil), Runs: f.runs, Sender: f.sent, OrgID: "org_1", Log: log,
 			Accepter:   &trigger.StoreAndSend{Store: f.runs, Sender: f.sent, Log: log},
 			Configured: func(backend string) bool { return backend == invocation.BackendWebhook },
 		}),

@@ -6,13 +6,14 @@ import (
 	"testing"
 
 	"longshore/pkg/action"
+	"longshore/pkg/catalog"
 	"longshore/pkg/run"
 	"longshore/pkg/sqlite"
 	"longshore/pkg/store/sqlitestore"
 )
 
 // openStores returns empty stores on a database of their own.
-func openStores(t *testing.T) (run.Store, action.Store) {
+func openStores(t *testing.T) (run.Store, action.Store, catalog.Store) {
 	t.Helper()
 	ctx := context.Background()
 	db, err := sqlite.Open(ctx, filepath.Join(t.TempDir(), "longshore.db"))
@@ -32,5 +33,9 @@ func openStores(t *testing.T) (run.Store, action.Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return runs, actions
+	entities, err := sqlitestore.NewCatalog(ctx, db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return runs, actions, entities
 }
