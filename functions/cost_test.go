@@ -21,6 +21,7 @@ import (
 	"longshore/pkg/api"
 	"longshore/pkg/awsevent"
 	"longshore/pkg/backend/webhook"
+	"longshore/pkg/catalog"
 	"longshore/pkg/dispatch"
 	"longshore/pkg/egress"
 	"longshore/pkg/emulator"
@@ -167,7 +168,8 @@ func TestCostOfOneRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	starter := trigger.New(trigger.Config{
-		Actions: cache, Runs: runs, Sender: queues, OrgID: "org", Log: log,
+		Actions: cache, Entities: catalog.NewReader(dynamocatalog.NewCatalog(m, name+"-catalog", time.Now), nil),
+		Runs: runs, Sender: queues, OrgID: "org", Log: log,
 		Configured: func(backend string) bool { return backend == invocation.BackendWebhook },
 		Accepter:   &trigger.StoreAndSend{Store: runs, Sender: queues, Log: log},
 	})

@@ -19,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/google/go-cmp/cmp"
 
+	"longshore/pkg/catalog"
 	"longshore/pkg/emulator"
 	"longshore/pkg/invocation"
 	"longshore/pkg/queue"
@@ -26,6 +27,7 @@ import (
 	"longshore/pkg/run"
 	"longshore/pkg/signature"
 	"longshore/pkg/store/dynamostore"
+	"longshore/pkg/store/dynamostore/dynamocatalog"
 )
 
 func TestTemplateIsValid(t *testing.T) {
@@ -46,9 +48,10 @@ type world struct {
 	*lambda
 	api, token string
 	// port is the receiver's, as ":" and digits.
-	port   string
-	runs   *dynamostore.Runs
-	queues *sqsqueue.Queue
+	port    string
+	runs    *dynamostore.Runs
+	queues  *sqsqueue.Queue
+	catalog *catalog.Service
 	// received are the deliveries whose signature is right.
 	received chan delivery
 }
@@ -129,17 +132,19 @@ func TestFunctionsUnderSAMLocal(t *testing.T) {
 		w.checkDelivered(t, id)
 	})
 
+	w.addCheckout(t)
 	for file, want := range map[string]struct {
 		status int
 		part   string
 	}{
-		"api-token.json":         {http.StatusOK, `"accessToken":"`},
-		"api-action-create.json": {http.StatusConflict, `"error":"identifier_taken"`},
-		"api-runs.json":          {http.StatusOK, `"runs":[{`},
-		"api-path-escaped.json":  {http.StatusNotFound, `action \"org/repo\" was not found`},
-		"api-path-decoded.json":  {http.StatusNotFound, `action \"org/re po?100%\" was not found`},
-		"trigger-run.json":       {http.StatusAccepted, `"status":"IN_PROGRESS"`},
-		"trigger-jq.json":        {http.StatusOK, `"result":"CHECKOUT"`},
+		"api-token.json":          {http.StatusOK, `"accessToken":"`},
+		"api-action-create.json":  {http.StatusConflict, `"error":"identifier_taken"`},
+		"api-runs.json":           {http.StatusOK, `"runs":[{`},
+		"api-path-escaped.json":   {http.StatusNotFound, `action \"org/repo\" was not found`},
+		"api-path-decoded.json":   {http.StatusNotFound, `action \"org/re po?100%\" was not found`},
+		"trigger-run.json":        {http.StatusAccepted, `"status":"IN_PROGRESS"`},
+		"trigger-run-entity.json": {http.StatusAccepted, `"entity":{"identifier":"checkout"`},
+		"trigger-jq.json":         {http.StatusOK, `"result":"CHECKOUT"`},
 	} {
 		t.Run(file, func(t *testing.T) {
 			name := "ApiFunction"
@@ -203,6 +208,7 @@ func newWorld(t *testing.T) *world {
 	w := &world{
 		lambda: l, received: make(chan delivery, 100),
 		runs: dynamostore.NewRuns(table, "longshore-runs", 365*24*time.Hour, time.Now), queues: sqsqueue.New(client, urls),
+		catalog: catalog.NewService(dynamocatalog.NewCatalog(table, "longshore-catalog", time.Now), time.Now),
 	}
 	w.port = w.receive(t, given.Parameters["LONGSHORE_CLIENT_SECRET"])
 	w.api = l.startAPI(t)
@@ -212,6 +218,22 @@ func newWorld(t *testing.T) *world {
 	call(t, "", http.MethodPost, w.api+"/v1/auth/access_token", w.event(t, "api-token.json", "").Body, http.StatusOK, &token)
 	w.token = token.AccessToken
 	return w
+}
+
+// addCheckout makes an entity and an action that runs on it.
+func (w *world) addCheckout(t *testing.T) {
+	t.Helper()
+	by := catalog.Author{ID: "client", At: time.Now().UTC().Truncate(time.Millisecond)}
+	if _, err := w.catalog.CreateBlueprint(t.Context(), json.RawMessage(`{"identifier":"service","title":"Service","schema":{"properties":{}}}`), false, by); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.catalog.CreateEntity(t.Context(), "service", json.RawMessage(`{"identifier":"checkout"}`), catalog.EntityWrite{By: by}); err != nil {
+		t.Fatal(err)
+	}
+	body := `{"identifier":"restart_service","trigger":{"type":"self-service","operation":"DAY-2","blueprintIdentifier":"service"},
+		"invocationMethod":{"type":"WEBHOOK","url":"https://example.com/{{ .entity.identifier }}"}}`
+	var created struct{ OK bool }
+	call(t, w.token, http.MethodPost, w.api+"/v1/actions", body, http.StatusCreated, &created)
 }
 
 // checkBuilt reports functions without an executable for the containers.

@@ -8,6 +8,7 @@ package action
 import (
 	"encoding/json"
 
+	"longshore/pkg/catalog"
 	"longshore/pkg/jqtemplate"
 )
 
@@ -46,6 +47,8 @@ type Definition struct {
 	// Blueprint is the identifier of the action's blueprint, empty without one. An automation has
 	// none: the blueprint of its event is not it.
 	Blueprint string
+	// Condition is for the entities that a DAY-2 or DELETE action may run on, nil for all.
+	Condition *catalog.Search
 	// RequiredApproval is as it was sent, nil when absent. ApprovalRequired is its meaning.
 	RequiredApproval json.RawMessage
 	ApprovalRequired bool

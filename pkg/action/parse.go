@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"longshore/pkg/catalog"
 	"longshore/pkg/document"
 	"longshore/pkg/fault"
 	"longshore/pkg/jqtemplate"
@@ -112,7 +113,12 @@ func (p *parser) trigger(o *jqtemplate.Object) {
 	d.Kind = document.Text(o, "type")
 	switch d.Kind {
 	case SelfService:
-		p.faults.Validate(p.schemas.selfService, p.plain["trigger"], "trigger")
+		var shape document.Faults
+		shape.Validate(p.schemas.selfService, p.plain["trigger"], "trigger")
+		misshapen := shape.Err()
+		if misshapen != nil {
+			p.faults.AddErr("trigger", misshapen)
+		}
 		d.Operation, d.Blueprint = document.Text(o, "operation"), document.Text(o, "blueprintIdentifier")
 		if document.Member(o, "condition") == nil {
 			return
@@ -123,6 +129,10 @@ func (p *parser) trigger(o *jqtemplate.Object) {
 		case d.Blueprint == "":
 			p.faults.Add("trigger.condition", "needs blueprintIdentifier beside it")
 		}
+		// The schema names some of the same faults.
+		if misshapen == nil {
+			p.condition(document.Object(o, "condition"))
+		}
 	case Automation:
 		p.faults.Validate(p.schemas.automation, p.plain["trigger"], "trigger")
 		expressions, _ := document.Member(document.Object(o, "condition"), "expressions").([]any)
@@ -132,6 +142,22 @@ func (p *parser) trigger(o *jqtemplate.Object) {
 			}
 		}
 	}
+}
+
+// condition compiles the condition of a self-service action.
+func (p *parser) condition(o *jqtemplate.Object) {
+	search := new(jqtemplate.Object)
+	for name, value := range o.All() {
+		if name != "type" {
+			search.Set(name, value)
+		}
+	}
+	s, err := catalog.ParseSearch(search, "trigger.condition", catalog.SearchOptions{})
+	if err != nil {
+		p.faults.AddErr("trigger.condition", err)
+		return
+	}
+	p.d.Condition = s
 }
 
 // method checks an invocation method by its type and compiles its templates.

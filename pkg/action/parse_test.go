@@ -73,6 +73,9 @@ func TestParseRefuses(t *testing.T) {
 			"trigger.condition.rules[1].combinator: is required", "trigger.condition.rules[1].rules[0].operator: is required",
 			`trigger.condition.type: must be "SEARCH"`, "trigger.condition.x: unknown field",
 		}},
+		{"condition that is no search", trigger(`{"type":"self-service","operation":"DAY-2","blueprintIdentifier":"b","condition":{"type":"SEARCH","rules":[{"property":"a","operator":"between","value":1}],"combinator":"and"}}`), []string{
+			"trigger.condition.rules[0].value: must be an object with from and to, or with preset",
+		}},
 
 		// Automations.
 		{"automation without event", trigger(`{"type":"automation"}`), []string{"trigger.event: is required"}},

@@ -65,7 +65,7 @@ func newFixture(t *testing.T, change ...func(*api.Config)) *fixture {
 		Tokens: f.tokens, Actions: f.actions, Cache: cache, Runs: f.runs, Log: log,
 		Catalog: catalog.NewService(f.catalog, time.Now),
 		Starter: trigger.New(trigger.Config{
-			Actions: cache, Runs: f.runs, Sender: f.sent, OrgID: "org_1", Log: log,
+			Actions: cache, Entities: catalog.NewReader(f.catalog, nil), Runs: f.runs, Sender: f.sent, OrgID: "org_1", Log: log,
 			Accepter:   &trigger.StoreAndSend{Store: f.runs, Sender: f.sent, Log: log},
 			Configured: func(backend string) bool { return backend == invocation.BackendWebhook },
 		}),

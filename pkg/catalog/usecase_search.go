@@ -312,7 +312,11 @@ func (r *searching) matching(ctx context.Context, k *Kept, entities []*Entity) (
 	if r.search == nil || len(entities) == 0 {
 		return entities, nil
 	}
-	subjects, err := r.subjects(ctx, k, entities)
+	views, err := r.decodedViews(ctx, k, entities)
+	if err != nil {
+		return nil, err
+	}
+	subjects, err := r.subjects(ctx, k, entities, views)
 	if err != nil {
 		return nil, err
 	}
@@ -326,22 +330,30 @@ func (r *searching) matching(ctx context.Context, k *Kept, entities []*Entity) (
 	return matching, nil
 }
 
-// subjects returns entities as a search sees them.
-func (r *searching) subjects(ctx context.Context, k *Kept, entities []*Entity) ([]*Subject, error) {
-	views, err := EntityViews(ctx, k.Definition, entities, Selection{}, r.lookup())
+// decodedViews returns entities whole, as they are answered.
+func (r *searching) decodedViews(ctx context.Context, k *Kept, entities []*Entity) ([]*jqtemplate.Object, error) {
+	texts, err := EntityViews(ctx, k.Definition, entities, Selection{}, r.lookup())
 	if err != nil {
 		return nil, err
 	}
+	views := make([]*jqtemplate.Object, len(texts))
+	for i, text := range texts {
+		if views[i], err = decodeObject(text, "an entity"); err != nil {
+			return nil, fmt.Errorf("read the view of %s: %w", entities[i].Identifier, err)
+		}
+	}
+	return views, nil
+}
+
+// subjects returns entities as a search sees them; views are theirs, whole.
+func (r *searching) subjects(ctx context.Context, k *Kept, entities []*Entity, views []*jqtemplate.Object) ([]*Subject, error) {
 	owners, err := r.owners(ctx, k, entities)
 	if err != nil {
 		return nil, err
 	}
 	subjects := make([]*Subject, len(entities))
 	for i, e := range entities {
-		o, err := decodeObject(views[i], "an entity")
-		if err != nil {
-			return nil, fmt.Errorf("read the view of %s: %w", e.Identifier, err)
-		}
+		o := views[i]
 		subject := &Subject{
 			Key: e.Key, Blueprint: k.Record.Identifier, Title: document.Member(o, "title"), Icon: document.Member(o, "icon"),
 			Team: document.Texts(document.Member(o, "team")), CreatedAt: e.CreatedAt, UpdatedAt: e.UpdatedAt,

@@ -78,8 +78,9 @@ func openAWS(ctx context.Context, c Config) (*stores, error) {
 	runs := dynamostore.NewRuns(table, c.RunsTable, c.Retention, time.Now)
 	queues := sqsqueue.New(messages, urls)
 	return &stores{
-		runs: runs, deliveries: runs, actions: dynamocatalog.NewActions(table, c.CatalogTable),
-		catalog: dynamocatalog.NewCatalog(table, c.CatalogTable, time.Now), queue: queues,
+		runs: runs, deliveries: runs, queue: queues,
+		actions:  dynamocatalog.NewActions(table, c.CatalogTable),
+		catalog:  dynamocatalog.NewCatalog(table, c.CatalogTable, time.Now),
 		accepter: &trigger.StoreAndSend{Store: runs, Sender: queues, Log: c.Log},
 		settler:  &dispatch.StoreAndSend{Runs: runs, Send: queues, Backend: invocation.BackendWebhook, Log: c.Log},
 		acked:    func(string) bool { return false },

@@ -185,7 +185,7 @@ func (s *Server) assemble() error {
 	}
 	cache := action.NewCache(st.actions)
 	starter := trigger.New(trigger.Config{
-		Actions: cache, Runs: st.runs, Accepter: st.accepter, Sender: st.queue,
+		Actions: cache, Entities: catalog.NewReader(st.catalog, time.Now), Runs: st.runs, Accepter: st.accepter, Sender: st.queue,
 		OrgID: s.credentials.OrgID, Configured: configured, Log: c.Log,
 	})
 	s.handler = api.New(api.Config{

@@ -1,6 +1,7 @@
 package trigger
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -25,10 +26,13 @@ type checked struct {
 	until time.Time
 	// inputs are the user inputs after defaults.
 	inputs *jqtemplate.Object
+	// entity is the whole entity that the run is for, called entityID; nil and empty for none.
+	entity   *jqtemplate.Object
+	entityID string
 }
 
 // check checks everything about a request that needs no rendering.
-func check(q Request, entry *action.Entry) (*checked, error) {
+func (t *Trigger) check(ctx context.Context, q Request, entry *action.Entry) (*checked, error) {
 	d := entry.Definition
 	switch {
 	case d.Kind == action.Automation:
@@ -51,7 +55,40 @@ func check(q Request, entry *action.Entry) (*checked, error) {
 	} else if err != nil {
 		return nil, err
 	}
-	return c, fault.InvalidDetails(details)
+	if d.Blueprint != "" && d.Operation != action.Create && q.Entity == "" {
+		details = append(details, fault.Detail{
+			Path: "entity", Message: fmt.Sprintf("is required: %s is a %s action, which runs on an entity of the blueprint %s", d.Identifier, d.Operation, d.Blueprint),
+		})
+	}
+	if err := fault.InvalidDetails(details); err != nil {
+		return nil, err
+	}
+	if d.Blueprint == "" || q.Entity == "" {
+		return c, nil
+	}
+	return c, t.lookUp(ctx, c, q.Entity)
+}
+
+// lookUp reads the entity that a run is for and checks the action's condition.
+func (t *Trigger) lookUp(ctx context.Context, c *checked, identifier string) error {
+	ctx, cancel := context.WithDeadline(ctx, c.until)
+	defer cancel()
+	d := c.Definition
+	entity, satisfies, err := t.Entities.Lookup(ctx, d.Blueprint, identifier, d.Condition)
+	switch {
+	case err != nil && (ctx.Err() != nil || fault.KindOf(err) == fault.Unavailable):
+		return notRecorded(err)
+	case err != nil:
+		return fmt.Errorf("look up the entity of a run: %w", err)
+	case !satisfies:
+		message := fmt.Sprintf("the entity %q does not meet the condition of action %s", identifier, d.Identifier)
+		return &fault.Error{
+			Kind: fault.Invalid, Code: "condition_not_met", Message: message,
+			Details: []fault.Detail{{Path: "entity", Message: message}},
+		}
+	}
+	c.entity, c.entityID = entity, identifier
+	return nil
 }
 
 // unsupported refuses what a definition or a request asks for and this version cannot do. Each line
@@ -62,8 +99,6 @@ func unsupported(q Request, d *action.Definition) error {
 		path    string
 		feature string
 	}{
-		{d.Blueprint != "" && d.Operation != action.Create, "", "running a " + d.Operation + " action on an entity of a blueprint"},
-		{d.Blueprint != "" && d.Operation == action.Create && q.Entity != "", "entity", "an entity for a CREATE action of a blueprint"},
 		{d.ApprovalRequired, "", "requiredApproval"},
 		{d.Uses.Encryption, "", "inputs with encryption"},
 		{d.Uses.JQQuery, "", "inputs with a jqQuery"},

@@ -75,6 +75,10 @@ func user(id string) *jqtemplate.Object {
 
 // triggerData is what a template sees.
 func (t *Trigger) triggerData(c *checked, r *run.Run, user *jqtemplate.Object) *jqtemplate.Object {
+	entity := c.entity
+	if entity == nil {
+		entity = new(jqtemplate.Object)
+	}
 	return object(
 		member{"inputs", c.inputs},
 		member{"trigger", object(
@@ -84,7 +88,7 @@ func (t *Trigger) triggerData(c *checked, r *run.Run, user *jqtemplate.Object) *
 			member{"operation", c.Definition.Operation},
 		)},
 		member{"event", nil},
-		member{"entity", new(jqtemplate.Object)},
+		member{"entity", entity},
 		member{"action", c.Value()},
 		member{"run", object(member{"id", r.ID})},
 		member{"secrets", new(jqtemplate.Object)},
@@ -115,12 +119,16 @@ func (t *Trigger) runMessage(c *checked, r *run.Run, user *jqtemplate.Object, in
 			member{"at", stamp(r)},
 		)},
 		member{"context", object(
-			member{"entity", nil},
+			member{"entity", orNull(r.Entity)},
 			member{"blueprint", orNull(r.Blueprint)},
 			member{"runId", r.ID},
 		)},
 	))
-	payload := with([]byte(`{"entity":null}`), "action", definition)
+	var entity any
+	if c.entity != nil {
+		entity = c.entity
+	}
+	payload := with(jqtemplate.Encode(object(member{"entity", entity})), "action", definition)
 	payload = with(payload, "properties", inputs)
 	payload = with(payload, "censoredProperties", []byte("[]"))
 	return with(head, "payload", payload), nil

@@ -32,7 +32,7 @@ func (t *Trigger) plan(ctx context.Context, c *checked, id string, now time.Time
 		// Whoever asked is gone or out of time: no fault of the template.
 		return nil, notRecorded(ctx.Err())
 	case err == nil && rendering.Err() != nil:
-		return nil, fault.New(fault.Invalid, "template_limit", "inputs and templates took more than %s", Deadline)
+		return nil, fault.New(fault.Invalid, "template_limit", "inputs, entity and templates took more than %s", Deadline)
 	}
 	return p, err
 }
@@ -43,6 +43,7 @@ func (t *Trigger) render(ctx context.Context, c *checked, id string, now time.Ti
 		ID:               id,
 		Action:           run.Action{Identifier: d.Identifier, Title: d.Title, Icon: d.Icon, ID: c.Record.ID},
 		Blueprint:        d.Blueprint,
+		Entity:           c.entityID,
 		Source:           run.SourceAPI,
 		RequiredApproval: d.RequiredApproval,
 		UserID:           c.caller.ID,

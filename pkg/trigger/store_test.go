@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"longshore/pkg/catalog"
 	"longshore/pkg/run"
 	"longshore/pkg/sqlite"
 	"longshore/pkg/store/sqlitestore"
@@ -12,6 +13,13 @@ import (
 
 // openStore returns an empty store, whose clock stands at start.
 func openStore(t testing.TB) run.Store {
+	t.Helper()
+	runs, _ := openStores(t)
+	return runs
+}
+
+// openStores returns empty stores on one database.
+func openStores(t testing.TB) (run.Store, catalog.Store) {
 	t.Helper()
 	db, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "longshore.db"))
 	if err != nil {
@@ -26,5 +34,9 @@ func openStore(t testing.TB) run.Store {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return store
+	entities, err := sqlitestore.NewCatalog(t.Context(), db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return store, entities
 }

@@ -6,7 +6,7 @@
 //   - a request that is refused has stored nothing and has bound no idempotency key;
 //   - what a template rendered is checked before it is accepted, so that a dispatcher never meets a
 //     URL, a method or a header that cannot be sent;
-//   - defaults, inputs and templates of one request take at most Deadline.
+//   - inputs, entity and templates of one request take at most Deadline.
 package trigger
 
 import (
@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"longshore/pkg/action"
+	"longshore/pkg/catalog"
 	"longshore/pkg/fault"
 	"longshore/pkg/identity"
 	"longshore/pkg/jqtemplate"
@@ -24,7 +25,7 @@ import (
 	"longshore/pkg/run"
 )
 
-// Deadline is how long inputs and templates of one trigger may take together.
+// Deadline is how long inputs, entity and templates of one trigger may take together.
 const Deadline = 5 * time.Second
 
 // retryAfter is what a caller is told to wait when a run could not be recorded, or is being recorded
@@ -45,6 +46,13 @@ type Actions interface {
 	Get(ctx context.Context, identifier string) (*action.Entry, error)
 }
 
+// Entities finds the entities that runs are for; *catalog.Reader is one.
+type Entities interface {
+	// Lookup returns an entity of a blueprint, whole, as GET returns it, and whether it satisfies a
+	// condition; nil is satisfied by all. fault.NotFound when it or its blueprint is not there.
+	Lookup(ctx context.Context, blueprint, identifier string, condition *catalog.Search) (entity *jqtemplate.Object, satisfies bool, err error)
+}
+
 // Runs is what a trigger needs of a run.Store, whose comments say what the methods promise.
 type Runs interface {
 	Read(ctx context.Context, id string) (*run.Record, error)
@@ -53,10 +61,11 @@ type Runs interface {
 	Reserve(ctx context.Context, want run.Reservation, now time.Time) (held run.Reservation, won bool, err error)
 }
 
-// Config is what a trigger works with. Actions, Runs, Accepter, Sender, Configured and Log are
-// required.
+// Config is what a trigger works with. Actions, Entities, Runs, Accepter, Sender, Configured and Log
+// are required.
 type Config struct {
 	Actions  Actions
+	Entities Entities
 	Runs     Runs
 	Accepter Accepter
 	// Sender carries the messages of redelivered runs; first messages are Accepter's.
@@ -127,9 +136,9 @@ func New(c Config) *Trigger {
 // now is the time as runs store it: UTC, in milliseconds.
 func (t *Trigger) now() time.Time { return t.Now().UTC().Truncate(time.Millisecond) }
 
-// Start records a run and sends its message. Errors: fault.NotFound for an unknown action,
+// Start records a run and sends its message. Errors: fault.NotFound for an unknown action or entity,
 // fault.Invalid for everything that the request or the definition has wrong (not_supported,
-// idempotency_key_reused, template_limit, …), fault.Conflict request_in_progress,
+// condition_not_met, idempotency_key_reused, template_limit, …), fault.Conflict request_in_progress,
 // fault.Unavailable when nothing was accepted.
 func (t *Trigger) Start(ctx context.Context, q Request) (*Started, error) {
 	now := t.now()
@@ -142,7 +151,7 @@ func (t *Trigger) Start(ctx context.Context, q Request) (*Started, error) {
 			return started, err
 		}
 	}
-	c, err := check(q, entry)
+	c, err := t.check(ctx, q, entry)
 	if err != nil {
 		return nil, err
 	}
@@ -184,7 +193,7 @@ func (t *Trigger) DryRun(ctx context.Context, q Request) (*Dry, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := check(q, entry)
+	c, err := t.check(ctx, q, entry)
 	if err != nil {
 		return nil, err
 	}

@@ -114,19 +114,39 @@ func TestRefused(t *testing.T) {
 			definition: self(create, `,"publish":false`),
 			kind:       fault.Invalid, word: "invalid_request", sentences: []string{"not published"},
 		},
-		"DAY-2 of a blueprint": {
-			definition: self(`"operation":"DAY-2","blueprintIdentifier":"b"`, ""),
-			kind:       fault.Invalid, word: "not_supported", sentences: []string{"DAY-2"},
+		"DAY-2 of a blueprint without an entity": {
+			definition: self(`"operation":"DAY-2","blueprintIdentifier":"service"`, ""),
+			kind:       fault.Invalid, word: "invalid_request", sentences: []string{"entity: is required", "DAY-2"}, paths: []string{"entity"},
 		},
-		"DELETE of a blueprint": {
+		"DELETE of a blueprint without an entity and an input": {
+			definition: self(`"operation":"DELETE","blueprintIdentifier":"service","userInputs":{"properties":{"s":{"type":"string"}},"required":["s"]}`, ""),
+			kind:       fault.Invalid, word: "invalid_request", paths: []string{"properties.s", "entity"},
+		},
+		"DAY-2 of an unknown entity": {
+			definition: self(`"operation":"DAY-2","blueprintIdentifier":"service"`, ""),
+			edit:       func(q *trigger.Request) { q.Entity = "Cart" },
+			kind:       fault.NotFound, word: "not_found", sentences: []string{`no entity "Cart"`},
+		},
+		"DELETE of an entity of an unknown blueprint": {
 			definition: self(`"operation":"DELETE","blueprintIdentifier":"b"`, ""),
-			edit:       func(q *trigger.Request) { q.Entity = "e" },
-			kind:       fault.Invalid, word: "not_supported", sentences: []string{"DELETE"},
+			edit:       func(q *trigger.Request) { q.Entity = "cart" },
+			kind:       fault.NotFound, word: "not_found", sentences: []string{`no blueprint "b"`},
 		},
-		"CREATE of a blueprint with an entity": {
-			definition: self(create+`,"blueprintIdentifier":"b"`, ""),
+		"CREATE with an unknown entity": {
+			definition: self(create+`,"blueprintIdentifier":"service"`, ""),
 			edit:       func(q *trigger.Request) { q.Entity = "e" },
-			kind:       fault.Invalid, word: "not_supported", paths: []string{"entity"},
+			kind:       fault.NotFound, word: "not_found", sentences: []string{`no entity "e"`},
+		},
+		"an entity that was never made, of a built-in blueprint": {
+			definition: self(`"operation":"DAY-2","blueprintIdentifier":"_user"`, ""),
+			edit:       func(q *trigger.Request) { q.Entity = "a@example.com" },
+			kind:       fault.NotFound, word: "not_found",
+		},
+		"condition that is not met": {
+			definition: self(`"operation":"DAY-2","blueprintIdentifier":"service","condition":{"type":"SEARCH","combinator":"and",
+				"rules":[{"property":"tier","operator":"=","value":"silver"}]}`, ""),
+			edit: func(q *trigger.Request) { q.Entity, q.IdempotencyKey = "cart", "k" },
+			kind: fault.Invalid, word: "condition_not_met", sentences: []string{`"cart"`, "condition of action a"}, paths: []string{"entity"},
 		},
 		"approval": {
 			definition: self(create, `,"requiredApproval":true`),
@@ -176,6 +196,7 @@ func TestRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, func(_ *world, c *trigger.Config) { c.Runs = noReserve{c.Runs, t} })
+			w.addCart(t)
 			w.actions.add(t, c.definition)
 			q := request(t, "a", "{}")
 			if c.edit != nil {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"longshore/pkg/action"
+	"longshore/pkg/catalog"
 	"longshore/pkg/fault"
 	"longshore/pkg/identity"
 	"longshore/pkg/invocation"
@@ -100,6 +101,7 @@ type world struct {
 	*trigger.Trigger
 	actions *definitions
 	store   run.Store
+	catalog catalog.Store
 	queue   *sender
 	log     *bytes.Buffer
 	mu      sync.Mutex
@@ -111,7 +113,8 @@ type world struct {
 // and what it works with.
 func newWorld(t testing.TB, edit func(*world, *trigger.Config)) *world {
 	t.Helper()
-	w := &world{actions: &definitions{records: map[string]*action.Record{}}, store: openStore(t), queue: &sender{}, log: &bytes.Buffer{}, now: start}
+	w := &world{actions: &definitions{records: map[string]*action.Record{}}, queue: &sender{}, log: &bytes.Buffer{}, now: start}
+	w.store, w.catalog = openStores(t)
 	w.restart(edit)
 	return w
 }
@@ -120,7 +123,8 @@ func newWorld(t testing.TB, edit func(*world, *trigger.Config)) *world {
 func (w *world) restart(edit func(*world, *trigger.Config)) {
 	log := slog.New(slog.NewJSONHandler(w.log, nil))
 	c := trigger.Config{
-		Actions: action.NewCache(w.actions), Runs: w.store, Sender: w.queue, OrgID: "org_1", Log: log,
+		Actions: action.NewCache(w.actions), Entities: catalog.NewReader(w.catalog, nil),
+		Runs: w.store, Sender: w.queue, OrgID: "org_1", Log: log,
 		Accepter:   &trigger.StoreAndSend{Store: w.store, Sender: w.queue, Log: log},
 		Configured: func(backend string) bool { return backend == invocation.BackendWebhook },
 		Now: func() time.Time {
