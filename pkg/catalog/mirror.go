@@ -55,6 +55,8 @@ type mirrors struct {
 	definitions map[string]*Definition
 	// shown holds what mirrors show of other computed properties.
 	shown map[shown]json.RawMessage
+	// depth is how many mirrors show, one through the other, what is being computed.
+	depth int
 	// loaded counts bytes, visited and nested steps.
 	loaded, visited, nested int
 	// spent is what each calculation took so far, calculating all of them together.
@@ -72,12 +74,7 @@ func newMirrors(l Lookup) *mirrors {
 // compute returns a mirror property's value for each of the entities: null where the path leads
 // nowhere. A path through a relation to many yields a flat list.
 func (m *mirrors) compute(ctx context.Context, d *Definition, path []string, from []*node) ([]json.RawMessage, error) {
-	return m.computeBelow(ctx, d, path, from, 0)
-}
-
-// computeBelow does so for a mirror property that so many others show, one through the other.
-func (m *mirrors) computeBelow(ctx context.Context, d *Definition, path []string, from []*node, depth int) ([]json.RawMessage, error) {
-	if depth > 0 {
+	if m.depth > 0 {
 		if m.nested += len(from); m.nested > maxNested {
 			return nulls(len(from)), nil
 		}
@@ -97,7 +94,7 @@ func (m *mirrors) computeBelow(ctx context.Context, d *Definition, path []string
 		if at, err = m.follow(ctx, r, at); err != nil {
 			return nil, err
 		}
-		if depth > 0 {
+		if m.depth > 0 {
 			m.nested += m.visited - visited
 		}
 		if d, err = m.definition(ctx, r.Target); err != nil {
@@ -109,7 +106,7 @@ func (m *mirrors) computeBelow(ctx context.Context, d *Definition, path []string
 			break
 		}
 	}
-	computed, err := m.computed(ctx, d, path, at, depth)
+	computed, err := m.computed(ctx, d, path, at)
 	if err != nil {
 		return nil, err
 	}
@@ -132,9 +129,9 @@ func (m *mirrors) computeBelow(ctx context.Context, d *Definition, path []string
 
 // computed returns the values at a path's end where they are not stored but computed themselves: a
 // mirror property's or a calculation's. It is empty for any other path.
-func (m *mirrors) computed(ctx context.Context, d *Definition, path []string, at [][]*node, depth int) (map[*node]json.RawMessage, error) {
+func (m *mirrors) computed(ctx context.Context, d *Definition, path []string, at [][]*node) (map[*node]json.RawMessage, error) {
 	values := map[*node]json.RawMessage{}
-	if d == nil || len(path) != 1 || depth >= maxMirrors || !d.computes(path[0]) {
+	if d == nil || len(path) != 1 || m.depth >= maxMirrors || !d.computes(path[0]) {
 		return values, nil
 	}
 	var nodes []*node
@@ -143,19 +140,19 @@ func (m *mirrors) computed(ctx context.Context, d *Definition, path []string, at
 			if _, ok := values[n]; ok {
 				continue
 			}
-			v, ok := m.shown[shown{n, path[0], depth}]
+			v, ok := m.shown[shown{n, path[0], m.depth}]
 			if values[n] = v; !ok {
 				nodes = append(nodes, n)
 			}
 		}
 	}
-	list, err := m.computedOf(ctx, d, path[0], nodes, depth)
+	list, err := m.computedOf(ctx, d, path[0], nodes)
 	if err != nil {
 		return nil, err
 	}
 	for i, n := range nodes {
 		values[n] = list[i]
-		m.shown[shown{n, path[0], depth}] = list[i]
+		m.shown[shown{n, path[0], m.depth}] = list[i]
 	}
 	return values, nil
 }
@@ -169,16 +166,18 @@ func (d *Definition) computes(name string) bool {
 }
 
 // computedOf returns a mirror or calculation property of each of the entities.
-func (m *mirrors) computedOf(ctx context.Context, d *Definition, name string, nodes []*node, depth int) ([]json.RawMessage, error) {
+func (m *mirrors) computedOf(ctx context.Context, d *Definition, name string, nodes []*node) ([]json.RawMessage, error) {
+	m.depth++
+	defer func() { m.depth-- }()
 	if i := slices.IndexFunc(d.Mirrors, func(p Mirror) bool { return p.Name == name }); i >= 0 {
-		return m.computeBelow(ctx, d, d.Mirrors[i].Path, nodes, depth+1)
+		return m.compute(ctx, d, d.Mirrors[i].Path, nodes)
 	}
 	values := nulls(len(nodes))
 	if len(nodes) == 0 || m.nested > maxNested {
 		return values, nil
 	}
 	v := &viewer{d: d, s: Selection{include: map[string]bool{"properties." + name: true}}, m: m}
-	mirrored, err := v.mirrors(ctx, nodes, depth+1)
+	mirrored, err := v.mirrors(ctx, nodes)
 	if err != nil {
 		return nil, err
 	}

@@ -28,7 +28,7 @@ func EntityViews(ctx context.Context, d *Definition, entities []*Entity, s Selec
 		}
 		nodes[i] = &node{e, c}
 	}
-	mirrored, err := v.mirrors(ctx, nodes, 0)
+	mirrored, err := v.mirrors(ctx, nodes)
 	if err != nil {
 		return nil, err
 	}
@@ -90,13 +90,13 @@ func (v *viewer) calculating() bool {
 
 // mirrors returns the values of mirror properties by name, one for each node. A calculation may use
 // any of them.
-func (v *viewer) mirrors(ctx context.Context, nodes []*node, depth int) (map[string][]json.RawMessage, error) {
+func (v *viewer) mirrors(ctx context.Context, nodes []*node) (map[string][]json.RawMessage, error) {
 	values, all := map[string][]json.RawMessage{}, v.calculating()
 	for _, mirror := range v.d.Mirrors {
 		if !all && !v.shown(mirror.Name) {
 			continue
 		}
-		computed, err := v.m.computeBelow(ctx, v.d, mirror.Path, nodes, depth)
+		computed, err := v.m.compute(ctx, v.d, mirror.Path, nodes)
 		if err != nil {
 			return nil, fmt.Errorf("mirror property %s: %w", mirror.Name, err)
 		}
