@@ -8,6 +8,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"longshore/pkg/api"
+	"longshore/pkg/catalog"
 )
 
 const serviceEntities = "/v1/blueprints/service/entities"
@@ -350,4 +353,85 @@ func TestBadCatalogInput(t *testing.T) {
 			f.unchanged(before)
 		})
 	}
+}
+
+// Upserts of one new entity at once leave one entity that has what each of them merged.
+func TestRacingUpserts(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.blueprints()
+	bodies := []string{`{"identifier":"cart","title":"Cart"}`, `{"identifier":"cart","icon":"Box"}`, `{"identifier":"cart","properties":{"language":"go"}}`,
+		`{"identifier":"cart","properties":{"replicas":2}}`}
+	answers := make([]*got, len(bodies))
+	var all sync.WaitGroup
+	for i, body := range bodies {
+		all.Go(func() { answers[i] = f.call("POST", serviceEntities+"?upsert=true&merge=true", body) })
+	}
+	all.Wait()
+	created := 0
+	for _, g := range answers {
+		switch g.status {
+		case 201:
+			created++
+		default:
+			g.want(200)
+		}
+	}
+	g := f.call("GET", serviceEntities+"/cart", "").want(200)
+	holds(t, g.at("entity"), `{"title":"Cart","icon":"Box"}`)
+	holds(t, g.at("entity", "properties"), `{"language":"go","replicas":2}`)
+	if created != 1 {
+		t.Errorf("got %d times 201, want once", created)
+	}
+}
+
+// What more than 200 entities relate to is neither deleted nor renamed, and they stay as they are.
+func TestTooManyDependents(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.blueprints()
+	f.entity("system", `{"identifier":"shop"}`)
+	for i := range 11 {
+		var list []string
+		for j := range 20 {
+			list = append(list, fmt.Sprintf(`{"identifier":"s%d","relations":{"system":"shop"}}`, i*20+j))
+		}
+		if i == 10 {
+			list = list[:1]
+		}
+		f.call("POST", serviceEntities+"/bulk", `{"entities":[`+strings.Join(list, ",")+`]}`).want(200)
+	}
+	const target = "/v1/blueprints/system/entities/shop"
+	before := f.snapshot()
+	f.call("DELETE", target, "").fault(422, "too_many_dependents")
+	f.call("DELETE", target+"?delete_dependents=true", "").fault(422, "too_many_dependents")
+	f.call("PUT", target, `{"identifier":"store"}`).fault(422, "too_many_dependents")
+	f.unchanged(before)
+	f.call("DELETE", serviceEntities+"/s200", "").want(200)
+	f.call("PUT", target, `{"identifier":"store"}`).want(200)
+	holds(t, f.call("GET", serviceEntities+"/s7", "").at("entity", "relations"), `{"system":"store"}`)
+	f.call("DELETE", "/v1/blueprints/system/entities/store", "").want(200)
+	holds(t, f.call("GET", serviceEntities+"/s7", "").at("entity", "relations"), `{"system":null}`)
+}
+
+// Two processes over one store see what the other one wrote.
+func TestTwoProcesses(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	other := newFixture(t, func(c *api.Config) { c.Catalog = catalog.NewService(f.catalog, nil) })
+	f.blueprints()
+	other.call("GET", "/v1/blueprints/service", "").want(200)
+	f.call("PUT", "/v1/blueprints/system", strings.Replace(systems, `"number"`, `"string"`, 1)).want(200)
+	other.entity("system", `{"identifier":"shop","properties":{"tier":"a"}}`)
+	f.call("GET", "/v1/blueprints/system/entities/shop", "").want(200)
+}
+
+func TestCalculationsThatDoNotCompile(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	g := f.call("POST", "/v1/blueprints", `{"identifier":"x","title":"X","schema":{"properties":{}},"calculationProperties":{"a":{"type":"string","calculation":".x |"}}}`).want(201)
+	if list := g.list("warnings"); len(list) != 1 || list[0].(map[string]any)["path"] != "calculationProperties.a.calculation" {
+		t.Errorf("got %s, want a warning", g.text)
+	}
+	holds(t, f.entity("x", `{}`).at("entity", "properties"), `{"a":null}`)
 }
