@@ -84,6 +84,9 @@ func Parse(source string) (*Program, error) {
 // Run evaluates the program on a value, which is not changed, to its first output; defined is false
 // if there is none. The error is an *Error, a limit or the context's.
 func (p *Program) Run(ctx context.Context, input any) (v any, defined bool, err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, false, err
+	}
 	x := &exec{ctx: ctx}
 	defer func() {
 		if r := recover(); r != nil {
