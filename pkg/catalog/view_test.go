@@ -239,7 +239,7 @@ func TestCalculationProperties(t *testing.T) {
 		{"string", `.identifier + .title + .team[0]`, `"eTt"`},
 		{"string", `.properties.mirrored`, `"Domain"`},
 		{"array", `.relations.some`, `["x"]`},
-		{"object", `{z: 1, a: .properties.none}`, `{"a":null,"z":1}`},
+		{"object", `{z: 1, a: .properties.none}`, `{"z":1,"a":null}`},
 		{"boolean", `.properties.a > 1`, `true`},
 		{"string", `.createdAt`, `"2026-01-02T03:04:05.006Z"`},
 		{"string", `.blueprint`, `"m"`},
