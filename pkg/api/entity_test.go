@@ -89,6 +89,27 @@ func TestReplaceAndPatch(t *testing.T) {
 	}
 }
 
+// An entity may be called as a route's last segment is.
+func TestEntitiesNamedAsRoutes(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.blueprints()
+	for _, name := range []string{"search", "bulk"} {
+		f.entity("service", `{"identifier":"`+name+`"}`)
+		target := serviceEntities + "/" + name
+		f.call("PATCH", target, `{"properties":{"language":"go"}}`).want(200)
+		if got := f.call("GET", target, "").want(200).at("entity", "identifier"); got != name {
+			t.Errorf("got %v, want %s", got, name)
+		}
+		f.call("DELETE", target, "").want(200)
+		g := f.call("OPTIONS", target, "")
+		g.fault(405, "method_not_allowed")
+		if got := g.header.Get("Allow"); got != "POST, DELETE, GET, HEAD, PATCH, PUT" {
+			t.Errorf("got Allow %q", got)
+		}
+	}
+}
+
 func TestRenamingAnEntity(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

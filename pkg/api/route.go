@@ -49,6 +49,9 @@ type route struct {
 	// body says that the route takes a JSON body.
 	body   bool
 	starts bool
+	// shared says that the pattern's last segment is also an identifier that may stand in its place:
+	// methods that are not there belong to the route of the identifier.
+	shared bool
 	// Exactly one of handle and raw is set; raw writes the answer itself.
 	handle func(*server, *request) (*answer, error)
 	raw    func(*server, http.ResponseWriter, *http.Request) (status int, err error)
@@ -86,8 +89,8 @@ var routes = []*route{
 
 	{method: "GET", pattern: "/v1/blueprints/{blueprint_identifier}/entities", access: Token, handle: withCatalog((*server).listEntities)},
 	{method: "POST", pattern: "/v1/blueprints/{blueprint_identifier}/entities", access: Token, body: true, handle: withCatalog((*server).createEntity)},
-	{method: "POST", pattern: "/v1/blueprints/{blueprint_identifier}/entities/bulk", access: Token, body: true, handle: withCatalog((*server).bulkEntities)},
-	{method: "POST", pattern: "/v1/blueprints/{blueprint_identifier}/entities/search", access: Token, body: true, handle: withCatalog((*server).searchBlueprint)},
+	{method: "POST", pattern: "/v1/blueprints/{blueprint_identifier}/entities/bulk", access: Token, body: true, shared: true, handle: withCatalog((*server).bulkEntities)},
+	{method: "POST", pattern: "/v1/blueprints/{blueprint_identifier}/entities/search", access: Token, body: true, shared: true, handle: withCatalog((*server).searchBlueprint)},
 	{method: "GET", pattern: "/v1/blueprints/{blueprint_identifier}/entities/{entity_identifier}", access: Token, handle: withCatalog((*server).getEntity)},
 	{method: "PUT", pattern: "/v1/blueprints/{blueprint_identifier}/entities/{entity_identifier}", access: Token, body: true, handle: withCatalog((*server).replaceEntity)},
 	{method: "PATCH", pattern: "/v1/blueprints/{blueprint_identifier}/entities/{entity_identifier}", access: Token, body: true, handle: withCatalog((*server).patchEntity)},
@@ -119,6 +122,8 @@ type path struct {
 	segments []string
 	methods  map[string]*route
 	allow    string
+	// shared is that of the path's routes.
+	shared bool
 }
 
 // match is what a request's path and method stand for. Without a path the pattern is empty; without
@@ -143,6 +148,7 @@ func newRouter(table []*route) *router {
 			rt.paths = append(rt.paths, p)
 		}
 		p.methods[r.method] = r
+		p.shared = p.shared || r.shared
 		if r.method == http.MethodGet {
 			p.methods[http.MethodHead] = r
 		}
@@ -181,6 +187,7 @@ func (rt *router) find(method, escaped string) match {
 	if !ok {
 		return match{}
 	}
+	var passed match
 	for _, p := range rt.paths {
 		params := map[string]string{}
 		if !p.take(p.segments, segments, params) {
@@ -192,10 +199,17 @@ func (rt *router) find(method, escaped string) match {
 		}
 		if m.route != nil {
 			m.access = m.route.access
+			return m
 		}
-		return m
+		if !p.shared {
+			if passed.pattern != "" {
+				m.allow = passed.allow + ", " + m.allow
+			}
+			return m
+		}
+		passed = m
 	}
-	return match{}
+	return passed
 }
 
 // split decodes the segments of a clean path, one by one.
