@@ -33,6 +33,10 @@ func onPath(in pv) error {
 // left tells whether a value has left its path.
 func (in pv) left() bool { return in.p != nil && !identical(in.v, in.at) }
 
+// stepSize is what a step of a path takes, in bytes.
+const stepSize = 64
+
+// at2 is the value under a key of in, one step further on its path.
 func (in pv) at2(key, v any) pv {
 	if in.p == nil {
 		return pv{v: v}
@@ -64,6 +68,11 @@ func access(l, key *code) *code {
 				v, err := index(o.v, key)
 				if err != nil {
 					return err
+				}
+				if o.p != nil {
+					if err := x.charge(stepSize); err != nil {
+						return err
+					}
 				}
 				return k(o.at2(key, v))
 			})

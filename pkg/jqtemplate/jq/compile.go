@@ -369,10 +369,17 @@ func invoke(def *function, args []*code, hops int, tail bool) *code {
 	})
 }
 
+// closureSize is what a closure with its frame takes, in bytes.
+const closureSize = 128
+
 // bindParams pushes the arguments: closures as they are, value parameters once for each value.
 func bindParams(x *exec, e *env, in pv, def *function, args []*code, i int, inner *env, run func(*env, bool) error, direct bool) error {
 	for ; i < len(args); i++ {
 		if !strings.HasPrefix(def.params[i], "$") {
+			// A closure holds the frame that it was written in, which may hold another: a chain that lives.
+			if err := x.charge(closureSize); err != nil {
+				return err
+			}
 			inner = &env{body: args[i], closed: e, parent: inner}
 			continue
 		}
