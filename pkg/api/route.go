@@ -99,6 +99,15 @@ var routes = []*route{
 	{method: "GET", pattern: "/v1/blueprints/{blueprint_identifier}/entities-count", access: Token, handle: withCatalog((*server).countEntities)},
 	{method: "POST", pattern: "/v1/entities/search", access: Token, body: true, handle: withCatalog((*server).searchEntities)},
 
+	{method: "GET", pattern: "/v1/users", access: Token, handle: withCatalog((*server).listUsers)},
+	{method: "GET", pattern: "/v1/users/{user_email}", access: Token, handle: withCatalog((*server).getUser)},
+	{method: "GET", pattern: "/v1/teams", access: Token, handle: withCatalog((*server).listTeams)},
+	{method: "POST", pattern: "/v1/teams", access: Token, body: true, handle: withCatalog((*server).createTeam)},
+	{method: "GET", pattern: "/v1/teams/{name}", access: Token, handle: withCatalog((*server).getTeam)},
+	{method: "PUT", pattern: "/v1/teams/{name}", access: Token, body: true, handle: withCatalog((*server).replaceTeam)},
+	{method: "PATCH", pattern: "/v1/teams/{name}", access: Token, body: true, handle: withCatalog((*server).patchTeam)},
+	{method: "DELETE", pattern: "/v1/teams/{name}", access: Token, handle: withCatalog((*server).deleteTeam)},
+
 	{method: "POST", pattern: "/v1/jq", access: Token, body: true, starts: true, handle: (*server).evaluate},
 
 	{method: "GET", pattern: "/healthz", access: Open, handle: (*server).healthy},
