@@ -36,8 +36,8 @@ func (in pv) left() bool { return in.p != nil && !identical(in.v, in.at) }
 // stepSize is what a step of a path takes, in bytes.
 const stepSize = 64
 
-// at2 is the value under a key of in, one step further on its path.
-func (in pv) at2(key, v any) pv {
+// under is the value under a key of in, one step further on its path.
+func (in pv) under(key, v any) pv {
 	if in.p == nil {
 		return pv{v: v}
 	}
@@ -74,7 +74,7 @@ func access(l, key *code) *code {
 						return err
 					}
 				}
-				return k(o.at2(key, v))
+				return k(o.under(key, v))
 			})
 		})
 	}
@@ -216,7 +216,7 @@ var iterate = many(func(x *exec, _ *env, in pv, k cont) error {
 			}
 			o := pv{v: item}
 			if in.p != nil {
-				o = in.at2(float64(i), item)
+				o = in.under(float64(i), item)
 			}
 			if err := k(o); err != nil {
 				return err
@@ -228,7 +228,7 @@ var iterate = many(func(x *exec, _ *env, in pv, k cont) error {
 			if err := x.step(); err != nil {
 				return err
 			}
-			if err := k(in.at2(m.Key, m.Value)); err != nil {
+			if err := k(in.under(m.Key, m.Value)); err != nil {
 				return err
 			}
 		}

@@ -254,10 +254,10 @@ func (c *compiler) bare(t *gojq.Term, s *scope, level int, tail bool) *code {
 	case gojq.TermTypeIf:
 		return c.conditional(t.If.Cond, t.If.Then, t.If.Elif, t.If.Else, s, level, tail)
 	case gojq.TermTypeTry:
-		body := c.term2(t.Try.Body, s, level)
+		body := c.query(t.Try.Body, s, level, false)
 		var handler *code
 		if t.Try.Catch != nil {
-			handler = c.term2(t.Try.Catch, s, level)
+			handler = c.query(t.Try.Catch, s, level, false)
 		}
 		return try(body, handler)
 	case gojq.TermTypeReduce:
@@ -278,10 +278,6 @@ func (c *compiler) bare(t *gojq.Term, s *scope, level int, tail bool) *code {
 		return c.query(t.Query, s, level, tail)
 	}
 	return c.fail("", "unknown term")
-}
-
-func (c *compiler) term2(q *gojq.Query, s *scope, level int) *code {
-	return c.query(q, s, level, false)
 }
 
 func (c *compiler) conditional(cond, then *gojq.Query, elif []*gojq.IfElif, otherwise *gojq.Query, s *scope, level int, tail bool) *code {
