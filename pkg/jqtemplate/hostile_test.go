@@ -33,7 +33,7 @@ func hostile(t testing.TB) []string {
 		`reduce range(100000) as $i ({}; .[$i | tostring] = $i) | length`,
 		`reduce range(20000) as $i ({}; {a: ., b: .}) | tojson | length`,
 		`def f(g): f(g | g); f(.)`, `def f(g): f(def h: g; h); f(.)`, `def f($x): f($x + 1); f(0)`, `def f: . as $x | f; f`,
-		`def f: .a | f; path(f)`, `path(recurse(.a))`, `[paths(recurse(.a; true))]`, `def f: .[0]? | f; first(path(f))`, `path(repeat(.a))`, `del(recurse(.a))`,
+		`def f: .a | f; path(f)`, `def f: (1, 2) | f; f`, `def f: .[]? | f; [[[]]] | f`, `def f: (.a, .b) | f; path(f)`, `def f: range(2) | f; f`, `path(recurse(.a))`, `[paths(recurse(.a; true))]`, `def f: .[0]? | f; first(path(f))`, `path(repeat(.a))`, `del(recurse(.a))`,
 		`def f(g): def h: f(h); h; f(.)`, `reduce range(1e9) as [$a, {b: $c}] (0; .)`, `foreach range(1e9) as $x ([]; . + [$x]; empty)`,
 		`label $a | label $b | repeat(.)`, `[range(1e9) as $x | {($x | tostring): $x}] | add`, `"a" | until(length > 1e9; . + .)`, `[recurse(if . then [.] else empty end)]`, `def f: [f]; f`, `def f: {a: f}; f`, `def f: f, f; f`, `def f: f | f; f`, `def f: try f catch f; f`,
 		`def f(x): x | f(x); f(1)`, `def f: reduce 1 as $x (.; f); f`, `recurse([.])`, `[recurse(.)]`, `[.] | until(false; [.])`,

@@ -172,7 +172,12 @@ func pipe(l, r *code) *code {
 				}
 				return r.gen(x, e, pv{v: v}, k)
 			}
-			return l.gen(x, e, in, func(m pv) error { return x.drive(r.gen(x, e, m, k)) })
+			// There is one output: going on behind l, not inside it, keeps the stack flat.
+			var middle pv
+			if err := l.gen(x, e, in, func(m pv) error { middle = m; return nil }); err != nil {
+				return err
+			}
+			return r.gen(x, e, middle, k)
 		})
 	}
 	return many(func(x *exec, e *env, in pv, k cont) error {
@@ -180,8 +185,14 @@ func pipe(l, r *code) *code {
 	})
 }
 
-// drive runs the tail calls that a body asked for.
+// drive runs the tail calls that a body asked for. Drives nest where a call stands behind a generator.
 func (x *exec) drive(err error) error {
+	if !errors.Is(err, errTail) {
+		return err
+	}
+	if err := x.enter(); err != nil {
+		return err
+	}
 	for errors.Is(err, errTail) {
 		t := x.next
 		x.next = tailCall{}
@@ -190,6 +201,7 @@ func (x *exec) drive(err error) error {
 		}
 		err = t.body.gen(x, t.env, t.in, t.k)
 	}
+	x.leave()
 	return err
 }
 
