@@ -243,10 +243,10 @@ func (x *exec) descend(in pv, k cont) error {
 	if err := x.enter(); err != nil {
 		return err
 	}
+	defer x.leave()
 	if err := k(in); err != nil {
 		return err
 	}
-	defer x.leave()
 	switch in.v.(type) {
 	case []any, *value.Object:
 		return iterate.gen(x, nil, in, func(o pv) error { return x.descend(o, k) })

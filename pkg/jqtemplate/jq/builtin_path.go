@@ -174,6 +174,7 @@ func walk(f *code) *code {
 		if err := x.enter(); err != nil {
 			return err
 		}
+		defer x.leave()
 		switch c := v.(type) {
 		case []any:
 			out := make([]any, 0, len(c))
@@ -205,7 +206,6 @@ func walk(f *code) *code {
 			}
 			v = out
 		}
-		x.leave()
 		return f.values(x, e, v, k)
 	}
 	return many(func(x *exec, e *env, in pv, k cont) error {
@@ -285,6 +285,7 @@ func events(x *exec, v any, at []any, k func(any) error) error {
 	if err := x.enter(); err != nil {
 		return err
 	}
+	defer x.leave()
 	key := func(key any) []any { return append(at[:len(at):len(at)], key) }
 	charge := func() error { return x.charge(96 + 16*len(at)) }
 	var end any
@@ -309,7 +310,6 @@ func events(x *exec, v any, at []any, k func(any) error) error {
 			}
 		}
 	}
-	x.leave()
 	if err := charge(); err != nil {
 		return err
 	}

@@ -21,11 +21,11 @@ func (x *exec) setpath(v any, keys []any, to any) (any, error) {
 	if err := x.enter(); err != nil {
 		return nil, err
 	}
+	defer x.leave()
 	inner, err := x.setpath(old, keys[1:], to)
 	if err != nil {
 		return nil, err
 	}
-	x.leave()
 	return x.set(v, keys[0], inner)
 }
 
@@ -147,11 +147,11 @@ func (x *exec) delpath(v any, keys []any) (any, error) {
 		if err := x.enter(); err != nil {
 			return nil, err
 		}
+		defer x.leave()
 		inner, err := x.delpath(old, keys[1:])
 		if err != nil {
 			return nil, err
 		}
-		x.leave()
 		return x.set(v, keys[0], inner)
 	}
 	switch c := v.(type) {
