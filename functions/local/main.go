@@ -27,9 +27,13 @@ func main() {
 			_ = os.Unsetenv(name)
 		}
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// A second signal ends the process at once.
-	context.AfterFunc(ctx, stop)
+	first, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, cancel := context.WithCancel(context.Background())
+	// A second signal ends the process at once: the default is back before anybody stops for the first.
+	context.AfterFunc(first, func() {
+		stop()
+		cancel()
+	})
 	code := execute(ctx, os.Args[1:], &streams{interruptible{ctx, os.Stdin}, os.Stdout, os.Stderr})
 	stop()
 	os.Exit(code)

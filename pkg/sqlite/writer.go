@@ -92,6 +92,9 @@ func (w *writer) stop() error {
 }
 
 func (w *writer) write(ctx context.Context, do func(*Tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return Explain(err, "wait for the writer")
+	}
 	o := &operation{do: do, answer: make(chan error, 1)}
 	select {
 	case w.queue <- o:
