@@ -1,0 +1,264 @@
+package catalog
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"longshore/pkg/document"
+	"longshore/pkg/fault"
+)
+
+// Blueprints returns all blueprints, by identifier.
+func (s *Service) Blueprints(ctx context.Context) ([]*Kept, error) {
+	n, err := s.snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return slices.Clone(n.list), nil
+}
+
+// Blueprint returns one blueprint. fault.NotFound when there is none.
+func (s *Service) Blueprint(ctx context.Context, identifier string) (*Kept, error) {
+	n, err := s.snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return n.get(identifier)
+}
+
+// CreateBlueprint keeps a new blueprint. fault.Invalid with all faults; fault.Conflict when the
+// identifier is taken.
+func (s *Service) CreateBlueprint(ctx context.Context, text json.RawMessage, page bool, by Author) (*Kept, error) {
+	compact, err := CompactBlueprint(text, "")
+	if err != nil {
+		return nil, err
+	}
+	d, err := ParseBlueprint(compact)
+	if err != nil {
+		return nil, err
+	}
+	n, err := s.snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := n.checkTargets(d); err != nil {
+		return nil, err
+	}
+	b := &Blueprint{
+		Identifier: d.Identifier, ID: NewBlueprintID(), Definition: compact, Page: page,
+		CreatedAt: by.At, UpdatedAt: by.At, CreatedBy: by.ID, UpdatedBy: by.ID,
+	}
+	if err := s.store.CreateBlueprint(ctx, b); err != nil {
+		return nil, fmt.Errorf("create blueprint: %w", err)
+	}
+	return &Kept{Record: b, Definition: d}, nil
+}
+
+// checkTargets refuses relations to blueprints that are not there.
+func (n *snapshot) checkTargets(d *Definition) error {
+	var faults document.Faults
+	for _, r := range d.Relations {
+		if r.Target != d.Identifier && n.identifier[r.Target] == nil {
+			faults.Add(document.Below("relations", r.Name)+".target", "there is no such blueprint")
+		}
+	}
+	return faults.Err()
+}
+
+// ReplaceBlueprint puts a definition in the place of a blueprint. It may carry another identifier:
+// relations that lead to the blueprint follow, and its entities stay its own.
+func (s *Service) ReplaceBlueprint(ctx context.Context, identifier string, text json.RawMessage, by Author) (*Kept, error) {
+	return s.changeBlueprint(ctx, identifier, by, func(json.RawMessage) (json.RawMessage, error) {
+		return CompactBlueprint(text, identifier)
+	})
+}
+
+// PatchBlueprint merges a change into a blueprint, as MergeBlueprint does.
+func (s *Service) PatchBlueprint(ctx context.Context, identifier string, text json.RawMessage, by Author) (*Kept, error) {
+	return s.changeBlueprint(ctx, identifier, by, func(stored json.RawMessage) (json.RawMessage, error) {
+		return MergeBlueprint(stored, text)
+	})
+}
+
+func (s *Service) changeBlueprint(ctx context.Context, identifier string, by Author, change func(json.RawMessage) (json.RawMessage, error)) (*Kept, error) {
+	for try := 1; ; try++ {
+		k, err := s.tryBlueprint(ctx, identifier, by, change)
+		if err == nil && k.Record.Identifier != identifier {
+			err = s.follow(ctx, identifier, k.Record.Identifier, by)
+			return k, err
+		}
+		if err == nil || !again(ctx, err, try) {
+			return k, err
+		}
+	}
+}
+
+func (s *Service) tryBlueprint(ctx context.Context, identifier string, by Author, change func(json.RawMessage) (json.RawMessage, error)) (*Kept, error) {
+	n, err := s.snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	old, err := n.get(identifier)
+	if err != nil {
+		return nil, err
+	}
+	text, err := change(old.Record.Definition)
+	if err != nil {
+		return nil, err
+	}
+	if IsSystem(identifier) {
+		if text, err = CompleteSystem(identifier, text); err != nil {
+			return nil, err
+		}
+	}
+	d, err := ParseBlueprint(text)
+	if err != nil {
+		return nil, err
+	}
+	if d.Identifier != identifier {
+		if text, d, err = retarget(text, identifier, d.Identifier); err != nil {
+			return nil, err
+		}
+	}
+	if err := n.checkTargets(d); err != nil {
+		return nil, err
+	}
+	b := *old.Record
+	b.Identifier, b.Definition, b.UpdatedAt, b.UpdatedBy = d.Identifier, text, by.At, by.ID
+	if err := s.store.ReplaceBlueprint(ctx, identifier, &b); err != nil {
+		return nil, fmt.Errorf("replace blueprint: %w", err)
+	}
+	return &Kept{Record: &b, Definition: d}, nil
+}
+
+// retarget returns a definition whose relations lead to another identifier.
+func retarget(text json.RawMessage, from, to string) (json.RawMessage, *Definition, error) {
+	m, err := document.ParseMembers(text)
+	if err != nil {
+		return nil, nil, fmt.Errorf("follow a rename: %w", err)
+	}
+	if document.IsSet(m.Get("relations")) {
+		relations, err := document.ParseMembers(m.Get("relations"))
+		if err != nil {
+			return nil, nil, fmt.Errorf("follow a rename: %w", err)
+		}
+		for name, value := range relations.All() {
+			r, err := document.ParseMembers(value)
+			if err != nil {
+				return nil, nil, fmt.Errorf("follow a rename: %w", err)
+			}
+			var target string
+			if json.Unmarshal(r.Get("target"), &target) == nil && target == from {
+				r.SetText("target", to)
+				relations.Set(name, r.Encode())
+			}
+		}
+		m.Set("relations", relations.Encode())
+	}
+	text = m.Encode()
+	d, err := ParseBlueprint(text)
+	return text, d, err
+}
+
+// follow lets the relations of other blueprints lead to a new identifier.
+func (s *Service) follow(ctx context.Context, from, to string, by Author) error {
+	for try := 1; ; try++ {
+		err := s.tryFollow(ctx, from, to, by)
+		if err == nil || !again(ctx, err, try) {
+			return err
+		}
+	}
+}
+
+func (s *Service) tryFollow(ctx context.Context, from, to string, by Author) error {
+	n, err := s.snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	for _, k := range n.list {
+		if k.Definition == nil || !slices.ContainsFunc(k.Definition.Relations, func(r Relation) bool { return r.Target == from }) {
+			continue
+		}
+		b := *k.Record
+		if b.Definition, _, err = retarget(b.Definition, from, to); err != nil {
+			return err
+		}
+		b.UpdatedAt, b.UpdatedBy = by.At, by.ID
+		if err := s.store.ReplaceBlueprint(ctx, b.Identifier, &b); err != nil && !absent(err) {
+			return fmt.Errorf("let relations of blueprint %s follow: %w", b.Identifier, err)
+		}
+	}
+	return nil
+}
+
+// DeleteBlueprint removes a blueprint. fault.Conflict, has_dependents, when it has entities or other
+// blueprints relate to it; built-in ones stay.
+func (s *Service) DeleteBlueprint(ctx context.Context, identifier string, by Author) error {
+	for try := 1; ; try++ {
+		err := s.tryDelete(ctx, identifier, by)
+		if err == nil || !again(ctx, err, try) {
+			return err
+		}
+	}
+}
+
+func (s *Service) tryDelete(ctx context.Context, identifier string, by Author) error {
+	n, err := s.snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	k, err := n.get(identifier)
+	if err != nil {
+		return err
+	}
+	if IsSystem(identifier) {
+		return fault.New(fault.Conflict, "system_blueprint", "the blueprint %s is built in and cannot be deleted", identifier)
+	}
+	var users []string
+	for _, other := range n.list {
+		if other != k && other.Definition != nil &&
+			slices.ContainsFunc(other.Definition.Relations, func(r Relation) bool { return r.Target == identifier }) {
+			users = append(users, other.Record.Identifier)
+		}
+	}
+	if len(users) > 0 {
+		return fault.New(fault.Conflict, "has_dependents", "relations of other blueprints lead to %s: %s", identifier, named(users))
+	}
+	for from := ""; ; {
+		page, err := s.store.List(ctx, k.Record.ID, from, 3)
+		if err != nil {
+			return fmt.Errorf("look for entities: %w", err)
+		}
+		if len(page.Entities) > 0 {
+			names := make([]string, len(page.Entities))
+			for i, e := range page.Entities {
+				names[i] = e.Identifier
+			}
+			if page.Next != "" {
+				names = append(names, "…")
+			}
+			return fault.New(fault.Conflict, "has_dependents", "the blueprint %s has entities: %s", identifier, strings.Join(names, ", "))
+		}
+		if from = page.Next; from == "" {
+			break
+		}
+	}
+	if err := s.store.DeleteBlueprint(ctx, k.Record, by); err != nil {
+		return fmt.Errorf("delete blueprint: %w", err)
+	}
+	return nil
+}
+
+// named joins the first of some names.
+func named(names []string) string {
+	const shown = 10
+	slices.Sort(names)
+	names = slices.Compact(names)
+	if len(names) > shown {
+		return strings.Join(names[:shown], ", ") + fmt.Sprintf(" and %d more", len(names)-shown)
+	}
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,238 @@
+package catalog
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"longshore/pkg/fault"
+	"longshore/pkg/jqtemplate"
+)
+
+// edges returns the edges of an entity, each once.
+func (n *snapshot) edges(k *Kept, e *Entity) ([]Edge, error) {
+	targets, err := Targets(k.Definition, e.Content)
+	if err != nil {
+		return nil, err
+	}
+	var edges []Edge
+	for _, t := range targets {
+		if target := n.identifier[t.Blueprint]; target != nil {
+			edges = append(edges, Edge{Source: e.Key, Relation: t.Relation, Target: Key{target.Record.ID, t.Identifier}})
+		}
+	}
+	return edges, nil
+}
+
+// rename puts e in the place of old, which has another identifier, and lets relations follow.
+func (s *Service) rename(ctx context.Context, n *snapshot, k *Kept, old, e *Entity, edges []Edge, by Author) error {
+	sources, err := s.sources(ctx, n, old.Key)
+	if err != nil {
+		return err
+	}
+	if len(sources) > MaxDependents {
+		return fault.New(fault.Invalid, "too_many_dependents",
+			"more than %d entities relate to %s: it cannot be renamed", MaxDependents, old.Identifier)
+	}
+	// The new one names itself where the old one did.
+	if slices.ContainsFunc(edges, func(edge Edge) bool { return edge.Target == old.Key }) {
+		if e.Content, err = repoint(k.Definition, n, e, old.Key, e.Identifier); err != nil {
+			return err
+		}
+		if edges, err = n.edges(k, e); err != nil {
+			return err
+		}
+	}
+	before, err := n.edges(k, old)
+	if err != nil {
+		return err
+	}
+	e.Rev = 0
+	if err := s.createEntity(ctx, n, e, edges); err != nil {
+		return err
+	}
+	if err := s.deleteEntity(ctx, n, old, before, by); err != nil {
+		if undo := s.deleteEntity(ctx, n, e, edges, by); undo != nil {
+			return errors.Join(err, undo)
+		}
+		return err
+	}
+	for _, source := range sources {
+		if source == old.Key {
+			continue
+		}
+		if err := s.detach(ctx, source, old.Key, e.Identifier, by); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sources returns the entities that relate to one, up to MaxDependents and one more. Edges are hints:
+// each source was looked at.
+func (s *Service) sources(ctx context.Context, n *snapshot, target Key) ([]Key, error) {
+	found, err := s.related(ctx, n, target, func(Relation) bool { return true }, MaxDependents+1)
+	if err != nil {
+		return nil, err
+	}
+	keys := make([]Key, len(found))
+	for i, r := range found {
+		keys[i] = r.Key
+	}
+	return keys, nil
+}
+
+// relating is an entity that relates to another one, and through what.
+type relating struct {
+	*Entity
+	blueprint *Kept
+	relations []Relation
+}
+
+// related returns up to limit entities that relate to one through a relation that counts.
+func (s *Service) related(ctx context.Context, n *snapshot, target Key, counts func(Relation) bool, limit int) ([]*relating, error) {
+	var found []*relating
+	seen := map[Key]bool{}
+	for from := ""; ; {
+		edges, next, err := s.store.Sources(ctx, target, from, maxEdges)
+		if err != nil {
+			return nil, fmt.Errorf("look for relations: %w", err)
+		}
+		var keys []Key
+		for _, edge := range edges {
+			if !seen[edge.Source] {
+				seen[edge.Source] = true
+				keys = append(keys, edge.Source)
+			}
+		}
+		var entities []*Entity
+		if len(keys) > 0 {
+			if entities, err = s.store.Entities(ctx, keys); err != nil {
+				return nil, fmt.Errorf("read related entities: %w", err)
+			}
+		}
+		for _, e := range entities {
+			r, err := n.relating(e, target, counts)
+			if err != nil {
+				return nil, err
+			}
+			if r != nil {
+				found = append(found, r)
+			}
+			if len(found) >= limit {
+				return found, nil
+			}
+		}
+		if from = next; from == "" {
+			return found, nil
+		}
+	}
+}
+
+// relating returns through which relations an entity relates to another one, nil for none.
+func (n *snapshot) relating(e *Entity, target Key, counts func(Relation) bool) (*relating, error) {
+	k := n.id[e.Blueprint]
+	if k == nil || k.Definition == nil {
+		return nil, nil
+	}
+	edges, err := n.edges(k, e)
+	if err != nil {
+		return nil, err
+	}
+	r := &relating{Entity: e, blueprint: k}
+	for _, edge := range edges {
+		if relation, ok := k.Definition.Relation(edge.Relation); ok && edge.Target == target && counts(relation) {
+			r.relations = append(r.relations, relation)
+		}
+	}
+	if r.relations == nil {
+		return nil, nil
+	}
+	return r, nil
+}
+
+// detach takes a target out of the relations of a source, or puts another identifier in its place.
+func (s *Service) detach(ctx context.Context, source, target Key, identifier string, by Author) error {
+	for try := 1; ; try++ {
+		err := s.tryDetach(ctx, source, target, identifier, by)
+		if err == nil || absent(err) {
+			return nil
+		}
+		if !again(ctx, err, try) {
+			return fmt.Errorf("change a relation of %s: %w", source.Identifier, err)
+		}
+	}
+}
+
+func (s *Service) tryDetach(ctx context.Context, source, target Key, identifier string, by Author) error {
+	n, err := s.snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	old, err := s.store.Entity(ctx, source)
+	if err != nil {
+		return err
+	}
+	k := n.id[source.Blueprint]
+	if k == nil || k.Definition == nil {
+		return nil
+	}
+	before, err := n.edges(k, old)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(before, func(edge Edge) bool { return edge.Target == target }) {
+		return nil
+	}
+	e := *old
+	if e.Content, err = repoint(k.Definition, n, old, target, identifier); err != nil {
+		return err
+	}
+	e.UpdatedAt, e.UpdatedBy, e.Last = by.At, by.ID, by
+	edges, err := n.edges(k, &e)
+	if err != nil {
+		return err
+	}
+	stale := slices.DeleteFunc(before, func(edge Edge) bool { return slices.Contains(edges, edge) })
+	return s.replaceEntity(ctx, n, old, &e, edges, stale)
+}
+
+// repoint returns an entity's content with another identifier wherever a relation names the target;
+// without one the target is taken out: of one entity null is left, of many the others.
+func repoint(d *Definition, n *snapshot, e *Entity, target Key, identifier string) (json.RawMessage, error) {
+	c, err := parseContent(e.Content)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range d.Relations {
+		k := n.identifier[r.Target]
+		if k == nil || k.Record.ID != target.Blueprint {
+			continue
+		}
+		names := c.related(r.Name)
+		if !slices.Contains(names, target.Identifier) {
+			continue
+		}
+		list := []any{}
+		for _, name := range names {
+			switch {
+			case name != target.Identifier:
+				list = append(list, name)
+			case identifier != "":
+				list = append(list, identifier)
+			}
+		}
+		switch text := c.relations.Get(r.Name); {
+		case text[0] == '[':
+			c.relations.Set(r.Name, jqtemplate.Encode(list))
+		case len(list) > 0:
+			c.relations.Set(r.Name, jqtemplate.Encode(list[0]))
+		default:
+			c.relations.Set(r.Name, json.RawMessage(`null`))
+		}
+	}
+	c.top.Set("relations", c.relations.Encode())
+	return c.top.Encode(), nil
+}
