@@ -9,7 +9,8 @@ package catalog
 
 import (
 	"crypto/rand"
-	"time"
+
+	"longshore/pkg/audit"
 )
 
 const (
@@ -23,16 +24,7 @@ const (
 )
 
 // Author is who changed something, and through what.
-type Author struct {
-	// ID is the client id of a machine, or a user's id.
-	ID string
-	// Origin is UI, API or AUTOMATION, as a run's source.
-	Origin string
-	// RunID is the run that the change is tied to, empty for none.
-	RunID string
-	// At has millisecond precision, in UTC.
-	At time.Time
-}
+type Author = audit.Author
 
 // NewBlueprintID and NewEntityID draw internal ids. An internal id never comes twice, so that a
 // blueprint or entity that was made again is not taken for the one before it.

@@ -1,0 +1,74 @@
+// Package audit is the record of who changed what: entries, how they are selected, and where they are
+// kept.
+//
+// It promises that one change has one entry however often it is recorded, since an entry's id is made
+// of the change, and that nothing in an entry is changed afterwards.
+package audit
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+)
+
+// Author is who changed something, and through what.
+type Author struct {
+	// ID is the client id of a machine, or a user's id.
+	ID string
+	// Email is a user's; empty for a machine.
+	Email string
+	// Origin is UI, API or AUTOMATION, as a run's source.
+	Origin string
+	// RunID is the run that the change is tied to, empty for none.
+	RunID string
+	// At has millisecond precision, in UTC.
+	At time.Time
+}
+
+// Actions of entries.
+const (
+	Create = "CREATE"
+	Update = "UPDATE"
+	Delete = "DELETE"
+)
+
+// Resources that entries are about.
+const (
+	Blueprint    = "blueprint"
+	Entity       = "entity"
+	Run          = "run"
+	Action       = "action"
+	Permission   = "permission"
+	Organization = "organization"
+	Secret       = "secret"
+)
+
+// Entry is one change.
+type Entry struct {
+	// ID is a ULID, made of the change by New.
+	ID string
+	// Action is Create, Update or Delete; Resource is one of the resources.
+	Action, Resource string
+	// Identifier is that of what was changed; a permission's is its action's or blueprint's.
+	Identifier string
+	// Blueprint is the blueprint that an entity, a run, an action or a permission belongs to, Entity the
+	// entity of a run or the entity itself; empty for none.
+	Blueprint, Entity string
+	By                Author
+	// Before and After are JSON objects, nil for what was not there. Secrets are masked; of runs they are
+	// the head's fields.
+	Before, After json.RawMessage
+}
+
+// New completes an entry: its id is made of its time and of key, which names the change and no other
+// one: the internal id of what changed and its rev, for example.
+func New(e Entry, key string) *Entry {
+	sum := sha256.Sum256([]byte(e.Resource + "\x00" + e.Action + "\x00" + key))
+	var id ulid.ULID
+	_ = id.SetTime(ulid.Timestamp(e.By.At))
+	_ = id.SetEntropy(sum[:10])
+	e.ID = id.String()
+	return &e
+}
