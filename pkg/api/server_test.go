@@ -42,18 +42,20 @@ type fixture struct {
 	handler http.Handler
 	tokens  *identity.Tokens
 	token   string
-	runs    run.Store
-	actions action.Store
-	catalog catalog.Store
-	sent    *outbox
-	log     *buffer
+	stores
+	sent *outbox
+	log  *buffer
 }
 
 // newFixture returns an API; change may change what it works with.
 func newFixture(t *testing.T, change ...func(*api.Config)) *fixture {
 	t.Helper()
-	f := &fixture{t: t, sent: &outbox{}, log: &buffer{}}
-	f.runs, f.actions, f.catalog = openStores(t)
+	return newFixtureOn(t, openStores(t), change...)
+}
+
+func newFixtureOn(t *testing.T, s stores, change ...func(*api.Config)) *fixture {
+	t.Helper()
+	f := &fixture{t: t, stores: s, sent: &outbox{}, log: &buffer{}}
 	f.tokens = newTokens(t, time.Now)
 	var err error
 	if f.token, err = f.tokens.Sign(); err != nil {

@@ -2,18 +2,59 @@ package api_test
 
 import (
 	"context"
+	"crypto/rand"
 	"path/filepath"
 	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"longshore/pkg/action"
 	"longshore/pkg/catalog"
+	"longshore/pkg/emulator"
 	"longshore/pkg/run"
 	"longshore/pkg/sqlite"
+	"longshore/pkg/store/dynamostore"
+	"longshore/pkg/store/dynamostore/dynamocatalog"
 	"longshore/pkg/store/sqlitestore"
 )
 
+// stores are those that an API works with.
+type stores struct {
+	runs    run.Store
+	actions action.Store
+	catalog catalog.Store
+}
+
+// onStores runs a test on an API over each kind of stores, which are empty.
+func onStores(t *testing.T, test func(f *fixture)) {
+	t.Run("SQLite", func(t *testing.T) {
+		t.Parallel()
+		test(newFixtureOn(t, openStores(t)))
+	})
+	t.Run("DynamoDB", func(t *testing.T) {
+		t.Parallel()
+		test(newFixtureOn(t, openTables(t)))
+	})
+}
+
+// openTables returns empty stores on tables of their own.
+func openTables(t *testing.T) stores {
+	t.Helper()
+	client := dynamodb.NewFromConfig(emulator.Config(emulator.DynamoDB(t)))
+	name := rand.Text()
+	if err := dynamostore.CreateTables(t.Context(), client, name+"-runs", name+"-catalog"); err != nil {
+		t.Fatal(err)
+	}
+	return stores{
+		runs:    dynamostore.NewRuns(client, name+"-runs", 24*time.Hour, time.Now),
+		actions: dynamocatalog.NewActions(client, name+"-catalog"),
+		catalog: dynamocatalog.NewCatalog(client, name+"-catalog", time.Now),
+	}
+}
+
 // openStores returns empty stores on a database of their own.
-func openStores(t *testing.T) (run.Store, action.Store, catalog.Store) {
+func openStores(t *testing.T) stores {
 	t.Helper()
 	ctx := context.Background()
 	db, err := sqlite.Open(ctx, filepath.Join(t.TempDir(), "longshore.db"))
@@ -37,5 +78,5 @@ func openStores(t *testing.T) (run.Store, action.Store, catalog.Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return runs, actions, blueprints
+	return stores{runs, actions, blueprints}
 }
