@@ -1,6 +1,7 @@
 package catalog_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"longshore/pkg/catalog"
 	"slices"
@@ -161,14 +162,18 @@ func TestOperators(t *testing.T) {
 	}
 }
 
-// TestOperatorsOnEntities asks the same of entities: each value is a property of its type, null and
-// missing are one of every type.
+// TestOperatorsOnEntities asks the same of entities: each value was written when the property had its
+// type, null and missing with every type.
 func TestOperatorsOnEntities(t *testing.T) {
 	t.Parallel()
 	onStores(t, func(t *testing.T, w *world) {
 		names := map[string]string{}
+		w.blueprint(t, `{"identifier":"e","title":"E","schema":{"properties":{}}}`)
 		for _, kind := range []string{"string", "number", "boolean", "array", "object"} {
-			w.blueprint(t, fmt.Sprintf(`{"identifier":%q,"title":"T","schema":{"properties":{"p":{"type":%q}}}}`, kind, kind))
+			definition := json.RawMessage(fmt.Sprintf(`{"identifier":"e","title":"E","schema":{"properties":{"p":{"type":%q}}}}`, kind))
+			if _, err := w.service.ReplaceBlueprint(t.Context(), "e", definition, by); err != nil {
+				t.Fatal(err)
+			}
 			for i, v := range operatorValues {
 				p, _ := object(t, v.properties).Get("p")
 				if p != nil && kindOf(p) != kind {
@@ -176,13 +181,13 @@ func TestOperatorsOnEntities(t *testing.T) {
 				}
 				identifier := fmt.Sprintf("%s-%d", kind, i)
 				names[identifier] = v.name
-				w.entity(t, kind, fmt.Sprintf(`{"identifier":%q,"properties":%s}`, identifier, v.properties))
+				w.entity(t, "e", fmt.Sprintf(`{"identifier":%q,"properties":%s}`, identifier, v.properties))
 			}
 		}
 		for _, tt := range operatorTests() {
 			t.Run(tt.operator+" "+tt.value, func(t *testing.T) {
 				s := parseSearch(t, tt.search(), catalog.SearchOptions{})
-				found, all, err := w.reader.Find(t.Context(), catalog.Find{Search: s, Limit: 1000})
+				found, all, err := w.reader.Find(t.Context(), catalog.Find{Search: s, Blueprint: "e", Limit: 1000})
 				if err != nil || !all {
 					t.Fatalf("Find: all %t, %v", all, err)
 				}
