@@ -185,6 +185,20 @@ func (g *got) fault(status int, word string) string {
 	return g.body["message"].(string)
 }
 
+// names fails the test unless a fault has a detail with a path; an empty one is none.
+func (g *got) names(path string) {
+	g.t.Helper()
+	details, _ := g.body["details"].([]any)
+	for _, d := range details {
+		if d.(map[string]any)["path"] == path {
+			return
+		}
+	}
+	if path != "" {
+		g.t.Errorf("got %.500s, want a detail with the path %s", g.text, path)
+	}
+}
+
 // at returns the value at a path of member names.
 func (g *got) at(path ...string) any {
 	g.t.Helper()

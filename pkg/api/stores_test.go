@@ -2,20 +2,15 @@ package api_test
 
 import (
 	"context"
-	"crypto/rand"
-	"path/filepath"
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-
 	"longshore/pkg/action"
 	"longshore/pkg/catalog"
-	"longshore/pkg/emulator"
 	"longshore/pkg/run"
-	"longshore/pkg/sqlite"
 	"longshore/pkg/store/dynamostore"
 	"longshore/pkg/store/dynamostore/dynamocatalog"
+	"longshore/pkg/store/opentest"
 	"longshore/pkg/store/sqlitestore"
 )
 
@@ -41,15 +36,11 @@ func onStores(t *testing.T, test func(f *fixture)) {
 // openTables returns empty stores on tables of their own.
 func openTables(t *testing.T) stores {
 	t.Helper()
-	client := dynamodb.NewFromConfig(emulator.Config(emulator.DynamoDB(t)))
-	name := rand.Text()
-	if err := dynamostore.CreateTables(t.Context(), client, name+"-runs", name+"-catalog"); err != nil {
-		t.Fatal(err)
-	}
+	client, runs, table := opentest.DynamoDB(t)
 	return stores{
-		runs:    dynamostore.NewRuns(client, name+"-runs", 24*time.Hour, time.Now),
-		actions: dynamocatalog.NewActions(client, name+"-catalog"),
-		catalog: dynamocatalog.NewCatalog(client, name+"-catalog", time.Now),
+		runs:    dynamostore.NewRuns(client, runs, 24*time.Hour, time.Now),
+		actions: dynamocatalog.NewActions(client, table),
+		catalog: dynamocatalog.NewCatalog(client, table, time.Now),
 	}
 }
 
@@ -57,15 +48,7 @@ func openTables(t *testing.T) stores {
 func openStores(t *testing.T) stores {
 	t.Helper()
 	ctx := context.Background()
-	db, err := sqlite.Open(ctx, filepath.Join(t.TempDir(), "longshore.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	db := opentest.SQLite(t)
 	runs, err := sqlitestore.NewRuns(ctx, db, sqlitestore.RunsOptions{})
 	if err != nil {
 		t.Fatal(err)

@@ -1,19 +1,13 @@
 package catalog_test
 
 import (
-	"crypto/rand"
 	"encoding/json"
-	"path/filepath"
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-
 	"longshore/pkg/catalog"
-	"longshore/pkg/emulator"
-	"longshore/pkg/sqlite"
-	"longshore/pkg/store/dynamostore"
 	"longshore/pkg/store/dynamostore/dynamocatalog"
+	"longshore/pkg/store/opentest"
 	"longshore/pkg/store/sqlitestore"
 )
 
@@ -21,16 +15,7 @@ import (
 func onStores(t *testing.T, test func(t *testing.T, w *world)) {
 	t.Run("SQLite", func(t *testing.T) {
 		t.Parallel()
-		db, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "longshore.db"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if err := db.Close(); err != nil {
-				t.Error(err)
-			}
-		})
-		s, err := sqlitestore.NewCatalog(t.Context(), db)
+		s, err := sqlitestore.NewCatalog(t.Context(), opentest.SQLite(t))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -38,12 +23,8 @@ func onStores(t *testing.T, test func(t *testing.T, w *world)) {
 	})
 	t.Run("DynamoDB", func(t *testing.T) {
 		t.Parallel()
-		client := dynamodb.NewFromConfig(emulator.Config(emulator.DynamoDB(t)))
-		name := rand.Text()
-		if err := dynamostore.CreateTables(t.Context(), client, name+"-runs", name+"-catalog"); err != nil {
-			t.Fatal(err)
-		}
-		test(t, newWorld(dynamocatalog.NewCatalog(client, name+"-catalog", time.Now)))
+		client, _, table := opentest.DynamoDB(t)
+		test(t, newWorld(dynamocatalog.NewCatalog(client, table, time.Now)))
 	})
 }
 
