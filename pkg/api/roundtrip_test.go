@@ -350,6 +350,29 @@ func TestEntitiesRoundTrip(t *testing.T) {
 	})
 }
 
+// A PUT may rename an entity: who made it and when stay, and relations that lead to it follow.
+func TestEntityReplaced(t *testing.T) {
+	t.Parallel()
+	onStores(t, func(f *fixture) {
+		f.blueprints()
+		created := f.entity("service", `{"identifier":"cart","title":"Cart","properties":{"language":"go"},"relations":{"uses":[]}}`)
+		f.entity("service", `{"identifier":"pay","relations":{"uses":["cart"]}}`)
+		f.entity("bound", `{"identifier":"b","relations":{"service":"cart"}}`)
+		g := f.call("PUT", serviceEntities+"/cart", `{"identifier":"org/basket","relations":{"uses":["pay","cart"]}}`).want(200)
+		holds(f.t, g.at("entity"), `{"identifier":"org/basket","title":null}`)
+		holds(f.t, g.at("entity", "properties"), `{"language":null}`)
+		for _, kept := range []string{"createdAt", "createdBy"} {
+			if g.at("entity", kept) != created.at("entity", kept) {
+				f.t.Errorf("%s: got %v, want %v", kept, g.at("entity", kept), created.at("entity", kept))
+			}
+		}
+		f.call("GET", serviceEntities+"/cart", "").fault(404, "not_found")
+		holds(f.t, f.call("GET", serviceEntities+"/org%2Fbasket", "").want(200).at("entity", "relations"), `{"uses":["pay","org/basket"]}`)
+		holds(f.t, f.call("GET", serviceEntities+"/pay", "").want(200).at("entity", "relations"), `{"uses":["org/basket"]}`)
+		holds(f.t, f.call("GET", "/v1/blueprints/bound/entities/b", "").want(200).at("entity", "relations"), `{"service":"org/basket"}`)
+	})
+}
+
 // A team is answered by each route as it was sent.
 func TestTeamsRoundTrip(t *testing.T) {
 	t.Parallel()

@@ -56,7 +56,8 @@ const (
 // about does not match it, so that it matches the operator's negation. Text is compared exactly, case
 // included. Text that is a date-time of RFC 3339 is compared as an instant with text or a time that
 // is one too, whatever its zone and precision; identifiers, titles, authors and teams are always
-// compared as text. Days are UTC days. "lastDay" is the 24 hours before now, "lastWeek" the 7 days
+// compared as text. Where a Service or a Reader searches, a team's name means its identifier in $team
+// and $owned_by_team, on both sides. Days are UTC days. "lastDay" is the 24 hours before now, "lastWeek" the 7 days
 // before now, and so on; "today", "yesterday" and "tomorrow" are whole days.
 //
 // A property of the caller is one value (context user) or several (userTeams: one of each team).
