@@ -3,10 +3,11 @@ package catalog_test
 import (
 	"encoding/json"
 	"fmt"
-	"longshore/pkg/catalog"
 	"slices"
 	"strings"
 	"testing"
+
+	"longshore/pkg/catalog"
 
 	"github.com/google/go-cmp/cmp"
 )

@@ -2,8 +2,9 @@ package catalog
 
 import (
 	"fmt"
-	"longshore/pkg/jqtemplate"
 	"time"
+
+	"longshore/pkg/jqtemplate"
 )
 
 // RelatedTo is a rule that is about the relations among entities: those that are related to an

@@ -3,10 +3,11 @@ package catalog
 import (
 	"context"
 	"errors"
-	"longshore/pkg/fault"
-	"longshore/pkg/jqtemplate"
 	"slices"
 	"strings"
+
+	"longshore/pkg/fault"
+	"longshore/pkg/jqtemplate"
 )
 
 // valueTemplate is the value of a rule that is made when the search is used.
