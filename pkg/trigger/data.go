@@ -80,7 +80,7 @@ func (t *Trigger) triggerData(c *checked, r *run.Run, user *jqtemplate.Object) *
 		entity = new(jqtemplate.Object)
 	}
 	return object(
-		member{"inputs", c.inputs},
+		member{"inputs", c.shown},
 		member{"trigger", object(
 			member{"by", t.by(r, user)},
 			member{"origin", r.Source},
@@ -130,7 +130,7 @@ func (t *Trigger) runMessage(c *checked, r *run.Run, user *jqtemplate.Object, in
 	}
 	payload := with(jqtemplate.Encode(object(member{"entity", entity})), "action", definition)
 	payload = with(payload, "properties", inputs)
-	payload = with(payload, "censoredProperties", []byte("[]"))
+	payload = with(payload, "censoredProperties", c.censored())
 	return with(head, "payload", payload), nil
 }
 

@@ -2,6 +2,8 @@ package trigger
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"time"
 
 	"longshore/pkg/action"
@@ -17,7 +19,6 @@ type plan struct {
 	body    *run.Body
 	message *queue.Message
 	line    *run.Log
-	inputs  *jqtemplate.Object
 	data    *jqtemplate.Object
 	failed  []jqtemplate.Warning
 }
@@ -54,9 +55,8 @@ func (t *Trigger) render(ctx context.Context, c *checked, id string, now time.Ti
 	who := user(c.caller.ID)
 	properties := jqtemplate.Encode(c.inputs)
 	p := &plan{
-		run:    r,
-		body:   &run.Body{Properties: properties, User: jqtemplate.Encode(who)},
-		inputs: c.inputs,
+		run:  r,
+		body: &run.Body{Properties: properties, User: jqtemplate.Encode(who)},
 	}
 	var err error
 	if d.Generation == action.V1 {
@@ -77,7 +77,7 @@ func (t *Trigger) render(ctx context.Context, c *checked, id string, now time.Ti
 	r.Backend = p.body.Invocation.Backend
 	waiting := run.Waiting(r.Backend, t.Configured)
 	r.Start(now, waiting)
-	p.line = firstLine(id, waiting, now)
+	p.line = firstLine(id, now, failedText(c.failed), waiting)
 	if waiting == "" {
 		p.message = &queue.Message{
 			V: queue.Version, PK: id, Generation: r.Generation, Kind: queue.KindRun, Invocation: p.body.Invocation,
@@ -86,10 +86,11 @@ func (t *Trigger) render(ctx context.Context, c *checked, id string, now time.Ti
 	return p, nil
 }
 
-// firstLine is the log line of a run that waits, nil for any other.
-func firstLine(id, waiting string, now time.Time) *run.Log {
-	if waiting == "" {
+// firstLine is the first log line of a run, of the texts that are not empty; nil without any.
+func firstLine(id string, now time.Time, texts ...string) *run.Log {
+	texts = slices.DeleteFunc(texts, func(text string) bool { return text == "" })
+	if len(texts) == 0 {
 		return nil
 	}
-	return run.NewLog(now, id, run.Own, waiting)
+	return run.NewLog(now, id, run.Own, strings.Join(texts, "\n"))
 }
