@@ -31,12 +31,12 @@ func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	entities := catalog.NewReader(dynamocatalog.NewCatalog(table, e.CatalogTable, time.Now), time.Now)
 	cache := action.NewCache(actions)
 	queues := sqsqueue.New(sqs.NewFromConfig(e.AWS), map[string]string{invocation.BackendWebhook: e.QueueWebhook})
-	starter := trigger.New(trigger.Config{
-		Actions: cache, Entities: entities, Runs: runs, Sender: queues,
-		OrgID: e.OrgID, Configured: e.Configured, Log: e.Log,
-		Accepter: &trigger.StoreAndSend{Store: runs, Sender: queues, Log: e.Log},
-	})
-	return apifunction.New(e, func(c api.Config) http.Handler {
+	return apifunction.New(e, func(c api.Config, k apifunction.Keys) http.Handler {
+		starter := trigger.New(trigger.Config{
+			Actions: cache, Entities: entities, Runs: runs, Sender: queues,
+			OrgID: e.OrgID, Configured: e.Configured, Log: e.Log, ClientSecret: k.ClientSecret, Key: k.TokenKey,
+			Accepter: &trigger.StoreAndSend{Store: runs, Sender: queues, Log: e.Log},
+		})
 		c.Actions, c.Cache, c.Runs, c.Starter = actions, cache, runs, starter
 		return api.New(c)
 	})

@@ -176,7 +176,7 @@ func (e *evaluation) render(d *dataset) (*dataset, error) {
 	if d.fault != nil {
 		return d, nil
 	}
-	search, err := d.search.Render(e.ctx, e.data)
+	search, err := d.search.Render(e.ctx, e.view())
 	if err != nil && e.ctx.Err() != nil {
 		return nil, err
 	}

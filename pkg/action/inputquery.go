@@ -69,7 +69,8 @@ type evaluation struct {
 	ctx    context.Context
 	inputs *Inputs
 	scope  Scope
-	// data is what queries see.
+	// form are the inputs that queries see, and data all that they see; it is made when the first asks.
+	form   *jqtemplate.Object
 	data   *jqtemplate.Data
 	failed []jqtemplate.Warning
 	// size counts what queries have yielded.
@@ -79,24 +80,33 @@ type evaluation struct {
 }
 
 // see sets the form that queries see from now on.
-func (e *evaluation) see(values *jqtemplate.Object) {
-	form := new(jqtemplate.Object)
-	for name, v := range values.All() {
+func (e *evaluation) see(values *jqtemplate.Object) { e.form, e.data = values, nil }
+
+// view returns what queries see.
+func (e *evaluation) view() *jqtemplate.Data {
+	if e.data != nil {
+		return e.data
+	}
+	form, data := new(jqtemplate.Object), new(jqtemplate.Object)
+	for name, v := range e.form.All() {
 		if at, declared := e.inputs.byName[name]; declared && v != nil && e.inputs.declared[at].encryption != nil {
 			v = Mask
 		}
 		form.Set(name, v)
 	}
-	data := new(jqtemplate.Object)
 	data.Set("form", form)
 	data.Set("inputs", form)
-	for name, o := range map[string]*jqtemplate.Object{"entity": e.scope.Entity, "user": e.scope.User} {
-		if o == nil {
-			o = new(jqtemplate.Object)
-		}
-		data.Set(name, o)
-	}
+	data.Set("entity", orEmpty(e.scope.Entity))
+	data.Set("user", orEmpty(e.scope.User))
 	e.data = jqtemplate.NewData(data)
+	return e.data
+}
+
+func orEmpty(o *jqtemplate.Object) *jqtemplate.Object {
+	if o == nil {
+		return new(jqtemplate.Object)
+	}
+	return o
 }
 
 // want says what a query is to yield. It returns what that is called, "" if v is it.
@@ -112,7 +122,7 @@ func (e *evaluation) setting(s setting, wanted want) (any, error) {
 		e.fail(*s.query.warning)
 		return nil, nil
 	}
-	v, defined, err := s.query.expression.Eval(e.ctx, e.data)
+	v, defined, err := s.query.expression.Eval(e.ctx, e.view())
 	switch {
 	case e.ctx.Err() != nil || fault.Is(err, "template_limit"):
 		return nil, limited(s.query.path, err)
@@ -248,6 +258,7 @@ func (e *evaluation) defaults(properties *jqtemplate.Object) (*jqtemplate.Object
 			values.Set(in.name, in.standard.fixed) // One by query is null until it is known.
 		}
 	}
+	byQuery := slices.Clone(queried)
 	var unsettled []jqtemplate.Warning
 	for {
 		moving, err := e.settle(values, queried)
@@ -270,16 +281,14 @@ func (e *evaluation) defaults(properties *jqtemplate.Object) (*jqtemplate.Object
 		}
 	}
 	e.failed = append(unsettled[:min(len(unsettled), maxFailed)], e.failed...)
-	result := new(jqtemplate.Object)
-	for name, v := range values.All() {
-		// A query without a result is no value.
-		if _, given := properties.Get(name); given || v != nil {
-			result.Set(name, v)
+	for _, in := range byQuery {
+		if document.Member(values, in.name) == nil {
+			values.Delete(in.name) // A query without a result is no value.
 		}
 	}
-	e.see(result)
+	e.see(values)
 	e.size = 0
-	return result, nil
+	return values, nil
 }
 
 // settle evaluates defaults in rounds until none of them changes. It returns those that still do after
