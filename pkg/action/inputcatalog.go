@@ -141,6 +141,9 @@ func (e *evaluation) named(f *document.Faults, values *jqtemplate.Object) (list 
 	rendered := map[*dataset]*dataset{}
 	for n := range e.inputs.declared {
 		in := &e.inputs.declared[n]
+		if in.names == nil {
+			continue
+		}
 		in.names.each(document.Member(values, in.name), document.Below("properties", in.name), func(n *naming, v any, path string) {
 			identifier, ok := n.identifier(v)
 			if !ok || err != nil {

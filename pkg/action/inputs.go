@@ -141,6 +141,9 @@ func (e *evaluation) optional(in *input) (bool, error) {
 // hiddenSteps returns the inputs that cannot be filled in because they stand in steps that are not
 // visible and in no other.
 func (e *evaluation) hiddenSteps() (map[string]bool, error) {
+	if len(e.inputs.steps) == 0 {
+		return nil, nil
+	}
 	hidden, shown := map[string]bool{}, map[string]bool{}
 	for _, s := range e.inputs.steps {
 		visible, err := e.setting(s.visible, wantFlag)
@@ -163,8 +166,9 @@ func (e *evaluation) hiddenSteps() (map[string]bool, error) {
 
 // check checks the values against their schemas.
 func (e *evaluation) check(f *document.Faults, values *jqtemplate.Object) error {
-	fixed, made, schemas := map[string]any{}, map[string]any{}, map[string]any{}
-	c := inputCompiler{p: &parser{d: new(Definition)}, evaluation: e}
+	fixed := make(map[string]any, len(e.inputs.declared))
+	var made, schemas map[string]any
+	var c *inputCompiler
 	for n := range e.inputs.declared {
 		in := &e.inputs.declared[n]
 		v := document.Member(values, in.name)
@@ -175,6 +179,10 @@ func (e *evaluation) check(f *document.Faults, values *jqtemplate.Object) error 
 		case len(in.queries) == 0:
 			fixed[in.name] = document.Plain(v)
 		default:
+			if c == nil {
+				c = &inputCompiler{p: &parser{d: new(Definition)}, evaluation: e}
+				made, schemas = map[string]any{}, map[string]any{}
+			}
 			c.input = in
 			made[in.name], schemas[in.name] = document.Plain(v), c.schema(in.source, in.path, true)
 		}

@@ -324,7 +324,7 @@ func TestEncryptedInputs(t *testing.T) {
 			}
 			// The definition itself holds the expression of a default, not what it yields.
 			wantNoSecret(t, "the run", stored)
-			wantNoSecret(t, "the message", []byte(message))
+			wantNoSecret(t, "the message", message)
 			wantNoSecret(t, "our log", w.log.Bytes())
 			wantNoSecret(t, "the dry run's data", dry.TriggerData)
 			wantNoSecret(t, "the dry run's invocation", dry.Invocation)
