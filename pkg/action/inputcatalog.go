@@ -1,6 +1,7 @@
 package action
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -180,8 +181,11 @@ func (e *evaluation) render(d *dataset) (*dataset, error) {
 		return d, nil
 	}
 	search, err := d.search.Render(e.ctx, e.view())
-	if err != nil && e.ctx.Err() != nil {
-		return nil, err
+	switch {
+	case errors.Is(e.ctx.Err(), context.DeadlineExceeded):
+		return nil, fault.New(fault.Invalid, "template_limit", "the time for the request ran out at a dataset of the inputs")
+	case e.ctx.Err() != nil:
+		return nil, e.ctx.Err()
 	}
 	return &dataset{search, err}, nil
 }

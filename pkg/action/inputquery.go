@@ -200,8 +200,11 @@ func wantList(v any) string {
 	return "list"
 }
 
+// maxPattern is how long a pattern by query may be, in bytes: it may be made of what a caller gave.
+const maxPattern = 8 << 10
+
 func wantPattern(v any) string {
-	if text, ok := v.(string); ok && new(document.Draft).Pattern(text) == nil {
+	if text, ok := v.(string); ok && len(text) <= maxPattern && new(document.Draft).Pattern(text) == nil {
 		return ""
 	}
 	return "regular expression"

@@ -41,7 +41,7 @@ func (t *Trigger) completeInputs(ctx context.Context, c *checked, q Request) (de
 		return details, nil
 	}
 	if c.inputs, err = inputs.Encrypt(done.Values, t.ClientSecret); err != nil {
-		return nil, err
+		return nil, fault.Wrap(fault.Unavailable, err, "inputs with encryption cannot be accepted: this deployment has no client secret of 32 characters or more")
 	}
 	c.shown = inputs.Expand(c.inputs, func(path string) any { return titles[path] })
 	c.failed = done.Failed

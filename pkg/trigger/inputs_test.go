@@ -358,7 +358,7 @@ func TestShortClientSecret(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(_ *world, c *trigger.Config) { c.ClientSecret = "short" })
 	w.actions.add(t, withInputs(create, secretInputs))
-	if _, err := w.Start(t.Context(), request(t, "a", secretGiven)); err == nil || fault.KindOf(err) != fault.Internal {
+	if _, err := w.Start(t.Context(), request(t, "a", secretGiven)); err == nil || fault.KindOf(err) != fault.Unavailable {
 		t.Errorf("got %v", err)
 	} else {
 		wantNoSecret(t, "the error", []byte(err.Error()))
