@@ -88,6 +88,7 @@ func TestComplete(t *testing.T) {
 		{"lengths count characters", `{"properties":{"a":{"type":"string","maxLength":2},"b":{"type":"string","minLength":2}}}`, `{"a":"😀é","b":"😀"}`, "", []string{"properties.b: must have at least 2 characters"}},
 		{"too long", `{"properties":{"a":{"type":"string","maxLength":1}}}`, `{"a":"ab"}`, "", []string{"properties.a: must have at most 1 character"}},
 		{"pattern with look-ahead", `{"properties":{"a":{"type":"string","pattern":"^(?!admin$)[a-z]+$"}}}`, `{"a":"admin"}`, "", []string{"properties.a: must match the pattern ^(?!admin$)[a-z]+$"}},
+		{"pattern with look-behind", `{"properties":{"a":{"type":"string","pattern":"(?<=-)v\\d+$"},"b":{"type":"string","pattern":"(?<!x)y"}}}`, `{"a":"app-v2","b":"xy"}`, "", []string{"properties.b: must match the pattern (?<!x)y"}},
 		{"pattern is not anchored", `{"properties":{"a":{"type":"string","pattern":"b"}}}`, `{"a":"abc"}`, `{"a":"abc"}`, nil},
 		{"$ is the very end", `{"properties":{"a":{"type":"string","pattern":"^a$"}}}`, "{\"a\":\"a\\n\"}", "", []string{"properties.a: must match the pattern ^a$"}},
 		{"digits are ASCII, letters are Unicode", `{"properties":{"a":{"type":"string","pattern":"^\\p{L}+\\d$"},"b":{"type":"string","pattern":"^\\d$"}}}`, `{"a":"größe1","b":"٣"}`, "", []string{`properties.b: must match the pattern ^\d$`}},

@@ -51,14 +51,11 @@ func (r *Reader) Resolve(ctx context.Context, references []Reference) ([]Referen
 	if err != nil {
 		return nil, err
 	}
-	l := &resolving{searching: &searching{s: r.s, n: n}, references: references, found: make([]Referent, len(references))}
+	l := &resolving{searching: &searching{s: r.s, n: n}, references: references, found: make([]Referent, len(references)), bound: map[*Search]*Search{}}
 	if err := l.read(ctx); err != nil {
 		return nil, err
 	}
 	if err := l.byName(ctx); err != nil {
-		return nil, err
-	}
-	if err := l.satisfying(ctx); err != nil {
 		return nil, err
 	}
 	return l.found, nil
@@ -69,8 +66,8 @@ type resolving struct {
 	*searching
 	references []Reference
 	found      []Referent
-	// entities are those that were found, by reference; nil for the rest.
-	entities []*Entity
+	// bound are datasets that know who asks, by what they were before.
+	bound map[*Search]*Search
 }
 
 // among returns the blueprints that a reference may be of.
@@ -92,11 +89,11 @@ func (l *resolving) among(r Reference) ([]*Kept, error) {
 	return []*Kept{k}, err
 }
 
-// read looks for everything by its identifier.
+// read looks for everything by its identifier, a part at a time: entities may be large.
 func (l *resolving) read(ctx context.Context) error {
-	wanted := make([][]Key, len(l.references))
+	// wanted are the references to each key.
+	wanted := map[Key][]int{}
 	var keys []Key
-	seen := map[Key]bool{}
 	for i, r := range l.references {
 		among, err := l.among(r)
 		if err != nil {
@@ -111,40 +108,36 @@ func (l *resolving) read(ctx context.Context) error {
 				continue // One of all that cannot be read hides nothing of the others.
 			}
 			key := Key{k.Record.ID, r.Identifier}
-			wanted[i] = append(wanted[i], key)
-			if !seen[key] {
-				seen[key] = true
+			if wanted[key] == nil {
 				keys = append(keys, key)
 			}
+			wanted[key] = append(wanted[key], i)
 		}
 		if len(keys) > maxReferenced {
 			return fault.New(fault.Invalid, "search_too_broad", "too many entities are named without their blueprint")
 		}
 	}
-	there := map[Key]*Entity{}
-	for part := range slices.Chunk(keys, maxLookup) {
+	for part := range slices.Chunk(keys, readAtOnce) {
 		entities, err := l.s.store.Entities(ctx, part)
 		if err != nil {
 			return fmt.Errorf("read named entities: %w", err)
 		}
 		for _, e := range entities {
-			there[e.Key] = e
-		}
-	}
-	l.entities = make([]*Entity, len(l.references))
-	for i := range l.references {
-		for _, key := range wanted[i] {
-			if e := there[key]; e != nil {
+			for _, i := range wanted[e.Key] {
 				if err := l.set(i, e); err != nil {
 					return err
 				}
-				break
 			}
+		}
+		if err := l.satisfying(ctx, entities, wanted); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
+// set notes that a reference leads to an entity. One that names no blueprint may lead to several: what
+// satisfies the dataset counts.
 func (l *resolving) set(i int, e *Entity) error {
 	c, err := parseContent(e.Content)
 	if err != nil {
@@ -154,8 +147,9 @@ func (l *resolving) set(i int, e *Entity) error {
 	if err != nil {
 		return fmt.Errorf("read a title: %w", err)
 	}
-	l.entities[i] = e
-	l.found[i].Found, l.found[i].Satisfies, l.found[i].Title = true, true, title
+	if found := &l.found[i]; !found.Found {
+		found.Found, found.Satisfies, found.Title = true, l.references[i].Dataset == nil, title
+	}
 	return nil
 }
 
@@ -199,51 +193,48 @@ func (l *resolving) byName(ctx context.Context) error {
 	})
 }
 
-// satisfying checks datasets, each once for all entities of a blueprint that it is asked of.
-func (l *resolving) satisfying(ctx context.Context) error {
+// satisfying checks the datasets that are asked of some entities, each at once for all entities of a
+// blueprint.
+func (l *resolving) satisfying(ctx context.Context, entities []*Entity, wanted map[Key][]int) error {
 	type group struct {
 		dataset   *Search
 		blueprint string
 	}
-	groups := map[group][]int{}
-	var order []group
-	for i, r := range l.references {
-		if r.Dataset == nil || l.entities[i] == nil {
-			continue
+	groups := map[group][]*Entity{}
+	for _, e := range entities {
+		for _, i := range wanted[e.Key] {
+			g := group{l.references[i].Dataset, e.Blueprint}
+			if of := groups[g]; g.dataset != nil && (len(of) == 0 || of[len(of)-1] != e) {
+				groups[g] = append(of, e)
+			}
 		}
-		g := group{r.Dataset, l.entities[i].Blueprint}
-		if groups[g] == nil {
-			order = append(order, g)
-		}
-		groups[g] = append(groups[g], i)
 	}
-	bound := map[*Search]*Search{}
-	for _, g := range order {
-		search := bound[g.dataset]
-		if search == nil {
+	for g, of := range groups {
+		if l.bound[g.dataset] == nil {
 			var err error
-			if search, err = l.s.bind(ctx, l.n, g.dataset); err != nil {
+			if l.bound[g.dataset], err = l.s.bind(ctx, l.n, g.dataset); err != nil {
 				return err
 			}
-			bound[g.dataset] = search
-		}
-		at := groups[g]
-		entities := make([]*Entity, len(at))
-		for j, i := range at {
-			entities[j] = l.entities[i]
 		}
 		k := l.n.id[g.blueprint]
-		views, err := l.decodedViews(ctx, k, entities)
+		views, err := l.decodedViews(ctx, k, of)
 		if err != nil {
 			return err
 		}
-		subjects, err := l.subjects(ctx, k, entities, views)
+		subjects, err := l.subjects(ctx, k, of, views)
 		if err != nil {
 			return err
 		}
 		now := l.s.now()
-		for j, i := range at {
-			l.found[i].Satisfies = search.Matches(subjects[j], now)
+		for n, e := range of {
+			if !l.bound[g.dataset].Matches(subjects[n], now) {
+				continue
+			}
+			for _, i := range wanted[e.Key] {
+				if l.references[i].Dataset == g.dataset {
+					l.found[i].Satisfies = true
+				}
+			}
 		}
 	}
 	return nil
