@@ -31,13 +31,13 @@ func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	entities := catalog.NewReader(dynamocatalog.NewCatalog(table, e.CatalogTable, time.Now), time.Now)
 	cache := action.NewCache(actions)
 	queues := sqsqueue.New(sqs.NewFromConfig(e.AWS), map[string]string{invocation.BackendWebhook: e.QueueWebhook})
-	return apifunction.New(e, func(c api.Config, k apifunction.Keys) http.Handler {
-		starter := trigger.New(trigger.Config{
-			Actions: cache, Entities: entities, Runs: runs, Sender: queues,
-			OrgID: e.OrgID, Configured: e.Configured, Log: e.Log, ClientSecret: k.ClientSecret, Key: k.TokenKey,
-			Accepter: &trigger.StoreAndSend{Store: runs, Sender: queues, Log: e.Log},
-		})
-		c.Actions, c.Cache, c.Runs, c.Starter = actions, cache, runs, starter
+	starter := trigger.New(trigger.Config{
+		Actions: cache, Entities: entities, Runs: runs, Sender: queues,
+		OrgID: e.OrgID, Configured: e.Configured, Log: e.Log,
+		Accepter: &trigger.StoreAndSend{Store: runs, Sender: queues, Log: e.Log},
+	})
+	return apifunction.NewWithKeys(e, func(c api.Config, k apifunction.Keys) http.Handler {
+		c.Actions, c.Cache, c.Runs, c.Starter = actions, cache, runs, starter.WithKeys(k.ClientSecret, k.TokenKey)
 		return api.New(c)
 	})
 }

@@ -24,10 +24,9 @@ type checked struct {
 	caller identity.Caller
 	// until is when checking and rendering have to be done.
 	until time.Time
-	// inputs are the user inputs after defaults, as they are stored: encrypted where they are to be.
-	inputs *jqtemplate.Object
-	// shown are the same as templates see them.
-	shown *jqtemplate.Object
+	// inputs are the user inputs after defaults, encrypted where they are to be, as templates see them;
+	// properties are the same as they are stored.
+	inputs, properties *jqtemplate.Object
 	// failed are the queries of the inputs that count as absent.
 	failed []jqtemplate.Warning
 	// entity is the whole entity that the run is for, called entityID; nil and empty for none.

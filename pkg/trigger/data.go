@@ -80,7 +80,7 @@ func (t *Trigger) triggerData(c *checked, r *run.Run, user *jqtemplate.Object) *
 		entity = new(jqtemplate.Object)
 	}
 	return object(
-		member{"inputs", c.shown},
+		member{"inputs", c.inputs},
 		member{"trigger", object(
 			member{"by", t.by(r, user)},
 			member{"origin", r.Source},

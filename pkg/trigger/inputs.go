@@ -40,10 +40,10 @@ func (t *Trigger) completeInputs(ctx context.Context, c *checked, q Request) (de
 	if details = append(details, faults...); len(details) > 0 {
 		return details, nil
 	}
-	if c.inputs, err = inputs.Encrypt(done.Values, t.ClientSecret); err != nil {
+	if c.properties, err = inputs.Encrypt(done.Values, t.ClientSecret); err != nil {
 		return nil, fault.Wrap(fault.Unavailable, err, "inputs with encryption cannot be accepted: this deployment has no client secret of 32 characters or more")
 	}
-	c.shown = inputs.Expand(c.inputs, func(path string) any { return titles[path] })
+	c.inputs = inputs.Expand(c.properties, func(path string) any { return titles[path] })
 	c.failed = done.Failed
 	return nil, nil
 }
@@ -136,6 +136,6 @@ func (t *Trigger) sameInputs(c *checked, stored []byte) (bool, error) {
 	if before, err = inputs.Decrypt(before, t.ClientSecret); err != nil {
 		return false, err
 	}
-	now, err := inputs.Decrypt(c.inputs, t.ClientSecret)
+	now, err := inputs.Decrypt(c.properties, t.ClientSecret)
 	return err == nil && digest(before) == digest(now), err
 }

@@ -2,8 +2,6 @@ package trigger
 
 import (
 	"context"
-	"slices"
-	"strings"
 	"time"
 
 	"longshore/pkg/action"
@@ -34,6 +32,8 @@ func (t *Trigger) plan(ctx context.Context, c *checked, id string, now time.Time
 		return nil, notRecorded(ctx.Err())
 	case err == nil && rendering.Err() != nil:
 		return nil, fault.New(fault.Invalid, "template_limit", "inputs, entity and templates took more than %s", Deadline)
+	case err == nil:
+		p.note(failedText(c.failed), now)
 	}
 	return p, err
 }
@@ -53,7 +53,7 @@ func (t *Trigger) render(ctx context.Context, c *checked, id string, now time.Ti
 		CreatedAt:        now,
 	}
 	who := user(c.caller.ID)
-	properties := jqtemplate.Encode(c.inputs)
+	properties := jqtemplate.Encode(c.properties)
 	p := &plan{
 		run:  r,
 		body: &run.Body{Properties: properties, User: jqtemplate.Encode(who)},
@@ -65,7 +65,7 @@ func (t *Trigger) render(ctx context.Context, c *checked, id string, now time.Ti
 		}
 		var message []byte
 		if message, err = t.runMessage(c, r, who, properties); err == nil {
-			p.body.Invocation, err = invokeV1(d, c.inputs, message)
+			p.body.Invocation, err = invokeV1(d, c.properties, message)
 		}
 	} else {
 		p.data = t.triggerData(c, r, who)
@@ -77,7 +77,7 @@ func (t *Trigger) render(ctx context.Context, c *checked, id string, now time.Ti
 	r.Backend = p.body.Invocation.Backend
 	waiting := run.Waiting(r.Backend, t.Configured)
 	r.Start(now, waiting)
-	p.line = firstLine(id, now, failedText(c.failed), waiting)
+	p.line = firstLine(id, waiting, now)
 	if waiting == "" {
 		p.message = &queue.Message{
 			V: queue.Version, PK: id, Generation: r.Generation, Kind: queue.KindRun, Invocation: p.body.Invocation,
@@ -86,11 +86,21 @@ func (t *Trigger) render(ctx context.Context, c *checked, id string, now time.Ti
 	return p, nil
 }
 
-// firstLine is the first log line of a run, of the texts that are not empty; nil without any.
-func firstLine(id string, now time.Time, texts ...string) *run.Log {
-	texts = slices.DeleteFunc(texts, func(text string) bool { return text == "" })
-	if len(texts) == 0 {
+// firstLine is the log line of a run that waits, nil for any other.
+func firstLine(id, waiting string, now time.Time) *run.Log {
+	if waiting == "" {
 		return nil
 	}
-	return run.NewLog(now, id, run.Own, strings.Join(texts, "\n"))
+	return run.NewLog(now, id, run.Own, waiting)
+}
+
+// note puts a text in front of the run's first log line.
+func (p *plan) note(text string, now time.Time) {
+	switch {
+	case text == "":
+	case p.line == nil:
+		p.line = firstLine(p.run.ID, text, now)
+	default:
+		p.line.Message = text + "\n" + p.line.Message
+	}
 }

@@ -20,7 +20,7 @@ func (t *Trigger) Redeliver(ctx context.Context, by identity.Caller, id string) 
 	}
 	now := t.now()
 	waiting := run.Waiting(record.Backend, t.Configured)
-	line := firstLine(id, now, waiting)
+	line := firstLine(id, waiting, now)
 	moved, err := t.Runs.Update(ctx, id, func(r *run.Run) (*run.Write, error) {
 		closed, err := r.Redeliver(now, by.ID)
 		if err != nil {

@@ -143,6 +143,13 @@ func New(c Config) *Trigger {
 	return &Trigger{Config: c, hashKey: hashKey(c.Key), texts: map[string]definitionText{}}
 }
 
+// WithKeys returns a trigger that works with the same, and with other keys.
+func (t *Trigger) WithKeys(clientSecret string, key []byte) *Trigger {
+	c := t.Config
+	c.ClientSecret, c.Key = clientSecret, key
+	return New(c)
+}
+
 // now is the time as runs store it: UTC, in milliseconds.
 func (t *Trigger) now() time.Time { return t.Now().UTC().Truncate(time.Millisecond) }
 

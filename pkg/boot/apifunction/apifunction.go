@@ -25,7 +25,12 @@ type Keys struct {
 
 // New returns a handler of HTTP API events. Build completes the configuration; it is called again
 // when a secret has changed.
-func New(e *boot.Env, build func(api.Config, Keys) http.Handler) (awsevent.Handler, error) {
+func New(e *boot.Env, build func(api.Config) http.Handler) (awsevent.Handler, error) {
+	return NewWithKeys(e, func(c api.Config, _ Keys) http.Handler { return build(c) })
+}
+
+// NewWithKeys is New for a function that needs the secrets themselves.
+func NewWithKeys(e *boot.Env, build func(api.Config, Keys) http.Handler) (awsevent.Handler, error) {
 	var own struct {
 		boot.ClientSecret
 		TokenKey    string `env:"LONGSHORE_TOKEN_KEY"`
