@@ -1,5 +1,3 @@
-// Package secret is what must not be seen: values that hide themselves, sealing, and the encryption
-// of secret user inputs.
 package secret
 
 import (
