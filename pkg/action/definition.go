@@ -61,24 +61,12 @@ type Definition struct {
 	// Inputs checks and completes user inputs.
 	Inputs *Inputs
 	Method Method
-	// Uses names what the definition needs that is refused when it is triggered; see trigger.
-	Uses Uses
-	// Warnings are the expressions that do not compile.
+	// Warnings are the expressions that do not compile, and what of the inputs will refuse every value.
 	Warnings []jqtemplate.Warning
 }
 
 // NamedBlueprint is a blueprint that a definition names, and where.
 type NamedBlueprint struct{ Path, Identifier string }
-
-// Uses tells which features a definition uses that not every deployment can carry out.
-type Uses struct {
-	// Encryption: an input has "encryption".
-	Encryption bool
-	// JQQuery: {"jqQuery": …} stands somewhere in the inputs, steps or titles.
-	JQQuery bool
-	// CatalogInput: an input (or its items) has format entity, user or team.
-	CatalogInput bool
-}
 
 // Method is an invocation method.
 type Method struct {
