@@ -51,7 +51,7 @@ func (r *Reader) Resolve(ctx context.Context, references []Reference) ([]Referen
 	if err != nil {
 		return nil, err
 	}
-	l := &resolving{searching: &searching{s: r.s, n: n}, references: references, found: make([]Referent, len(references)), bound: map[*Search]*Search{}}
+	l := &resolving{searching: &searching{s: r.s, n: n}, references: references, found: make([]Referent, len(references)), bound: map[*Search]*searching{}}
 	if err := l.read(ctx); err != nil {
 		return nil, err
 	}
@@ -66,8 +66,8 @@ type resolving struct {
 	*searching
 	references []Reference
 	found      []Referent
-	// bound are datasets that know who asks, by what they were before.
-	bound map[*Search]*Search
+	// bound are searches by the datasets.
+	bound map[*Search]*searching
 }
 
 // among returns the blueprints that a reference may be of.
@@ -210,26 +210,19 @@ func (l *resolving) satisfying(ctx context.Context, entities []*Entity, wanted m
 		}
 	}
 	for g, of := range groups {
-		if l.bound[g.dataset] == nil {
-			var err error
-			if l.bound[g.dataset], err = l.s.bind(ctx, l.n, g.dataset); err != nil {
+		r := l.bound[g.dataset]
+		if r == nil {
+			r = &searching{s: l.s, n: l.n}
+			if err := r.bind(ctx, g.dataset); err != nil {
 				return err
 			}
+			l.bound[g.dataset] = r
 		}
-		k := l.n.id[g.blueprint]
-		views, err := l.decodedViews(ctx, k, of)
+		matching, err := r.matching(ctx, l.n.id[g.blueprint], of)
 		if err != nil {
 			return err
 		}
-		subjects, err := l.subjects(ctx, k, of, views)
-		if err != nil {
-			return err
-		}
-		now := l.s.now()
-		for n, e := range of {
-			if !l.bound[g.dataset].Matches(subjects[n], now) {
-				continue
-			}
+		for _, e := range matching {
 			for _, i := range wanted[e.Key] {
 				if l.references[i].Dataset == g.dataset {
 					l.found[i].Satisfies = true
