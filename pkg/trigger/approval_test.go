@@ -66,7 +66,9 @@ func (w *world) due(t *testing.T) []string {
 
 func TestApprovalWaits(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(_ *world, c *trigger.Config) { c.Approvers, c.ApprovalTimeout = append(some(2), some(1)...), time.Hour })
+	w := newWorld(t, func(_ *world, c *trigger.Config) {
+		c.Approvers, c.ApprovalTimeout = append(some(2), some(1)...), time.Hour
+	})
 	w.actions.add(t, guarded("true", ""))
 	got := w.start(t, request(t, "guarded", `{"name":"x"}`)).Record
 	if got.Status != run.WaitingForApproval || !got.Due.Equal(start.Add(time.Hour)) || got.Delivery.State != run.Pending {
@@ -207,7 +209,9 @@ func TestSlackNotice(t *testing.T) {
 
 func TestEmailNotice(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(_ *world, c *trigger.Config) { c.Approvers, c.Mails, c.BaseURL = some(2), true, "https://x.example.com" })
+	w := newWorld(t, func(_ *world, c *trigger.Config) {
+		c.Approvers, c.Mails, c.BaseURL = some(2), true, "https://x.example.com"
+	})
 	w.actions.add(t, strings.Replace(guarded("true", ""), "Drop <it>", `Drop\r\nit`, 1))
 	r := w.start(t, request(t, "guarded", `{"name":"x"}`)).Record
 	got := w.notice(t, w.read(t, r.ID)).Invocation
