@@ -98,7 +98,8 @@ func (b *Backend) Call(ctx context.Context, c backend.Call) backend.Outcome {
 // word of SES's.
 func (b *Backend) outcome(err error) backend.Outcome {
 	var answered *awshttp.ResponseError
-	if !errors.As(err, &answered) || answered.Response == nil || answered.Response.Response == nil {
+	// The SDK makes an answer with the status 0 of a connection that failed.
+	if !errors.As(err, &answered) || answered.Response == nil || answered.HTTPStatusCode() < 100 {
 		return backend.Outcome{Verdict: run.Retry, Error: "SES could not be reached", StatusLabel: backend.DeliveryFailed}
 	}
 	o := backend.Answer(answered.Response.Response, new(url.URL), b.c.Now())
