@@ -42,16 +42,12 @@ func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	runs := dynamostore.NewRuns(dynamodb.NewFromConfig(e.AWS), e.RunsTable, time.Duration(e.RunRetention), time.Now)
 	queues := sqsqueue.New(sqs.NewFromConfig(e.AWS), map[string]string{invocation.BackendWebhook: e.QueueWebhook})
 	count := e.Messages(invocation.BackendWebhook)
-	mails := email.Config{Sender: e.SESSender, Else: webhook.New(webhook.Config{
-		Secrets: secrets.Get, Version: boot.Version, CallTimeout: time.Duration(e.CallTimeout),
-		Client: egress.New(egress.Config{Allow: allow, ConnectTimeout: time.Duration(e.ConnectTimeout)}),
-	})}
-	if e.SESSender != "" {
-		mails.Mailer = email.NewMailer(e.AWS)
-	}
 	d := dispatch.New(dispatch.Config{
-		Backend: email.New(mails),
-		Name:    invocation.BackendWebhook, Runs: runs, Send: queues,
+		Backend: email.Open(e.SESSender, e.AWS, webhook.New(webhook.Config{
+			Secrets: secrets.Get, Version: boot.Version, CallTimeout: time.Duration(e.CallTimeout),
+			Client: egress.New(egress.Config{Allow: allow, ConnectTimeout: time.Duration(e.ConnectTimeout)}),
+		})),
+		Name: invocation.BackendWebhook, Runs: runs, Send: queues,
 		Settler:     &dispatch.StoreAndSend{Runs: runs, Send: queues, Backend: invocation.BackendWebhook, Log: e.Log},
 		CallTimeout: time.Duration(e.CallTimeout), Timeout: e.Timeout, Log: e.Log,
 		Count: func(ev dispatch.Event) { count(string(ev)) },

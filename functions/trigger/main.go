@@ -35,7 +35,7 @@ func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	queues := sqsqueue.New(sqs.NewFromConfig(e.AWS), map[string]string{invocation.BackendWebhook: e.QueueWebhook})
 	starter := trigger.New(trigger.Config{
 		Actions: cache, Entities: entities, Runs: runs, Sender: queues, Approvers: permission.Admins{Users: entities.Users},
-		ApprovalTimeout: time.Duration(e.ApprovalTimeout), Mails: e.SESSender != "", BaseURL: e.BaseURL,
+		ApprovalTimeout: e.Approval(), Mails: e.SESSender != "", BaseURL: e.BaseURL,
 		OrgID: e.OrgID, Configured: e.Configured, Log: e.Log,
 		Accepter: &trigger.StoreAndSend{Store: runs, Sender: queues, Log: e.Log},
 	})

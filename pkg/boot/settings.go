@@ -24,7 +24,7 @@ type Settings struct {
 	BaseURL  string     `name:"base-url" env:"LONGSHORE_BASE_URL" help:"The address that clients use; by default the address that is listened on."`
 
 	RunTimeout      Duration `name:"run-timeout" env:"LONGSHORE_RUN_TIMEOUT" help:"How long a run may stay IN_PROGRESS; by default 7d, GitHub and GitLab 35d."`
-	ApprovalTimeout Duration `name:"approval-timeout" env:"LONGSHORE_APPROVAL_TIMEOUT" default:"30d" envDefault:"30d" help:"How long a run may wait for approval."`
+	ApprovalTimeout Duration `name:"approval-timeout" env:"LONGSHORE_APPROVAL_TIMEOUT" help:"How long a run may wait for approval; by default 30d, at most half of the retention."`
 	RunRetention    Duration `name:"run-retention" env:"LONGSHORE_RUN_RETENTION" default:"365d" envDefault:"365d" help:"How long a run is kept."`
 	CallTimeout     Duration `name:"call-timeout" env:"LONGSHORE_CALL_TIMEOUT" default:"25s" envDefault:"25s" help:"Longest call to a backend, 1s to 45s."`
 	ConnectTimeout  Duration `name:"connect-timeout" env:"LONGSHORE_CONNECT_TIMEOUT" default:"5s" envDefault:"5s" help:"Longest wait for a connection to a backend."`
@@ -63,7 +63,9 @@ func (s *Settings) Validate() error {
 			break
 		}
 	}
-	between("LONGSHORE_APPROVAL_TIMEOUT", time.Duration(s.ApprovalTimeout), time.Second, 100*365*24*time.Hour)
+	if s.ApprovalTimeout != 0 {
+		between("LONGSHORE_APPROVAL_TIMEOUT", time.Duration(s.ApprovalTimeout), time.Second, 100*365*24*time.Hour)
+	}
 	if s.ApprovalTimeout >= s.RunRetention {
 		faults = append(faults, fmt.Errorf("LONGSHORE_RUN_RETENTION is %s, expected more than LONGSHORE_APPROVAL_TIMEOUT, %s",
 			time.Duration(s.RunRetention), time.Duration(s.ApprovalTimeout)))
@@ -79,6 +81,14 @@ func (s *Settings) Validate() error {
 // Timeout returns how long a run of a backend may stay IN_PROGRESS.
 func (s *Settings) Timeout(backend string) time.Duration {
 	return run.Timeouts(time.Duration(s.RunTimeout))(backend)
+}
+
+// Approval returns how long a run may wait for approval. Without a setting it fits the retention.
+func (s *Settings) Approval() time.Duration {
+	if s.ApprovalTimeout != 0 {
+		return time.Duration(s.ApprovalTimeout)
+	}
+	return min(run.ApprovalTimeout, time.Duration(s.RunRetention)/2)
 }
 
 // Configured reports whether runs of a backend can be delivered.

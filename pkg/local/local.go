@@ -15,6 +15,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+
 	"longshore/pkg/action"
 	"longshore/pkg/api"
 	"longshore/pkg/approval"
@@ -205,21 +207,19 @@ func (s *Server) assemble() error {
 		Log:     c.Log, Ready: st.ready, Metrics: metrics.Handler(),
 	})
 	secrets := signature.Secrets{Current: s.credentials.ClientSecret, Previous: c.ClientSecretPrevious}
-	mails := email.Config{Sender: c.SESSender, Else: webhook.New(webhook.Config{
-		Secrets: func(context.Context) (signature.Secrets, error) { return secrets, nil },
-		Client:  egress.New(egress.Config{Allow: c.EgressAllow, ConnectTimeout: c.ConnectTimeout}),
-		Version: c.Version, CallTimeout: c.CallTimeout,
-	})}
+	var ses aws.Config
 	if c.SESSender != "" {
-		config, err := boot.LoadAWS(s.background)
-		if err != nil {
+		if ses, err = boot.LoadAWS(s.background); err != nil {
 			return err
 		}
-		mails.Mailer = email.NewMailer(config)
 	}
 	s.webhook = dispatch.New(dispatch.Config{
-		Backend: email.New(mails),
-		Name:    invocation.BackendWebhook, Runs: st.deliveries, Send: st.queue, Settler: st.settler,
+		Backend: email.Open(c.SESSender, ses, webhook.New(webhook.Config{
+			Secrets: func(context.Context) (signature.Secrets, error) { return secrets, nil },
+			Client:  egress.New(egress.Config{Allow: c.EgressAllow, ConnectTimeout: c.ConnectTimeout}),
+			Version: c.Version, CallTimeout: c.CallTimeout,
+		})),
+		Name: invocation.BackendWebhook, Runs: st.deliveries, Send: st.queue, Settler: st.settler,
 		CallTimeout: c.CallTimeout, Timeout: c.Timeout, Log: c.Log,
 		Count: func(e dispatch.Event) {
 			metrics.Count("longshore_messages_total", "backend", invocation.BackendWebhook, "event", string(e))

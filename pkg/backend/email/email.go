@@ -60,6 +60,16 @@ func NewMailer(config aws.Config) *sesv2.Client {
 	return sesv2.NewFromConfig(config, func(o *sesv2.Options) { o.Retryer = aws.NopRetryer{} })
 }
 
+// Open returns a backend beside another one, which sends through SES as config says if there is a sender;
+// config is not used without one.
+func Open(sender string, config aws.Config, other backend.Backend) *Backend {
+	c := Config{Else: other, Sender: sender}
+	if sender != "" {
+		c.Mailer = NewMailer(config)
+	}
+	return New(c)
+}
+
 // Prepare implements backend.Preparer for the other backend.
 func (b *Backend) Prepare(ctx context.Context) error {
 	if p, ok := b.c.Else.(backend.Preparer); ok {
