@@ -80,17 +80,17 @@ func (d *Dispatcher) handle(ctx context.Context, log *slog.Logger, received queu
 // orphan ends a notice whose run does not know it, because the trigger that wrote it died before the
 // run was recorded, and returns run.ErrNotDue then. It returns nil for anything else.
 func (d *Dispatcher) orphan(ctx context.Context, n *run.Record) error {
-	if n.Run.NoticeOf == "" || n.Run.Status.Ended() {
+	if n.NoticeOf == "" || n.Status.Ended() {
 		return nil
 	}
-	of, err := d.c.Runs.Read(ctx, n.Run.NoticeOf)
+	of, err := d.c.Runs.Read(ctx, n.NoticeOf)
 	switch {
-	case err == nil && of.Approval != nil && slices.Contains(of.Approval.Notices, n.Run.ID):
+	case err == nil && of.Approval != nil && slices.Contains(of.Approval.Notices, n.ID):
 		return nil
 	case err != nil && fault.KindOf(err) != fault.NotFound:
 		return err
 	}
-	_, err = d.c.Runs.Update(ctx, n.Run.ID, func(r *run.Run) (*run.Write, error) {
+	_, err = d.c.Runs.Update(ctx, n.ID, func(r *run.Run) (*run.Write, error) {
 		if r.Status.Ended() {
 			return nil, nil
 		}

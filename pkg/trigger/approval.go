@@ -54,6 +54,7 @@ func (t *Trigger) findApprovers(ctx context.Context, c *checked) error {
 func (t *Trigger) await(p *plan, c *checked, now time.Time) error {
 	p.run.Await(now, t.ApprovalTimeout)
 	p.message = nil
+	p.link = t.linkTo(c, p.run.ID)
 	p.body.Approval = &run.Approval{Approvers: c.approvers}
 	line, err := t.notices(p, c, now)
 	if err != nil {

@@ -240,10 +240,12 @@ func TestEmailNotice(t *testing.T) {
 		t.Errorf("%d e-mails to %d approvers, want 3 to 120", len(w.queue.sent), len(told))
 	}
 
-	w = newWorld(t, func(_ *world, c *trigger.Config) { c.Approvers, c.Mails = approvers{}, true })
+	w = newWorld(t, func(_ *world, c *trigger.Config) {
+		c.Approvers, c.Mails = approvers{{UserID: "usr_1", Email: "ada"}}, true
+	})
 	w.actions.add(t, guarded("true", ""))
 	r = w.start(t, request(t, "guarded", `{"name":"x"}`)).Record
-	if lines := w.logs(t, r.ID); len(lines) != 1 || !strings.Contains(lines[0], "no user may approve") {
+	if lines := w.logs(t, r.ID); len(lines) != 1 || !strings.Contains(lines[0], "nobody with an e-mail address") {
 		t.Errorf("log is %q", lines)
 	}
 }

@@ -3,6 +3,7 @@ package trigger
 import (
 	"context"
 	"fmt"
+	"net/mail"
 	"slices"
 	"strings"
 	"time"
@@ -36,7 +37,8 @@ func (t *Trigger) notices(p *plan, c *checked, now time.Time) (line string, err 
 	default:
 		var to []string
 		for _, a := range c.approvers {
-			if a.Email != "" {
+			// One that is none would spoil the e-mail of all.
+			if address, err := mail.ParseAddress(a.Email); err == nil && address.Address == a.Email {
 				to = append(to, a.Email)
 			}
 		}
@@ -44,10 +46,10 @@ func (t *Trigger) notices(p *plan, c *checked, now time.Time) (line string, err 
 		case !t.Mails:
 			return "The run waits for approval. Nobody was told by e-mail: this deployment has no e-mail sender.", nil
 		case len(to) == 0:
-			return "The run waits for approval. Nobody was told by e-mail: no user may approve it.", nil
+			return "The run waits for approval. Nobody was told by e-mail: nobody with an e-mail address may approve it.", nil
 		}
 		for some := range slices.Chunk(to, invocation.MaxRecipients) {
-			calls = append(calls, t.mail(some, p, c))
+			calls = append(calls, t.emailNotice(some, p, c))
 		}
 	}
 	waiting := run.Waiting(invocation.BackendWebhook, t.Configured)
@@ -87,8 +89,8 @@ func (t *Trigger) webhookNotice(n action.Notification, p *plan, c *checked) (*in
 	}, nil
 }
 
-// mail is the e-mail of a notice.
-func (t *Trigger) mail(to []string, p *plan, c *checked) *invocation.Invocation {
+// emailNotice is the e-mail of a notice.
+func (t *Trigger) emailNotice(to []string, p *plan, c *checked) *invocation.Invocation {
 	return &invocation.Invocation{
 		V: invocation.Version, Type: invocation.TypeEmail, Backend: invocation.BackendWebhook,
 		Email: &invocation.Email{

@@ -20,9 +20,9 @@ type plan struct {
 	inputs  *jqtemplate.Object
 	data    *jqtemplate.Object
 	failed  []jqtemplate.Warning
-	// user is trigger.by.user, link where the run can be read; notices are those of a run that waits for
-	// approval.
-	user    *jqtemplate.Object
+	// user is trigger.by.user.
+	user *jqtemplate.Object
+	// link is where a run that waits for approval can be read; notices are its.
 	link    string
 	notices []notice
 }
@@ -63,7 +63,6 @@ func (t *Trigger) render(ctx context.Context, c *checked, id string, now time.Ti
 		body:   &run.Body{Properties: properties, User: jqtemplate.Encode(who)},
 		inputs: c.inputs,
 		user:   who,
-		link:   t.linkTo(c, id),
 	}
 	var err error
 	if d.Generation == action.V1 {

@@ -253,7 +253,12 @@ func (s *Runs) UpdateTx(tx *sqlite.Tx, id string, move func(*run.Run) (*run.Writ
 // writeTx writes what a move returned beside the head.
 func (s *Runs) writeTx(tx *sqlite.Tx, id string, w *run.Write) error {
 	for _, l := range w.Logs {
-		if err := s.AppendLogTx(tx, l); err != nil {
+		err := s.AppendLogTx(tx, l)
+		if l.RunID != id && fault.KindOf(err) == fault.NotFound {
+			// The run that a notice tells of was never recorded, or has expired.
+			continue
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -215,6 +215,15 @@ func noticeIsNoRun(t *testing.T, s RunStore) {
 	if diff := cmp.Diff([]*run.Log{line(r.ID, 1, now)}, logs(t, s, r.ID, run.LogQuery{Limit: 50})); diff != "" {
 		t.Errorf("log of the run (-want +got):\n%s", diff)
 	}
+	// A notice outlives a run that was never recorded.
+	orphan := create(t, s, now, func(n *run.Run) { n.ID, n.NoticeOf = run.NewNoticeID(now), run.NewID(now) })
+	update(t, s, orphan.ID, func(n *run.Run) (*run.Write, error) {
+		n.Drop(now)
+		return &run.Write{Logs: []*run.Log{line(n.LogID(), 2, now)}}, nil
+	})
+	if got := get(t, s, orphan.ID); got.Status != run.Failure || !got.Due.IsZero() {
+		t.Errorf("notice of no run is %s, due %s", got.Status, got.Due)
+	}
 	if got := logs(t, s, n.ID, run.LogQuery{Limit: 50}); len(got) != 0 {
 		t.Errorf("the notice has %d lines of its own", len(got))
 	}
