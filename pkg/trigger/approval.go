@@ -23,14 +23,16 @@ func (t *Trigger) findApprovers(ctx context.Context, c *checked) error {
 	if !c.Definition.ApprovalRequired {
 		return nil
 	}
-	ctx, cancel := context.WithDeadline(ctx, c.until)
+	finding, cancel := context.WithDeadline(ctx, c.until)
 	defer cancel()
-	found, err := t.Approvers.Approvers(ctx, permission.Question{
+	found, err := t.Approvers.Approvers(finding, permission.Question{
 		Caller: c.caller, Action: c.Entry, Inputs: c.inputs, Entity: c.entity, At: t.now(),
 	})
 	switch {
 	case err != nil && (ctx.Err() != nil || fault.KindOf(err) == fault.Unavailable):
 		return notRecorded(err)
+	case err != nil && finding.Err() != nil:
+		return fault.New(fault.Invalid, "template_limit", "inputs, entity and permissions took more than %s", Deadline)
 	case err != nil:
 		return fmt.Errorf("find the approvers of a run: %w", err)
 	}

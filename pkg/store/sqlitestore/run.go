@@ -52,7 +52,10 @@ func NewRuns(ctx context.Context, db *sqlite.DB, o RunsOptions) (*Runs, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	if err := db.Migrate(ctx, "runs", runsSchema, approvalSchema); err != nil {
+	if err := db.Migrate(ctx, "runs", runsSchema); err != nil {
+		return nil, err
+	}
+	if err := db.Migrate(ctx, "approval", approvalSchema); err != nil {
 		return nil, err
 	}
 	return &Runs{db: db, retention: o.Retention, lag: o.IndexLag, now: o.Now}, nil
