@@ -144,7 +144,7 @@ func (w *world) notice(t *testing.T, r *run.Record) *run.Record {
 	if n.NoticeOf != r.ID || n.Status != run.InProgress || !n.Due.Equal(start.Add(run.Unsent)) {
 		t.Errorf("notice is %+v", n.Run)
 	}
-	want := sent{"webhook", n.Invocation.Group(), queue.Message{V: 1, PK: n.Run.ID, Generation: 1, Kind: queue.KindRun, Invocation: n.Invocation}}
+	want := sent{"webhook", n.Invocation.Group(), queue.Message{V: 1, PK: n.ID, Generation: 1, Kind: queue.KindRun, Invocation: n.Invocation}}
 	if diff := cmp.Diff(want, w.queue.sent[0]); diff != "" {
 		t.Errorf("sent (-want +got):\n%s", diff)
 	}
