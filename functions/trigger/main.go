@@ -11,11 +11,13 @@ import (
 
 	"longshore/pkg/action"
 	"longshore/pkg/api"
+	"longshore/pkg/approval"
 	"longshore/pkg/awsevent"
 	"longshore/pkg/boot"
 	"longshore/pkg/boot/apifunction"
 	"longshore/pkg/catalog"
 	"longshore/pkg/invocation"
+	"longshore/pkg/permission"
 	"longshore/pkg/queue/sqsqueue"
 	"longshore/pkg/store/dynamostore"
 	"longshore/pkg/store/dynamostore/dynamocatalog"
@@ -32,12 +34,14 @@ func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	cache := action.NewCache(actions)
 	queues := sqsqueue.New(sqs.NewFromConfig(e.AWS), map[string]string{invocation.BackendWebhook: e.QueueWebhook})
 	starter := trigger.New(trigger.Config{
-		Actions: cache, Entities: entities, Runs: runs, Sender: queues,
+		Actions: cache, Entities: entities, Runs: runs, Sender: queues, Approvers: permission.Admins{Users: entities.Users},
+		ApprovalTimeout: e.Approval(), Mails: e.SESSender != "", BaseURL: e.BaseURL,
 		OrgID: e.OrgID, Configured: e.Configured, Log: e.Log,
 		Accepter: &trigger.StoreAndSend{Store: runs, Sender: queues, Log: e.Log},
 	})
+	decider := approval.New(approval.Config{Runs: runs, Send: queues, Configured: e.Configured, Log: e.Log})
 	return apifunction.NewWithKeys(e, func(c api.Config, k apifunction.Keys) http.Handler {
-		c.Actions, c.Cache, c.Runs, c.Starter = actions, cache, runs, starter.WithKeys(k.ClientSecret, k.TokenKey)
+		c.Actions, c.Cache, c.Runs, c.Starter, c.Decider = actions, cache, runs, starter.WithKeys(k.ClientSecret, k.TokenKey), decider
 		return api.New(c)
 	})
 }

@@ -54,6 +54,8 @@ type Config struct {
 	// Starter is nil in a function that starts no runs: the gateway sends those routes elsewhere,
 	// and what reaches them here nevertheless is answered with 404.
 	Starter Starter
+	// Decider is nil where Starter is.
+	Decider Decider
 	Log     *slog.Logger
 	// Ready reports whether everything that requests need can be used; nil means always.
 	Ready func(context.Context) error

@@ -112,6 +112,17 @@ func TestBadInput(t *testing.T) {
 		"message is a string":    {"PATCH", one, `{"message":"m"}`, 422, invalid, "message", "object"},
 		"several faults at once": {"PATCH", one, `{"status":"X","link":1,"y":2}`, 422, invalid, "y", "link: must be a string or an array of strings\n"},
 
+		"approval without status":        {"PATCH", one + "/approval", `{}`, 422, invalid, "status", "required"},
+		"approval with a wrong status":   {"PATCH", one + "/approval", `{"status":"APPROVED"}`, 422, invalid, "status", "APPROVE, DECLINE"},
+		"approval with a number":         {"PATCH", one + "/approval", `{"status":1}`, 422, invalid, "status", "must be a string"},
+		"approval, description a list":   {"PATCH", one + "/approval", `{"status":"APPROVE","description":[]}`, 422, invalid, "description", "must be a string"},
+		"approval, long description":     {"PATCH", one + "/approval", `{"status":"APPROVE","description":"` + strings.Repeat("é", 2048) + `x"}`, 422, invalid, "description", "4096"},
+		"approval, unknown field":        {"PATCH", one + "/approval", `{"status":"APPROVE","by":"usr_1"}`, 422, invalid, "by", "is not a member"},
+		"approval of no run":             {"PATCH", "/v1/actions/runs/r_0000000000000000/approval", `{"status":"APPROVE"}`, 404, "not_found", "", ""},
+		"approval of a notice":           {"PATCH", "/v1/actions/runs/d_0000000000000000/approval", `{"status":"APPROVE"}`, 404, "not_found", "", ""},
+		"approval that nobody waits for": {"PATCH", one + "/approval", `{"status":"APPROVE"}`, 422, "run_not_waiting_for_approval", "", "IN_PROGRESS"},
+		"approvers of no run":            {"GET", "/v1/actions/runs/r_0000000000000000/approvers", ``, 404, "not_found", "", ""},
+
 		"log without message":     {"POST", logs, `{}`, 422, invalid, "message", "required"},
 		"log message null":        {"POST", logs, `{"message":null}`, 422, invalid, "message", "required"},
 		"log message of a number": {"POST", logs, `{"message":1}`, 422, invalid, "message", "must be a string"},

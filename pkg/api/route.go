@@ -72,6 +72,8 @@ var routes = []*route{
 	{method: "GET", pattern: "/v1/actions/runs/{run_id}", access: Token, handle: (*server).getRun},
 	{method: "PATCH", pattern: "/v1/actions/runs/{run_id}", access: Token, body: true, handle: (*server).patchRun},
 	{method: "GET", pattern: "/v1/actions/runs/{run_id}/attempts", access: Token, handle: (*server).listAttempts},
+	{method: "PATCH", pattern: "/v1/actions/runs/{run_id}/approval", access: Token, body: true, starts: true, handle: (*server).decideRun},
+	{method: "GET", pattern: "/v1/actions/runs/{run_id}/approvers", access: Token, handle: (*server).listApprovers},
 	{method: "POST", pattern: "/v1/actions/runs/{run_id}/redeliver", access: Token, starts: true, handle: (*server).redeliver},
 	{method: "GET", pattern: "/v1/actions/runs/{run_id}/logs", access: Token, handle: (*server).listLogs},
 	{method: "POST", pattern: "/v1/actions/runs/{run_id}/logs", access: Token, body: true, handle: (*server).appendLog},

@@ -39,6 +39,7 @@ func (s *server) startRun(r *request) (*answer, error) {
 	request := trigger.Request{
 		Caller: r.caller, Action: r.params["action_identifier"],
 		Properties: b.members("properties"), RunAs: q.text("run_as"), IdempotencyKey: r.Header.Get("Idempotency-Key"),
+		Address: address(r.Request),
 	}
 	if entity := b.text("entity", 0); entity != nil {
 		request.Entity = *entity

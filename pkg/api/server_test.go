@@ -21,6 +21,7 @@ import (
 
 	"longshore/pkg/action"
 	"longshore/pkg/api"
+	"longshore/pkg/approval"
 	"longshore/pkg/catalog"
 	"longshore/pkg/identity"
 	"longshore/pkg/invocation"
@@ -68,10 +69,14 @@ func newFixtureOn(t *testing.T, s stores, change ...func(*api.Config)) *fixture 
 		Catalog: catalog.NewService(f.catalog, time.Now),
 		Starter: trigger.New(trigger.Config{
 			Actions: cache, Entities: catalog.NewReader(f.catalog, nil), Runs: f.runs, Sender: f.sent, OrgID: "org_1", Log: log,
+			Approvers:  approvers{{UserID: "usr_1", Email: "ada@example.com"}, {UserID: "usr_2", Email: "bo@example.com"}},
 			Accepter:   &trigger.StoreAndSend{Store: f.runs, Sender: f.sent, Log: log},
 			Configured: func(backend string) bool { return backend == invocation.BackendWebhook },
 		}),
 	}
+	c.Decider = approval.New(approval.Config{
+		Runs: f.runs, Send: f.sent, Log: log, Configured: func(backend string) bool { return backend == invocation.BackendWebhook },
+	})
 	for _, apply := range change {
 		apply(&c)
 	}

@@ -48,7 +48,8 @@ type Store interface {
 
 // Write is what Update writes beside the head.
 type Write struct {
-	// Logs are appended in order.
+	// Logs are appended in order, each to the run that it names: to that of the head or, of a notice, to
+	// the one that it tells of. A line of a run that is not there is lost.
 	Logs []*Log
 	// Response is stored as the run's response when not nil; at most 256 KiB.
 	Response json.RawMessage

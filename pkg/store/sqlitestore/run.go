@@ -55,14 +55,30 @@ func NewRuns(ctx context.Context, db *sqlite.DB, o RunsOptions) (*Runs, error) {
 	if err := db.Migrate(ctx, "runs", runsSchema); err != nil {
 		return nil, err
 	}
+	if err := db.Migrate(ctx, "approval", approvalSchema); err != nil {
+		return nil, err
+	}
 	return &Runs{db: db, retention: o.Retention, lag: o.IndexLag, now: o.Now}, nil
 }
 
 // before returns what sorts before every run id of a time or later.
 func before(t time.Time) string { return run.NewID(t)[:len("r_")+8] }
 
-// oldest returns what sorts before every run that is kept.
+// oldest returns what sorts before every run that is kept. Every notice sorts before it.
 func (s *Runs) oldest() string { return before(s.now().Add(-s.retention)) }
+
+// oldestNotice returns what sorts before every notice that is kept at a time.
+func oldestNotice(now time.Time) string {
+	return run.NewNoticeID(now.Add(-run.NoticeRetention))[:len("d_")+8]
+}
+
+// expired reports whether the time of a run or a notice has passed.
+func (s *Runs) expired(id string) bool {
+	if run.IsNotice(id) {
+		return id < oldestNotice(s.now())
+	}
+	return id < s.oldest()
+}
 
 func notFound(id string) error {
 	return fault.New(fault.NotFound, "", "there is no run %s", id)
@@ -86,6 +102,12 @@ func (s *Runs) Creation(r *run.Run, b *run.Body) (func(*sqlite.Tx) error, error)
 	if err != nil {
 		return nil, err
 	}
+	var approval []byte
+	if b.Approval != nil {
+		if approval, err = json.Marshal(b.Approval); err != nil {
+			return nil, fmt.Errorf("encode approval: %w", err)
+		}
+	}
 	text, properties, user := encodeHead(&stored), []byte(b.Properties), []byte(b.User)
 	return func(tx *sqlite.Tx) error {
 		added, err := tx.Exec(`INSERT INTO runs
@@ -100,15 +122,15 @@ func (s *Runs) Creation(r *run.Run, b *run.Body) (func(*sqlite.Tx) error, error)
 		if added == 0 {
 			return fault.New(fault.Conflict, "", "run %s exists already", stored.ID)
 		}
-		_, err = tx.Exec("INSERT OR REPLACE INTO bodies (run, properties, user, invocation) VALUES (?, ?, ?, ?)",
-			stored.ID, properties, user, called)
+		_, err = tx.Exec("INSERT OR REPLACE INTO bodies (run, properties, user, invocation, approval) VALUES (?, ?, ?, ?, ?)",
+			stored.ID, properties, user, called, approval)
 		return sqlite.Explain(err, "write run's body")
 	}, nil
 }
 
 // Get implements run.Store.
 func (s *Runs) Get(ctx context.Context, id string) (*run.Run, error) {
-	if id < s.oldest() {
+	if s.expired(id) {
 		return nil, notFound(id)
 	}
 	var text []byte
@@ -123,12 +145,12 @@ func (s *Runs) Get(ctx context.Context, id string) (*run.Run, error) {
 }
 
 // wholeRun is the SELECT of all that a Record has.
-const wholeRun = `SELECT r.id, r.head, b.properties, b.user, b.invocation, p.response FROM runs r %s
+const wholeRun = `SELECT r.id, r.head, b.properties, b.user, b.invocation, b.approval, p.response FROM runs r %s
 	LEFT JOIN bodies b ON b.run = r.id LEFT JOIN responses p ON p.run = r.id `
 
 // Read implements run.Store.
 func (s *Runs) Read(ctx context.Context, id string) (*run.Record, error) {
-	if id < s.oldest() {
+	if s.expired(id) {
 		return nil, notFound(id)
 	}
 	rows, err := s.db.Rows(ctx, fmt.Sprintf(wholeRun, "")+"WHERE r.id = ?", id)
@@ -149,8 +171,8 @@ func (s *Runs) Read(ctx context.Context, id string) (*run.Record, error) {
 // readRecord reads a row of wholeRun and says how many bytes body and response have.
 func readRecord(rows *sql.Rows) (*run.Record, int, error) {
 	var id string
-	var text, properties, user, called, response []byte
-	if err := rows.Scan(&id, &text, &properties, &user, &called, &response); err != nil {
+	var text, properties, user, called, approval, response []byte
+	if err := rows.Scan(&id, &text, &properties, &user, &called, &approval, &response); err != nil {
 		return nil, 0, err
 	}
 	r, err := decodeHead(id, text)
@@ -164,6 +186,11 @@ func readRecord(rows *sql.Rows) (*run.Record, int, error) {
 	if called != nil {
 		if record.Invocation, err = invocation.Decode(called); err != nil {
 			return nil, 0, fmt.Errorf("run %s: %w", id, err)
+		}
+	}
+	if approval != nil {
+		if err := json.Unmarshal(approval, &record.Approval); err != nil {
+			return nil, 0, fmt.Errorf("read approval of run %s: %w", id, err)
 		}
 	}
 	if r.HasResponse {
@@ -187,7 +214,7 @@ func (s *Runs) Update(ctx context.Context, id string, move func(*run.Run) (*run.
 
 // UpdateTx is Update as a part of an operation; nobody else can write meanwhile.
 func (s *Runs) UpdateTx(tx *sqlite.Tx, id string, move func(*run.Run) (*run.Write, error)) (*run.Run, error) {
-	if id < s.oldest() {
+	if s.expired(id) {
 		return nil, notFound(id)
 	}
 	var text []byte
@@ -229,7 +256,12 @@ func (s *Runs) UpdateTx(tx *sqlite.Tx, id string, move func(*run.Run) (*run.Writ
 // writeTx writes what a move returned beside the head.
 func (s *Runs) writeTx(tx *sqlite.Tx, id string, w *run.Write) error {
 	for _, l := range w.Logs {
-		if err := s.AppendLogTx(tx, l); err != nil {
+		err := s.AppendLogTx(tx, l)
+		if l.RunID != id && fault.KindOf(err) == fault.NotFound {
+			// The run that a notice tells of was never recorded, or has expired.
+			continue
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -249,7 +281,7 @@ func (s *Runs) writeTx(tx *sqlite.Tx, id string, w *run.Write) error {
 
 // Attempts implements run.Store.
 func (s *Runs) Attempts(ctx context.Context, id string) ([]run.Attempt, error) {
-	if id < s.oldest() {
+	if s.expired(id) {
 		return nil, nil
 	}
 	rows, err := s.db.Rows(ctx, "SELECT attempts FROM attempts WHERE run = ? ORDER BY generation", id)

@@ -62,6 +62,9 @@ CREATE TABLE reservations (
 CREATE INDEX reservations_expires ON reservations (expires);
 `
 
+// What is fixed about a run's approval. Notices are rows of runs whose ids sort before those of all runs.
+const approvalSchema = "ALTER TABLE bodies ADD COLUMN approval BLOB"
+
 // A deleted definition stays for a while with the name of who deleted it; readers do not see it.
 const actionsSchema = `
 CREATE TABLE actions (
