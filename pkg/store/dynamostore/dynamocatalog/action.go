@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"longshore/pkg/action"
+	"longshore/pkg/audit"
 	"longshore/pkg/catalog"
 	"longshore/pkg/store/dynamostore/internal/table"
 )
@@ -48,18 +49,18 @@ func (s *Actions) Get(ctx context.Context, identifier string) (*action.Record, e
 }
 
 // Create implements action.Store.
-func (s *Actions) Create(ctx context.Context, r *action.Record) error {
-	return s.create(ctx, s.item(r, 1))
+func (s *Actions) Create(ctx context.Context, r *action.Record, entries ...*audit.Entry) error {
+	return s.create(ctx, s.item(r, 1), entries)
 }
 
 // Replace implements action.Store.
-func (s *Actions) Replace(ctx context.Context, identifier string, r *action.Record) error {
-	return s.replace(ctx, identifier, s.item(r, r.Rev+1))
+func (s *Actions) Replace(ctx context.Context, identifier string, r *action.Record, entries ...*audit.Entry) error {
+	return s.replace(ctx, identifier, s.item(r, r.Rev+1), entries)
 }
 
 // Delete implements action.Store. The item stays for an hour and names who deleted it.
-func (s *Actions) Delete(ctx context.Context, identifier, by string, at time.Time) error {
-	return s.remove(ctx, identifier, catalog.Author{ID: by, At: at}, isThere, nil)
+func (s *Actions) Delete(ctx context.Context, identifier, by string, at time.Time, entries ...*audit.Entry) error {
+	return s.remove(ctx, identifier, catalog.Author{ID: by, At: at}, isThere, nil, entries)
 }
 
 // item returns a definition with its next rev as it is stored.
