@@ -23,7 +23,11 @@ func withCatalog(handle func(*server, *request) (*answer, error)) func(*server, 
 
 // author is the caller as the author of a change.
 func (s *server) author(r *request) catalog.Author {
-	return catalog.Author{ID: r.caller.ID, Origin: run.SourceAPI, At: s.now()}
+	a := catalog.Author{ID: r.caller.ID, Origin: run.SourceAPI, At: s.now()}
+	if r.caller.User != nil {
+		a.Email = r.caller.User.Email
+	}
+	return a
 }
 
 // on is a flag that is off when it is absent.
@@ -136,7 +140,7 @@ func (s *server) getBlueprintPermissions(r *request) (*answer, error) {
 
 // patchBlueprintPermissions answers PATCH /v1/blueprints/{blueprint_identifier}/permissions.
 func (s *server) patchBlueprintPermissions(r *request) (*answer, error) {
-	permissions, err := s.Catalog.PatchPermissions(r.Context(), r.params["blueprint_identifier"], r.body)
+	permissions, err := s.Catalog.PatchPermissions(r.Context(), r.params["blueprint_identifier"], r.body, s.author(r))
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"longshore/pkg/audit"
 	"longshore/pkg/fault"
 	"longshore/pkg/invocation"
 	"longshore/pkg/run"
@@ -55,6 +56,9 @@ func NewRuns(ctx context.Context, db *sqlite.DB, o RunsOptions) (*Runs, error) {
 	if err := db.Migrate(ctx, "runs", runsSchema); err != nil {
 		return nil, err
 	}
+	if err := db.Migrate(ctx, "audits", auditsSchema); err != nil {
+		return nil, err
+	}
 	return &Runs{db: db, retention: o.Retention, lag: o.IndexLag, now: o.Now}, nil
 }
 
@@ -87,6 +91,7 @@ func (s *Runs) Creation(r *run.Run, b *run.Body) (func(*sqlite.Tx) error, error)
 		return nil, err
 	}
 	text, properties, user := encodeHead(&stored), []byte(b.Properties), []byte(b.User)
+	entries := []*audit.Entry{run.Created(&stored)}
 	return func(tx *sqlite.Tx) error {
 		added, err := tx.Exec(`INSERT INTO runs
 			(id, action, blueprint, entity, user_id, user_email, source, external, active, due, lease, head)
@@ -102,7 +107,10 @@ func (s *Runs) Creation(r *run.Run, b *run.Body) (func(*sqlite.Tx) error, error)
 		}
 		_, err = tx.Exec("INSERT OR REPLACE INTO bodies (run, properties, user, invocation) VALUES (?, ?, ?, ?)",
 			stored.ID, properties, user, called)
-		return sqlite.Explain(err, "write run's body")
+		if err != nil {
+			return sqlite.Explain(err, "write run's body")
+		}
+		return recordTx(tx, entries)
 	}, nil
 }
 
@@ -232,6 +240,9 @@ func (s *Runs) writeTx(tx *sqlite.Tx, id string, w *run.Write) error {
 		if err := s.AppendLogTx(tx, l); err != nil {
 			return err
 		}
+	}
+	if err := recordTx(tx, []*audit.Entry{w.Entry}); err != nil {
+		return err
 	}
 	if w.Response != nil {
 		if _, err := tx.Exec("INSERT OR REPLACE INTO responses (run, response) VALUES (?, ?)", id, []byte(w.Response)); err != nil {
