@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"longshore/pkg/action"
+	"longshore/pkg/audit"
 	"longshore/pkg/catalog"
 	"longshore/pkg/run"
 	"longshore/pkg/sqlite"
@@ -13,7 +14,7 @@ import (
 )
 
 // openStores returns empty stores on a database of their own.
-func openStores(t *testing.T) (run.Store, action.Store, catalog.Store) {
+func openStores(t *testing.T) (run.Store, action.Store, catalog.Store, audit.Store) {
 	t.Helper()
 	ctx := context.Background()
 	db, err := sqlite.Open(ctx, filepath.Join(t.TempDir(), "longshore.db"))
@@ -37,5 +38,9 @@ func openStores(t *testing.T) (run.Store, action.Store, catalog.Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return runs, actions, blueprints
+	entries, err := sqlitestore.NewAudit(ctx, db, 0, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return runs, actions, blueprints, entries
 }

@@ -17,6 +17,7 @@ import (
 
 	"longshore/pkg/action"
 	"longshore/pkg/api"
+	"longshore/pkg/audit"
 	"longshore/pkg/backend/webhook"
 	"longshore/pkg/boot"
 	"longshore/pkg/catalog"
@@ -44,7 +45,8 @@ type Config struct {
 	ClientSecretPrevious                    string
 	EgressAllow                             egress.Allow
 	Timeout                                 func(backend string) time.Duration
-	Retention, CallTimeout, ConnectTimeout  time.Duration
+	Retention, AuditRetention               time.Duration
+	CallTimeout, ConnectTimeout             time.Duration
 	// AWS selects DynamoDB and SQS; AWSCreate makes tables and queues that are missing.
 	AWS, AWSCreate          bool
 	RunsTable, CatalogTable string
@@ -66,6 +68,7 @@ type stores struct {
 	deliveries dispatch.Runs
 	actions    action.Store
 	catalog    catalog.Store
+	audit      audit.Store
 	queue      queue.Queue
 	accepter   trigger.Accepter
 	settler    dispatch.Settler
@@ -190,8 +193,8 @@ func (s *Server) assemble() error {
 	})
 	s.handler = api.New(api.Config{
 		Tokens: tokens, Actions: st.actions, Cache: cache, Runs: st.runs, Starter: starter,
-		Catalog: catalog.NewService(st.catalog, time.Now),
-		Log:     c.Log, Ready: st.ready, Metrics: metrics.Handler(),
+		Catalog: catalog.NewService(st.catalog, time.Now), Audit: st.audit,
+		Log: c.Log, Ready: st.ready, Metrics: metrics.Handler(),
 	})
 	secrets := signature.Secrets{Current: s.credentials.ClientSecret, Previous: c.ClientSecretPrevious}
 	s.webhook = dispatch.New(dispatch.Config{
