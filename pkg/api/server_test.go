@@ -21,6 +21,7 @@ import (
 
 	"longshore/pkg/action"
 	"longshore/pkg/api"
+	"longshore/pkg/audit"
 	"longshore/pkg/catalog"
 	"longshore/pkg/identity"
 	"longshore/pkg/invocation"
@@ -45,6 +46,7 @@ type fixture struct {
 	runs    run.Store
 	actions action.Store
 	catalog catalog.Store
+	audit   audit.Store
 	sent    *outbox
 	log     *buffer
 }
@@ -53,7 +55,7 @@ type fixture struct {
 func newFixture(t *testing.T, change ...func(*api.Config)) *fixture {
 	t.Helper()
 	f := &fixture{t: t, sent: &outbox{}, log: &buffer{}}
-	f.runs, f.actions, f.catalog = openStores(t)
+	f.runs, f.actions, f.catalog, f.audit = openStores(t)
 	f.tokens = newTokens(t, time.Now)
 	var err error
 	if f.token, err = f.tokens.Sign(); err != nil {
@@ -63,7 +65,7 @@ func newFixture(t *testing.T, change ...func(*api.Config)) *fixture {
 	cache := action.NewCache(f.actions)
 	c := api.Config{
 		Tokens: f.tokens, Actions: f.actions, Cache: cache, Runs: f.runs, Log: log,
-		Catalog: catalog.NewService(f.catalog, time.Now),
+		Catalog: catalog.NewService(f.catalog, time.Now), Audit: f.audit,
 		Starter: trigger.New(trigger.Config{
 			Actions: cache, Entities: catalog.NewReader(f.catalog, nil), Runs: f.runs, Sender: f.sent, OrgID: "org_1", Log: log,
 			Accepter:   &trigger.StoreAndSend{Store: f.runs, Sender: f.sent, Log: log},
@@ -378,6 +380,7 @@ type snapshot struct {
 	// Blueprints and Entities are the whole catalog.
 	Blueprints []*catalog.Blueprint
 	Entities   []*catalog.Entity
+	Audits     []*audit.Entry
 }
 
 func (f *fixture) snapshot() snapshot {
@@ -411,6 +414,11 @@ func (f *fixture) snapshot() snapshot {
 		}
 		s.Entities = append(s.Entities, page.Entities...)
 	}
+	entries, err := f.audit.List(ctx, audit.Filter{Limit: 1000})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	s.Audits = entries.Entries
 	return s
 }
 
