@@ -75,11 +75,18 @@ func (s *Audit) List(ctx context.Context, f audit.Filter) (*audit.Page, error) {
 		args = append(args, values...)
 	}
 	for _, c := range []struct{ column, value string }{
-		{"blueprint", f.Blueprint}, {"entity", f.Entity}, {"action", f.Action},
+		{"blueprint", f.Blueprint}, {"action", f.Action},
 	} {
 		if c.value != "" {
 			where(c.column+" = ?", c.value)
 		}
+	}
+	// The partial indexes are used for what is known not to be empty.
+	if f.Entity != "" {
+		where("entity = ? AND entity <> ''", f.Entity)
+	}
+	if f.RunID != "" {
+		where("run = ? AND run <> ''", f.RunID)
 	}
 	if f.Identifier != "" {
 		_, isID := audit.Time(f.Identifier)
@@ -92,10 +99,6 @@ func (s *Audit) List(ctx context.Context, f audit.Filter) (*audit.Page, error) {
 			// The index leaves runs out; an identifier that none has needs no look at them.
 			where("identifier = ? AND resource <> 'run'", f.Identifier)
 		}
-	}
-	if f.RunID != "" {
-		// The partial index is used for what is known not to be empty.
-		where("run = ? AND run <> ''", f.RunID)
 	}
 	for _, c := range []struct {
 		column string

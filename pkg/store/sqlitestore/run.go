@@ -1,5 +1,6 @@
-// Package sqlitestore keeps runs, definitions and the catalog in SQLite: run.Store, action.Store and
-// catalog.Store over one sqlite.DB.
+// Package sqlitestore keeps runs, definitions, the catalog and the audit log in SQLite: run.Store,
+// action.Store, catalog.Store and audit.Store over one sqlite.DB. An entry of the audit log is written in
+// the commit of the change that it is about.
 //
 // What a method writes is one operation of the database's writer; functions with Tx in their names
 // are parts of a larger one, so that the local process accepts or settles a run in one commit.

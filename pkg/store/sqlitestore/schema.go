@@ -163,5 +163,6 @@ CREATE TABLE audits (
 	after BLOB
 );
 CREATE INDEX audits_run ON audits (run, id) WHERE run <> '';
+CREATE INDEX audits_entity ON audits (entity, id) WHERE entity <> '';
 CREATE INDEX audits_identifier ON audits (identifier, id) WHERE resource <> 'run';
 `

@@ -45,22 +45,18 @@ func (s *Audit) List(ctx context.Context, f audit.Filter) (*audit.Page, error) {
 			return page, err
 		}
 	}
-	newest := now.Add(recent) // Other clocks may be ahead.
-	if last, isID := audit.Time(end); isID && last.Before(newest) {
-		newest = last
-	}
 	m := &merging{least: least, end: end, bottom: least}
-	if floor := audit.Place(day(newest).AddDate(0, 0, 1-audit.MaxDays)); floor > least {
-		m.bottom = floor
-	}
 	limit := int32(max(f.Limit, 1))
 	switch subjects := subjectsOf(&f); {
 	case f.RunID != "":
-		m.streams = append(m.streams, s.index("run", "runId", f.RunID, m, limit))
-		if from, to := audit.Place(f.RunFrom), audit.Place(f.RunTo.Add(time.Millisecond)); !f.RunTo.IsZero() {
+		if from, to := max(audit.Place(f.RunFrom), least), min(audit.Place(f.RunTo.Add(time.Millisecond)), end); !f.RunTo.IsZero() && from < to {
+			if floor := lowest(now, to); from < floor {
+				from, m.bottom = floor, floor
+			}
 			own := audit.Filter{Resources: []string{audit.Run}, Identifier: f.RunID}
-			m.streams = append(m.streams, s.days(now, max(from, m.bottom), min(to, end), conditionOf(&own), 0)...)
+			m.streams = s.days(now, from, to, conditionOf(&own), 0)
 		}
+		m.streams = append(m.streams, s.index("run", "runId", f.RunID, m, limit))
 		m.streams = append(m.streams, s.lastMinute(now, m)...)
 	case len(subjects) > 0:
 		for _, subject := range subjects {
@@ -73,6 +69,7 @@ func (s *Audit) List(ctx context.Context, f audit.Filter) (*audit.Page, error) {
 		if c.text == "" {
 			some = max(limit/auditShards+10, 25)
 		}
+		m.bottom = max(least, lowest(now, end))
 		m.streams = s.days(now, m.bottom, end, c, some)
 	}
 	return s.merge(ctx, m, &f)
@@ -94,7 +91,19 @@ func subjectsOf(f *audit.Filter) (subjects []string) {
 	return slices.Compact(subjects)
 }
 
-func day(t time.Time) time.Time { return t.UTC().Truncate(24 * time.Hour) }
+// lastDay returns the last day that may have ids below end. Other clocks may be ahead.
+func lastDay(now time.Time, end string) time.Time {
+	last := now.Add(recent)
+	if at, isID := audit.Time(end); isID && at.Before(last) {
+		last = at
+	}
+	return last.UTC().Truncate(24 * time.Hour)
+}
+
+// lowest returns how far down from end one call looks through the days.
+func lowest(now time.Time, end string) string {
+	return audit.Place(lastDay(now, end).AddDate(0, 0, 1-audit.MaxDays))
+}
 
 // condition is what DynamoDB leaves out before it sends.
 type condition struct {
@@ -137,13 +146,9 @@ func conditionOf(f *audit.Filter) condition {
 // days returns the streams of the partitions that hold the ids from least up to end, one for each shard.
 // Some is how many items one query reads; 0 means a megabyte.
 func (s *Audit) days(now time.Time, least, end string, c condition, some int32) []*stream {
-	last := now.Add(recent)
-	if at, isID := audit.Time(end); isID && at.Before(last) {
-		last = at
-	}
 	var streams []*stream
 	for shard := range auditShards {
-		current, from := day(last), map[string]types.AttributeValue(nil)
+		current, from := lastDay(now, end), map[string]types.AttributeValue(nil)
 		streams = append(streams, &stream{at: end, done: end <= least, fetch: func(ctx context.Context, st *stream) error {
 			pk := dayPartition(current, shard)
 			input := &dynamodb.QueryInput{
