@@ -123,17 +123,19 @@ func TestBadInput(t *testing.T) {
 		"end of no run":           {"POST", "/v1/actions/runs/r_0000000000000000/logs", `{"message":"m","terminationStatus":"SUCCESS"}`, 404, "not_found", "", ""},
 		"log of dots":             {"POST", "/v1/actions/runs/../logs", `{"message":"m"}`, 404, "not_found", "", "no such route"},
 
-		"limit 0":                {"GET", "/v1/actions/runs?limit=0", ``, 422, invalid, "limit", "from 1 to 1000"},
-		"limit 1001":             {"GET", "/v1/actions/runs?limit=1001", ``, 422, invalid, "limit", "from 1 to 1000"},
-		"limit -1":               {"GET", "/v1/actions/runs?limit=-1", ``, 422, invalid, "limit", "from 1 to 1000"},
-		"limit is no number":     {"GET", "/v1/actions/runs?limit=ten", ``, 422, invalid, "limit", "from 1 to 1000"},
-		"limit is half":          {"GET", "/v1/actions/runs?limit=1.5", ``, 422, invalid, "limit", "from 1 to 1000"},
-		"limit is empty":         {"GET", "/v1/actions/runs?limit=", ``, 422, invalid, "limit", "from 1 to 1000"},
-		"from is no run":         {"GET", "/v1/actions/runs?from=x", ``, 422, invalid, "from", "id of a run"},
-		"log limit 51":           {"GET", logs + "?limit=51", ``, 422, invalid, "limit", "from 1 to 50"},
-		"log offset -1":          {"GET", logs + "?offset=-1", ``, 422, invalid, "offset", "from 0"},
-		"log offset too large":   {"GET", logs + "?offset=99999999999999999999", ``, 422, invalid, "offset", "from 0"},
-		"log after is no line":   {"GET", logs + "?after=x&offset=y", ``, 422, invalid, "after", "id of a log line"},
+		"limit 0":              {"GET", "/v1/actions/runs?limit=0", ``, 422, invalid, "limit", "from 1 to 1000"},
+		"limit 1001":           {"GET", "/v1/actions/runs?limit=1001", ``, 422, invalid, "limit", "from 1 to 1000"},
+		"limit -1":             {"GET", "/v1/actions/runs?limit=-1", ``, 422, invalid, "limit", "from 1 to 1000"},
+		"limit is no number":   {"GET", "/v1/actions/runs?limit=ten", ``, 422, invalid, "limit", "from 1 to 1000"},
+		"limit is half":        {"GET", "/v1/actions/runs?limit=1.5", ``, 422, invalid, "limit", "from 1 to 1000"},
+		"limit is empty":       {"GET", "/v1/actions/runs?limit=", ``, 422, invalid, "limit", "from 1 to 1000"},
+		"from is no run":       {"GET", "/v1/actions/runs?from=x", ``, 422, invalid, "from", "id of a run"},
+		"log limit 51":         {"GET", logs + "?limit=51", ``, 422, invalid, "limit", "from 1 to 50"},
+		"log offset -1":        {"GET", logs + "?offset=-1", ``, 422, invalid, "offset", "from 0"},
+		"log offset too large": {"GET", logs + "?offset=99999999999999999999", ``, 422, invalid, "offset", "from 0"},
+		"log after is no line": {"GET", logs + "?after=x&offset=y", ``, 422, invalid, "after", "id of a log line"},
+		"logs of no run":       {"GET", "/v1/actions/runs/r_0000000000000000/logs", ``, 404, "not_found", "", ""},
+
 		"audit limit 0":          {"GET", "/v1/audit-log?limit=0", ``, 422, invalid, "limit", "from 1 to 1000"},
 		"audit limit 1001":       {"GET", "/v1/audit-log?limit=1001", ``, 422, invalid, "limit", "from 1 to 1000"},
 		"audit limit a word":     {"GET", "/v1/audit-log?limit=all", ``, 422, invalid, "limit", "from 1 to 1000"},
@@ -143,7 +145,6 @@ func TestBadInput(t *testing.T) {
 		"audit next of a run":    {"GET", "/v1/audit-log?next=r_0000000000000000", ``, 422, invalid, "next", "the next of an answer"},
 		"audit next in small":    {"GET", "/v1/audit-log?next=01jd0000000000000000000000", ``, 422, invalid, "next", "the next of an answer"},
 		"audit, faults together": {"GET", "/v1/audit-log?from=x&to=y&limit=z&next=n", ``, 422, invalid, "next", "to: must be"},
-		"logs of no run":         {"GET", "/v1/actions/runs/r_0000000000000000/logs", ``, 404, "not_found", "", ""},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
