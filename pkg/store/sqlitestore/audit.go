@@ -43,9 +43,6 @@ func (s *Audit) Record(ctx context.Context, entries ...*audit.Entry) error {
 	return s.db.Write(ctx, func(tx *sqlite.Tx) error { return recordTx(tx, entries) })
 }
 
-// RecordTx is Record as a part of an operation.
-func (s *Audit) RecordTx(tx *sqlite.Tx, entries ...*audit.Entry) error { return recordTx(tx, entries) }
-
 // recordTx keeps entries that are not there yet; nil ones are left out.
 func recordTx(tx *sqlite.Tx, entries []*audit.Entry) error {
 	for _, e := range entries {

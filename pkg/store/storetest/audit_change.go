@@ -23,6 +23,8 @@ func auditEntersWithItsDefinition(t *testing.T, s AuditStores) {
 	}
 	r := definition("deploy", now)
 	created, replaced, deleted := change(audit.Create, 1), change(audit.Update, 2), change(audit.Delete, 3)
+	// As large as definitions may be.
+	replaced.Before, replaced.After = large(1, 350<<10), large(2, 350<<10)
 	if err := s.Actions.Create(t.Context(), r, created, nil); err != nil {
 		t.Fatal(err)
 	}
