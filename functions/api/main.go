@@ -14,6 +14,7 @@ import (
 	"longshore/pkg/boot"
 	"longshore/pkg/boot/apifunction"
 	"longshore/pkg/catalog"
+	runpkg "longshore/pkg/run"
 	"longshore/pkg/store/dynamostore"
 	"longshore/pkg/store/dynamostore/dynamocatalog"
 )
@@ -22,12 +23,17 @@ func main() { boot.Main(run) }
 
 func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	table := dynamodb.NewFromConfig(e.AWS)
-	runs := dynamostore.NewRuns(table, e.RunsTable, time.Duration(e.RunRetention), time.Now)
+	retention := time.Duration(e.AuditRetention)
+	log := dynamocatalog.NewAudit(table, e.CatalogTable, retention, time.Now)
+	kept := dynamostore.NewRuns(table, e.RunsTable, time.Duration(e.RunRetention), time.Now)
+	runs := &runpkg.Audited{Store: kept, Audit: log, Log: e.Log}
 	actions := dynamocatalog.NewActions(table, e.CatalogTable)
+	store := dynamocatalog.NewCatalog(table, e.CatalogTable, time.Now)
+	actions.AuditRetention, store.AuditRetention, store.Log = retention, retention, e.Log
 	cache := action.NewCache(actions)
-	entities := catalog.NewService(dynamocatalog.NewCatalog(table, e.CatalogTable, time.Now), time.Now)
+	entities := catalog.NewService(store, time.Now)
 	return apifunction.New(e, func(c api.Config) http.Handler {
-		c.Actions, c.Cache, c.Runs, c.Catalog = actions, cache, runs, entities
+		c.Actions, c.Cache, c.Runs, c.Catalog, c.Audit = actions, cache, runs, entities, log
 		return api.New(c)
 	})
 }

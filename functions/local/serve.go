@@ -46,7 +46,7 @@ func (c *serveCommand) Run(ctx context.Context, s *streams) error {
 	server, err := local.Open(ctx, local.Config{
 		Addr: c.Addr, Data: c.Data,
 		OrgID: c.OrgID, ClientID: c.ClientID, ClientSecret: c.ClientSecret, ClientSecretPrevious: c.ClientSecretPrevious, TokenKey: c.TokenKey,
-		EgressAllow: allow, Timeout: c.Timeout, Retention: time.Duration(c.RunRetention),
+		EgressAllow: allow, Timeout: c.Timeout, Retention: time.Duration(c.RunRetention), AuditRetention: time.Duration(c.AuditRetention),
 		CallTimeout: time.Duration(c.CallTimeout), ConnectTimeout: time.Duration(c.ConnectTimeout),
 		AWS: c.AWS, AWSCreate: c.AWSCreate, RunsTable: c.RunsTable, CatalogTable: c.CatalogTable, QueueWebhook: c.QueueWebhook,
 		ApprovalTimeout: c.Approval(), SESSender: c.SESSender, BaseURL: c.BaseURL,

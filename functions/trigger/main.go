@@ -19,6 +19,7 @@ import (
 	"longshore/pkg/invocation"
 	"longshore/pkg/permission"
 	"longshore/pkg/queue/sqsqueue"
+	runpkg "longshore/pkg/run"
 	"longshore/pkg/store/dynamostore"
 	"longshore/pkg/store/dynamostore/dynamocatalog"
 	"longshore/pkg/trigger"
@@ -28,7 +29,10 @@ func main() { boot.Main(run) }
 
 func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	table := dynamodb.NewFromConfig(e.AWS)
-	runs := dynamostore.NewRuns(table, e.RunsTable, time.Duration(e.RunRetention), time.Now)
+	runs := &runpkg.Audited{
+		Store: dynamostore.NewRuns(table, e.RunsTable, time.Duration(e.RunRetention), time.Now),
+		Audit: dynamocatalog.NewAudit(table, e.CatalogTable, time.Duration(e.AuditRetention), time.Now), Log: e.Log,
+	}
 	actions := dynamocatalog.NewActions(table, e.CatalogTable)
 	entities := catalog.NewReader(dynamocatalog.NewCatalog(table, e.CatalogTable, time.Now), time.Now)
 	cache := action.NewCache(actions)

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"longshore/pkg/action"
+	"longshore/pkg/audit"
 	"longshore/pkg/catalog"
 	"longshore/pkg/fault"
 	"longshore/pkg/identity"
@@ -51,6 +52,8 @@ type Config struct {
 	// Catalog has the blueprints and entities. It is nil in a function that does not serve their routes:
 	// the gateway sends those elsewhere, and what reaches them here nevertheless is answered with 404.
 	Catalog *catalog.Service
+	// Audit is the audit log; nil where Catalog is.
+	Audit audit.Store
 	// Starter is nil in a function that starts no runs: the gateway sends those routes elsewhere,
 	// and what reaches them here nevertheless is answered with 404.
 	Starter Starter

@@ -146,6 +146,16 @@ func TestBadInput(t *testing.T) {
 		"log offset too large": {"GET", logs + "?offset=99999999999999999999", ``, 422, invalid, "offset", "from 0"},
 		"log after is no line": {"GET", logs + "?after=x&offset=y", ``, 422, invalid, "after", "id of a log line"},
 		"logs of no run":       {"GET", "/v1/actions/runs/r_0000000000000000/logs", ``, 404, "not_found", "", ""},
+
+		"audit limit 0":          {"GET", "/v1/audit-log?limit=0", ``, 422, invalid, "limit", "from 1 to 1000"},
+		"audit limit 1001":       {"GET", "/v1/audit-log?limit=1001", ``, 422, invalid, "limit", "from 1 to 1000"},
+		"audit limit a word":     {"GET", "/v1/audit-log?limit=all", ``, 422, invalid, "limit", "from 1 to 1000"},
+		"audit from a day":       {"GET", "/v1/audit-log?from=2026-01-31", ``, 422, invalid, "from", "RFC 3339"},
+		"audit to a word":        {"GET", "/v1/audit-log?to=now&from=2026-01-31T00:00:00Z", ``, 422, invalid, "to", "RFC 3339"},
+		"audit from in February": {"GET", "/v1/audit-log?from=2026-02-30T00:00:00Z", ``, 422, invalid, "from", "RFC 3339"},
+		"audit next of a run":    {"GET", "/v1/audit-log?next=r_0000000000000000", ``, 422, invalid, "next", "the next of an answer"},
+		"audit next in small":    {"GET", "/v1/audit-log?next=01jd0000000000000000000000", ``, 422, invalid, "next", "the next of an answer"},
+		"audit, faults together": {"GET", "/v1/audit-log?from=x&to=y&limit=z&next=n", ``, 422, invalid, "next", "to: must be"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -110,6 +110,8 @@ var routes = []*route{
 	{method: "PATCH", pattern: "/v1/teams/{name}", access: Token, body: true, handle: withCatalog((*server).patchTeam)},
 	{method: "DELETE", pattern: "/v1/teams/{name}", access: Token, handle: withCatalog((*server).deleteTeam)},
 
+	{method: "GET", pattern: "/v1/audit-log", access: Token, handle: (*server).listAudit},
+
 	{method: "POST", pattern: "/v1/jq", access: Token, body: true, starts: true, handle: (*server).evaluate},
 
 	{method: "GET", pattern: "/healthz", access: Open, handle: (*server).healthy},

@@ -22,6 +22,7 @@ import (
 	"longshore/pkg/action"
 	"longshore/pkg/api"
 	"longshore/pkg/approval"
+	"longshore/pkg/audit"
 	"longshore/pkg/catalog"
 	"longshore/pkg/identity"
 	"longshore/pkg/invocation"
@@ -66,7 +67,7 @@ func newFixtureOn(t *testing.T, s stores, change ...func(*api.Config)) *fixture 
 	cache := action.NewCache(f.actions)
 	c := api.Config{
 		Tokens: f.tokens, Actions: f.actions, Cache: cache, Runs: f.runs, Log: log,
-		Catalog: catalog.NewService(f.catalog, time.Now),
+		Catalog: catalog.NewService(f.catalog, time.Now), Audit: f.audit,
 		Starter: trigger.New(trigger.Config{
 			Actions: cache, Entities: catalog.NewReader(f.catalog, nil), Runs: f.runs, Sender: f.sent, OrgID: "org_1", Log: log,
 			Approvers:  approvers{{UserID: "usr_1", Email: "ada@example.com"}, {UserID: "usr_2", Email: "bo@example.com"}},
@@ -399,6 +400,7 @@ type snapshot struct {
 	// Blueprints and Entities are the whole catalog.
 	Blueprints []*catalog.Blueprint
 	Entities   []*catalog.Entity
+	Audits     []*audit.Entry
 }
 
 func (f *fixture) snapshot() snapshot {
@@ -432,6 +434,11 @@ func (f *fixture) snapshot() snapshot {
 		}
 		s.Entities = append(s.Entities, page.Entities...)
 	}
+	entries, err := f.audit.List(ctx, audit.Filter{Limit: 1000})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	s.Audits = entries.Entries
 	return s
 }
 

@@ -26,6 +26,7 @@ type Settings struct {
 	RunTimeout      Duration `name:"run-timeout" env:"LONGSHORE_RUN_TIMEOUT" help:"How long a run may stay IN_PROGRESS; by default 7d, GitHub and GitLab 35d."`
 	ApprovalTimeout Duration `name:"approval-timeout" env:"LONGSHORE_APPROVAL_TIMEOUT" help:"How long a run may wait for approval; by default 30d, at most half of the retention."`
 	RunRetention    Duration `name:"run-retention" env:"LONGSHORE_RUN_RETENTION" default:"365d" envDefault:"365d" help:"How long a run is kept."`
+	AuditRetention  Duration `name:"audit-retention" env:"LONGSHORE_AUDIT_RETENTION" default:"365d" envDefault:"365d" help:"How long an entry of the audit log is kept."`
 	CallTimeout     Duration `name:"call-timeout" env:"LONGSHORE_CALL_TIMEOUT" default:"25s" envDefault:"25s" help:"Longest call to a backend, 1s to 45s."`
 	ConnectTimeout  Duration `name:"connect-timeout" env:"LONGSHORE_CONNECT_TIMEOUT" default:"5s" envDefault:"5s" help:"Longest wait for a connection to a backend."`
 
@@ -50,6 +51,7 @@ func (s *Settings) Validate() error {
 	between("LONGSHORE_CALL_TIMEOUT", time.Duration(s.CallTimeout), time.Second, 45*time.Second)
 	between("LONGSHORE_CONNECT_TIMEOUT", time.Duration(s.ConnectTimeout), 100*time.Millisecond, 45*time.Second)
 	between("LONGSHORE_RUN_RETENTION", time.Duration(s.RunRetention), time.Minute, 100*365*24*time.Hour)
+	between("LONGSHORE_AUDIT_RETENTION", time.Duration(s.AuditRetention), time.Minute, 100*365*24*time.Hour)
 	if s.RunTimeout != 0 {
 		between("LONGSHORE_RUN_TIMEOUT", time.Duration(s.RunTimeout), time.Second, 100*365*24*time.Hour)
 	}

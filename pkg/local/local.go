@@ -21,6 +21,7 @@ import (
 	"longshore/pkg/api"
 	"longshore/pkg/approval"
 	"longshore/pkg/backend/email"
+	"longshore/pkg/audit"
 	"longshore/pkg/backend/webhook"
 	"longshore/pkg/boot"
 	"longshore/pkg/catalog"
@@ -49,7 +50,8 @@ type Config struct {
 	ClientSecretPrevious                    string
 	EgressAllow                             egress.Allow
 	Timeout                                 func(backend string) time.Duration
-	Retention, CallTimeout, ConnectTimeout  time.Duration
+	Retention, AuditRetention               time.Duration
+	CallTimeout, ConnectTimeout             time.Duration
 	// AWS selects DynamoDB and SQS; AWSCreate makes tables and queues that are missing.
 	AWS, AWSCreate          bool
 	RunsTable, CatalogTable string
@@ -76,6 +78,7 @@ type stores struct {
 	deliveries dispatch.Runs
 	actions    action.Store
 	catalog    catalog.Store
+	audit      audit.Store
 	queue      queue.Queue
 	accepter   trigger.Accepter
 	settler    dispatch.Settler
@@ -203,7 +206,7 @@ func (s *Server) assemble() error {
 	})
 	s.handler = api.New(api.Config{
 		Tokens: tokens, Actions: st.actions, Cache: cache, Runs: st.runs, Starter: starter,
-		Catalog: catalog.NewService(st.catalog, time.Now),
+		Catalog: catalog.NewService(st.catalog, time.Now), Audit: st.audit,
 		Decider: approval.New(approval.Config{Runs: st.runs, Send: st.queue, Configured: configured, Log: c.Log}),
 		Log:     c.Log, Ready: st.ready, Metrics: metrics.Handler(),
 	})

@@ -1,5 +1,6 @@
-// Package sqlitestore keeps runs, definitions and the catalog in SQLite: run.Store, action.Store and
-// catalog.Store over one sqlite.DB.
+// Package sqlitestore keeps runs, definitions, the catalog and the audit log in SQLite: run.Store,
+// action.Store, catalog.Store and audit.Store over one sqlite.DB. An entry of the audit log is written in
+// the commit of the change that it is about.
 //
 // What a method writes is one operation of the database's writer; functions with Tx in their names
 // are parts of a larger one, so that the local process accepts or settles a run in one commit.
@@ -14,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"longshore/pkg/audit"
 	"longshore/pkg/fault"
 	"longshore/pkg/invocation"
 	"longshore/pkg/run"
@@ -56,6 +58,9 @@ func NewRuns(ctx context.Context, db *sqlite.DB, o RunsOptions) (*Runs, error) {
 		return nil, err
 	}
 	if err := db.Migrate(ctx, "approval", approvalSchema); err != nil {
+		return nil, err
+	}
+	if err := db.Migrate(ctx, "audits", auditsSchema); err != nil {
 		return nil, err
 	}
 	return &Runs{db: db, retention: o.Retention, lag: o.IndexLag, now: o.Now}, nil
@@ -109,6 +114,7 @@ func (s *Runs) Creation(r *run.Run, b *run.Body) (func(*sqlite.Tx) error, error)
 		}
 	}
 	text, properties, user := encodeHead(&stored), []byte(b.Properties), []byte(b.User)
+	entries := []*audit.Entry{run.Created(&stored)}
 	return func(tx *sqlite.Tx) error {
 		added, err := tx.Exec(`INSERT INTO runs
 			(id, action, blueprint, entity, user_id, user_email, source, external, active, due, lease, head)
@@ -124,7 +130,10 @@ func (s *Runs) Creation(r *run.Run, b *run.Body) (func(*sqlite.Tx) error, error)
 		}
 		_, err = tx.Exec("INSERT OR REPLACE INTO bodies (run, properties, user, invocation, approval) VALUES (?, ?, ?, ?, ?)",
 			stored.ID, properties, user, called, approval)
-		return sqlite.Explain(err, "write run's body")
+		if err != nil {
+			return sqlite.Explain(err, "write run's body")
+		}
+		return recordTx(tx, entries)
 	}, nil
 }
 
@@ -264,6 +273,9 @@ func (s *Runs) writeTx(tx *sqlite.Tx, id string, w *run.Write) error {
 		if err != nil {
 			return err
 		}
+	}
+	if err := recordTx(tx, []*audit.Entry{w.Entry}); err != nil {
+		return err
 	}
 	if w.Response != nil {
 		if _, err := tx.Exec("INSERT OR REPLACE INTO responses (run, response) VALUES (?, ?)", id, []byte(w.Response)); err != nil {

@@ -145,3 +145,27 @@ CREATE TABLE edges (
 
 INSERT INTO stamps VALUES ('blueprint', 1), ('entity', 0);
 `
+
+// Entries are in the order of their ids, which is that of time. Run is the run that an entry is about or
+// tied to.
+const auditsSchema = `
+CREATE TABLE audits (
+	id TEXT PRIMARY KEY,
+	action TEXT NOT NULL,
+	resource TEXT NOT NULL,
+	identifier TEXT NOT NULL,
+	blueprint TEXT NOT NULL,
+	entity TEXT NOT NULL,
+	by_id TEXT NOT NULL,
+	by_email TEXT NOT NULL,
+	origin TEXT NOT NULL,
+	run TEXT NOT NULL,
+	tied TEXT NOT NULL,
+	at INTEGER NOT NULL,
+	before BLOB,
+	after BLOB
+);
+CREATE INDEX audits_run ON audits (run, id) WHERE run <> '';
+CREATE INDEX audits_entity ON audits (entity, id) WHERE entity <> '';
+CREATE INDEX audits_identifier ON audits (identifier, id) WHERE resource <> 'run';
+`
