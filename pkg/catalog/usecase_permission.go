@@ -128,49 +128,18 @@ func checkPermissions(text json.RawMessage) error {
 		path := document.Below("entities", name)
 		switch name {
 		case "read", "register", "unregister", "update":
-			checkBlock(&faults, v, path)
+			parseBlock(&faults, v, path, ActionBlock(), true)
 		case "updateProperties", "updateRelations":
 			group, isObject := v.(*jqtemplate.Object)
 			if !isObject && v != nil {
 				faults.Add(path, "must be an object")
 			}
 			for member, v := range group.All() {
-				checkBlock(&faults, v, document.Below(path, member))
+				parseBlock(&faults, v, document.Below(path, member), ActionBlock(), true)
 			}
 		default:
 			faults.Add(path, "is not known; there are read, register, unregister, update, updateProperties, updateRelations")
 		}
 	}
 	return faults.Err()
-}
-
-func checkBlock(faults *document.Faults, v any, path string) {
-	if v == nil {
-		return
-	}
-	block, isObject := v.(*jqtemplate.Object)
-	if !isObject {
-		faults.Add(path, "must be an object")
-		return
-	}
-	for name, v := range block.All() {
-		at := document.Below(path, name)
-		switch name {
-		case "users", "roles", "teams":
-			list, isList := v.([]any)
-			if !isList || len(document.Texts(v)) != len(list) {
-				faults.Add(at, "must be an array of strings")
-			}
-		case "ownedByTeam":
-			if _, isBool := v.(bool); !isBool {
-				faults.Add(at, "must be a boolean")
-			}
-		case "policy":
-			if _, isObject := v.(*jqtemplate.Object); !isObject && v != nil {
-				faults.Add(at, "must be an object")
-			}
-		default:
-			faults.Add(at, "is not known; there are users, roles, teams, ownedByTeam, policy")
-		}
-	}
 }
