@@ -162,6 +162,9 @@ func (s *server) replace(r *request, d *action.Definition, definition json.RawMe
 	record := *old.Record
 	record.Identifier, record.Definition = d.Identifier, definition
 	record.UpdatedAt, record.UpdatedBy = s.now(), r.caller.ID
+	if err := record.Fits(); err != nil {
+		return nil, err
+	}
 	view, err := action.View(&record, d, "")
 	if err != nil {
 		return nil, err
