@@ -16,6 +16,7 @@ import (
 	"longshore/pkg/boot/apifunction"
 	"longshore/pkg/catalog"
 	"longshore/pkg/invocation"
+	"longshore/pkg/permission"
 	"longshore/pkg/queue/sqsqueue"
 	"longshore/pkg/store/dynamostore"
 	"longshore/pkg/store/dynamostore/dynamocatalog"
@@ -32,7 +33,7 @@ func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	cache := action.NewCache(actions)
 	queues := sqsqueue.New(sqs.NewFromConfig(e.AWS), map[string]string{invocation.BackendWebhook: e.QueueWebhook})
 	starter := trigger.New(trigger.Config{
-		Actions: cache, Entities: entities, Runs: runs, Sender: queues,
+		Actions: cache, Entities: entities, Permissions: permission.New(permission.Config{Catalog: entities}), Runs: runs, Sender: queues,
 		OrgID: e.OrgID, Configured: e.Configured, Log: e.Log,
 		Accepter: &trigger.StoreAndSend{Store: runs, Sender: queues, Log: e.Log},
 	})

@@ -23,6 +23,7 @@ import (
 	"longshore/pkg/catalog"
 	"longshore/pkg/fault"
 	"longshore/pkg/identity"
+	"longshore/pkg/permission"
 	"longshore/pkg/run"
 	"longshore/pkg/trigger"
 )
@@ -61,11 +62,16 @@ type Config struct {
 	Metrics http.Handler
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
+
+	// verify tells who a token stands for; nil means Tokens.
+	verify func(token string) (identity.Caller, error)
 }
 
 type server struct {
 	Config
 	router *router
+	// judge is nil where there is no catalog.
+	judge *permission.Judge
 }
 
 // New returns the handler of the whole API. It is safe for concurrent use. Time-outs of connections
@@ -74,7 +80,11 @@ func New(c Config) http.Handler {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &server{Config: c, router: newRouter(routes)}
+	s := &server{Config: c, router: newRouter(routes)}
+	if c.Catalog != nil {
+		s.judge = permission.New(permission.Config{Catalog: c.Catalog, Now: c.Now})
+	}
+	return s
 }
 
 // now is the time as it is stored and answered: in UTC, whole milliseconds.
@@ -162,7 +172,7 @@ func (s *server) answer(w http.ResponseWriter, r *http.Request, found match) (*a
 		w.Header().Set("Allow", found.allow)
 		return nil, fault.New(fault.MethodNotAllowed, "", "this route takes %s, not %s", found.allow, r.Method)
 	}
-	q := &request{Request: r, caller: caller, params: found.params}
+	q := &request{Request: s.permitted(r, caller), caller: caller, params: found.params}
 	if found.body {
 		if q.body, err = readBody(w, r); err != nil {
 			return nil, err

@@ -1,12 +1,18 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 
 	"longshore/pkg/action"
+	"longshore/pkg/catalog"
 	"longshore/pkg/fault"
+	"longshore/pkg/identity"
 	"longshore/pkg/jqtemplate"
+	"longshore/pkg/permission"
+	"longshore/pkg/run"
 )
 
 // actionPermissionsBody answers with an action's permissions.
@@ -69,3 +75,104 @@ func (s *server) mergePermissions(r *request) (json.RawMessage, error) {
 	}
 	return view, nil
 }
+
+// permitted returns a request by a user whose changes of entities are judged by the permissions of their
+// blueprints, whatever route they come by.
+func (s *server) permitted(r *http.Request, caller identity.Caller) *http.Request {
+	if caller.User == nil || s.judge == nil {
+		return r
+	}
+	return r.WithContext(catalog.WithPermit(r.Context(), func(ctx context.Context, c *catalog.Change) error {
+		return s.judge.MayWrite(ctx, caller, c)
+	}))
+}
+
+// definitionOf returns the definition of a run's action, whatever it is called now; nil when it is gone.
+func (s *server) definitionOf(r *request, of *run.Run) (*action.Entry, error) {
+	e, err := s.Cache.Get(r.Context(), of.Action.Identifier)
+	switch {
+	case e != nil && e.Record.ID == of.Action.ID:
+		return e, nil
+	case e == nil && fault.KindOf(err) != fault.NotFound:
+		return nil, fmt.Errorf("get action: %w", err)
+	}
+	entries, err := s.Cache.List(r.Context())
+	if err != nil {
+		return nil, fmt.Errorf("list actions: %w", err)
+	}
+	for _, e := range entries {
+		if e.Record.ID == of.Action.ID {
+			return e, nil
+		}
+	}
+	return nil, nil
+}
+
+// visible refuses a caller who may not see a run, as if there were none.
+func (s *server) visible(r *request, of *run.Run) error {
+	if permission.MayReport(r.caller, of) {
+		return nil
+	}
+	e, err := s.definitionOf(r, of)
+	if err != nil || !permission.Private(e, of) {
+		return err
+	}
+	approvers, err := s.approversOf(r, of)
+	if err != nil {
+		return err
+	}
+	if !permission.MaySee(r.caller, of, true, approvers) {
+		return fault.New(fault.NotFound, "", "there is no such run")
+	}
+	return nil
+}
+
+// seen returns which runs of a page the caller may see.
+func (s *server) seen(r *request, page []*run.Record) ([]*run.Record, error) {
+	var entries []*action.Entry
+	var seen []*run.Record
+	for _, record := range page {
+		if !permission.MayReport(r.caller, record.Run) {
+			if entries == nil {
+				var err error
+				if entries, err = s.Cache.List(r.Context()); err != nil {
+					return nil, fmt.Errorf("list actions: %w", err)
+				}
+			}
+			var of *action.Entry
+			for _, e := range entries {
+				if e.Record.ID == record.Action.ID {
+					of = e
+				}
+			}
+			if !permission.MaySee(r.caller, record.Run, permission.Private(of, record.Run), approvers(record)) {
+				continue
+			}
+		}
+		seen = append(seen, record)
+	}
+	return seen, nil
+}
+
+// reportable refuses a caller who may not report on a run; who may not see it learns nothing of it.
+func (s *server) reportable(r *request, of *run.Run) error {
+	if permission.MayReport(r.caller, of) {
+		return nil
+	}
+	if err := s.visible(r, of); err != nil {
+		return err
+	}
+	return fault.New(fault.Forbidden, "", "only the run's own user, admins and the organization's client may change run %s", of.ID)
+}
+
+// approversOf reads who may approve a run.
+func (s *server) approversOf(r *request, of *run.Run) ([]permission.Approver, error) {
+	record, err := s.Runs.Read(r.Context(), of.ID)
+	if err != nil {
+		return nil, fmt.Errorf("read run: %w", err)
+	}
+	return approvers(record), nil
+}
+
+// approvers are those who may, or might, approve a run. Runs have none yet.
+func approvers(*run.Record) []permission.Approver { return nil }

@@ -118,6 +118,9 @@ func (s *server) listRuns(r *request) (*answer, error) {
 		if page, err = s.Runs.List(r.Context(), f); err != nil {
 			return nil, fmt.Errorf("list runs: %w", err)
 		}
+		if page.Runs, err = s.seen(r, page.Runs); err != nil {
+			return nil, err
+		}
 	}
 	runs, next, err := s.fill(r, page)
 	if err != nil {
@@ -232,6 +235,9 @@ func (s *server) getRun(r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := s.visible(r, record.Run); err != nil {
+		return nil, err
+	}
 	return s.oneRun(r, record, http.StatusOK)
 }
 
@@ -253,6 +259,9 @@ func (s *server) patchRun(r *request) (*answer, error) {
 	// What the answer needs is read first, so that nothing can fail once the report is made.
 	record, err := s.read(r)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.reportable(r, record.Run); err != nil {
 		return nil, err
 	}
 	deleted, err := s.deleted(r, record)
@@ -329,6 +338,9 @@ func (s *server) redeliver(r *request) (*answer, error) {
 	// As for a report: nothing can fail once it is done.
 	record, err := s.read(r)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.reportable(r, record.Run); err != nil {
 		return nil, err
 	}
 	deleted, err := s.deleted(r, record)

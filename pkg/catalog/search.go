@@ -202,7 +202,8 @@ func (s *Search) Render(ctx context.Context, data *jqtemplate.Data) (*Search, er
 }
 
 // Bind returns the search with the properties of who searches. Get returns the values of one: at most
-// one of a user, one for each team of userTeams; nil for none. It is asked once for each property.
+// one of a user, one for each team of userTeams; nil for none. It is asked once for each property. What is bound
+// already stays so.
 func (s *Search) Bind(get func(ContextProperty) ([]any, error)) (*Search, error) {
 	var failed error
 	known := map[ContextProperty][]any{}
@@ -222,7 +223,7 @@ func (s *Search) Bind(get func(ContextProperty) ([]any, error)) (*Search, error)
 	}
 	root := s.root.rewrite(func(r searchRule) searchRule {
 		c, ok := r.(*comparison)
-		if !ok || c.caller == nil && c.value == nil {
+		if !ok || c.bound || c.caller == nil && c.value == nil {
 			return r
 		}
 		bound := *c

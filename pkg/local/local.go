@@ -25,6 +25,7 @@ import (
 	"longshore/pkg/identity"
 	"longshore/pkg/invocation"
 	"longshore/pkg/metric"
+	"longshore/pkg/permission"
 	"longshore/pkg/queue"
 	"longshore/pkg/run"
 	"longshore/pkg/signature"
@@ -184,8 +185,9 @@ func (s *Server) assemble() error {
 		return err
 	}
 	cache := action.NewCache(st.actions)
+	entities := catalog.NewReader(st.catalog, time.Now)
 	starter := trigger.New(trigger.Config{
-		Actions: cache, Entities: catalog.NewReader(st.catalog, time.Now), Runs: st.runs, Accepter: st.accepter, Sender: st.queue,
+		Actions: cache, Entities: entities, Permissions: permission.New(permission.Config{Catalog: entities}), Runs: st.runs, Accepter: st.accepter, Sender: st.queue,
 		OrgID: s.credentials.OrgID, Configured: configured, Log: c.Log,
 	})
 	s.handler = api.New(api.Config{

@@ -63,10 +63,12 @@ func (t *Trigger) check(ctx context.Context, q Request, entry *action.Entry) (*c
 	if err := fault.InvalidDetails(details); err != nil {
 		return nil, err
 	}
-	if d.Blueprint == "" || q.Entity == "" {
-		return c, nil
+	if d.Blueprint != "" && q.Entity != "" {
+		if err := t.lookUp(ctx, c, q.Entity); err != nil {
+			return nil, err
+		}
 	}
-	return c, t.lookUp(ctx, c, q.Entity)
+	return c, t.permit(ctx, c)
 }
 
 // lookUp reads the entity that a run is for and checks the action's condition.

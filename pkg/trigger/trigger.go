@@ -61,12 +61,14 @@ type Runs interface {
 	Reserve(ctx context.Context, want run.Reservation, now time.Time) (held run.Reservation, won bool, err error)
 }
 
-// Config is what a trigger works with. Actions, Entities, Runs, Accepter, Sender, Configured and Log
-// are required.
+// Config is what a trigger works with. Actions, Entities, Permissions, Runs, Accepter, Sender, Configured
+// and Log are required.
 type Config struct {
 	Actions  Actions
 	Entities Entities
-	Runs     Runs
+	// Permissions says who may execute what.
+	Permissions Permissions
+	Runs        Runs
 	Accepter Accepter
 	// Sender carries the messages of redelivered runs; first messages are Accepter's.
 	Sender queue.Sender
@@ -136,7 +138,7 @@ func New(c Config) *Trigger {
 // now is the time as runs store it: UTC, in milliseconds.
 func (t *Trigger) now() time.Time { return t.Now().UTC().Truncate(time.Millisecond) }
 
-// Start records a run and sends its message. Errors: fault.NotFound for an unknown action or entity,
+// Start records a run and sends its message. Errors: fault.NotFound for an unknown action or entity, fault.Forbidden,
 // fault.Invalid for everything that the request or the definition has wrong (not_supported,
 // condition_not_met, idempotency_key_reused, template_limit, …), fault.Conflict request_in_progress,
 // fault.Unavailable when nothing was accepted.
