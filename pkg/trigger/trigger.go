@@ -69,7 +69,7 @@ type Config struct {
 	// Permissions says who may execute what.
 	Permissions Permissions
 	Runs        Runs
-	Accepter Accepter
+	Accepter    Accepter
 	// Sender carries the messages of redelivered runs; first messages are Accepter's.
 	Sender queue.Sender
 	// OrgID is the organization's id, as trigger data and run messages show it.
