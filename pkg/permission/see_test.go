@@ -46,7 +46,9 @@ func TestMaySee(t *testing.T) {
 
 func TestPrivate(t *testing.T) {
 	t.Parallel()
-	says := func(private bool) *action.Entry { return &action.Entry{Definition: &action.Definition{PrivateRuns: private}} }
+	says := func(private bool) *action.Entry {
+		return &action.Entry{Definition: &action.Definition{PrivateRuns: private}}
+	}
 	tests := map[string]struct {
 		action *action.Entry
 		run    run.Run
