@@ -74,6 +74,8 @@ func TestExecute(t *testing.T) {
 		{"a query with a template that fails is empty", query(`{"property":"$identifier","operator":"=","value":"{{ .inputs.name | keys }}"}`, `.results.q.entities == []`), "", "admin ada bob mod"},
 		{"a query with a value that is of no use is empty", query(`{"property":"tier","operator":"contains","value":"{{ .inputs }}"}`, `.results.q.entities == []`), "", "admin ada bob mod"},
 		{"a query about a blueprint that is not there is empty", query(`{"operator":"relatedTo","blueprint":"none","value":"x"}`, `.results.q.entities == []`), "", "admin ada bob mod"},
+		{"a query about relations to the entity", query(`{"property":"$blueprint","operator":"=","value":"deployment"},{"operator":"relatedTo","blueprint":"service","direction":"upstream","value":"{{ .entity.identifier }}"}`,
+			`[.results.q.entities[].identifier] == ["d1"]`), "service/cart", "admin ada bob mod"},
 		{"two queries", `{"execute":{"policy":{"queries":{"a":{"combinator":"and","rules":[{"property":"$identifier","operator":"=","value":"cart"}]},` +
 			`"b c":{"combinator":"or","rules":[{"property":"$identifier","operator":"=","value":"till"}]}},"conditions":[".results.a.entities[0].identifier + .results[\"b c\"].entities[0].identifier == \"carttill\""]}}}`, "", "admin ada bob mod"},
 	}
