@@ -15,8 +15,8 @@ import (
 	"longshore/pkg/run"
 )
 
-// actionPermissionsBody answers with an action's permissions.
-type actionPermissionsBody struct {
+// warnedPermissions answers with permissions that were written.
+type warnedPermissions struct {
 	permissionsBody
 	// Warnings are the expressions that do not compile; nil leaves them out.
 	Warnings []jqtemplate.Warning `json:"warnings,omitzero"`
@@ -44,7 +44,7 @@ func (s *server) patchActionPermissions(r *request) (*answer, error) {
 	for try := 1; ; try++ {
 		view, err := s.mergePermissions(r)
 		if err == nil {
-			return ok(actionPermissionsBody{permissionsBody{true, view}, append([]jqtemplate.Warning{}, change.Warnings...)})
+			return ok(warnedPermissions{permissionsBody{true, view}, append([]jqtemplate.Warning{}, change.Warnings...)})
 		}
 		if !fault.Is(err, "conflict") || try == replaceTries {
 			return nil, err

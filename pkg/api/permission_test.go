@@ -152,3 +152,44 @@ func TestActionPermissionsWarnOfJQ(t *testing.T) {
 	}
 	g.wantText(`"conditions":["true",".a ["]`)
 }
+
+func TestBlueprintPermissionsThatAreRefused(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.blueprints()
+	const target = "/v1/blueprints/service/permissions"
+	f.call("PATCH", target, `{"entities":{"register":{"users":["a@example.com"]}}}`).want(200)
+	before := f.snapshot()
+	tests := map[string]struct {
+		body  string
+		paths []string
+	}{
+		"a bad search": {`{"entities":{"update":{"policy":{"combinator":"and","rules":[{"property":"a","operator":"like","value":1}]}}}}`, []string{"entities.update.policy.rules[0].operator"}},
+		"no conditions": {`{"entities":{"register":{"policy":{"conditions":[]}},"updateProperties":{"url":{"policy":{"conditions":[1]}}}}}`,
+			[]string{"entities.register.policy.conditions", "entities.updateProperties.url.policy.conditions[0]"}},
+		"an unknown policy member": {`{"entities":{"register":{"policy":{"query":{}}}}}`, []string{"entities.register.policy.query"}},
+		"too much":                 {`{"entities":{"register":{"users":["` + strings.Repeat("u", 350<<10) + `"]}}}`, nil},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			f := *f
+			f.t = t
+			g := f.call("PATCH", target, test.body)
+			g.fault(422, "invalid_request")
+			var paths []string
+			if details, ok := g.body["details"].([]any); ok {
+				for _, d := range details {
+					paths = append(paths, d.(map[string]any)["path"].(string))
+				}
+			}
+			if diff := cmp.Diff(test.paths, sorted(paths)); diff != "" {
+				t.Errorf("paths (-want +got):\n%s\n%s", diff, g.text)
+			}
+			f.unchanged(before)
+		})
+	}
+	g := f.call("PATCH", target, `{"entities":{"updateRelations":{"uses":{"policy":{"conditions":["true",".a ["]}}}}}`).want(200)
+	if warnings := g.list("warnings"); len(warnings) != 1 || warnings[0].(map[string]any)["path"] != "entities.updateRelations.uses.policy.conditions[1]" {
+		t.Errorf("got %s, want a warning", g.text)
+	}
+}
