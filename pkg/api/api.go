@@ -42,9 +42,19 @@ type Starter interface {
 	Redeliver(ctx context.Context, by identity.Caller, id string) (*run.Record, error)
 }
 
+// Tokens issues machine tokens and tells who a token stands for; *identity.Access and *identity.Tokens
+// are one.
+type Tokens interface {
+	// Issue exchanges a client's credentials for a token. fault.Unauthorized for wrong ones.
+	Issue(clientID, clientSecret string) (token string, expiresIn time.Duration, err error)
+	// Verify tells who a token stands for. fault.Unauthorized for one that is not valid,
+	// fault.Unavailable when that cannot be told now.
+	Verify(ctx context.Context, token string) (identity.Caller, error)
+}
+
 // Config is what the API works with.
 type Config struct {
-	Tokens  *identity.Tokens
+	Tokens  Tokens
 	Actions action.Store
 	// Cache reads Actions.
 	Cache *action.Cache
@@ -62,9 +72,6 @@ type Config struct {
 	Metrics http.Handler
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
-
-	// verify tells who a token stands for; nil means Tokens.
-	verify func(token string) (identity.Caller, error)
 }
 
 type server struct {
@@ -82,7 +89,7 @@ func New(c Config) http.Handler {
 	}
 	s := &server{Config: c, router: newRouter(routes)}
 	if c.Catalog != nil {
-		s.judge = permission.New(permission.Config{Catalog: c.Catalog, Now: c.Now})
+		s.judge = permission.New(permission.Config{Catalog: c.Catalog.Reader(), Now: c.Now})
 	}
 	return s
 }

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"context"
 	"net/http"
 	"slices"
 	"strings"
@@ -24,19 +25,21 @@ var users = map[string]*identity.User{
 // newUserFixture is an API that knows users too: their names are their tokens.
 func newUserFixture(t *testing.T) *fixture {
 	t.Helper()
-	return newFixture(t, func(c *api.Config) {
-		tokens := c.Tokens
-		api.SetVerify(c, func(token string) (identity.Caller, error) {
-			if u := users[token]; u != nil {
-				return identity.Caller{OrgID: "org_1", ID: catalog.UserID(u.Email), User: u}, nil
-			}
-			return tokens.Verify(token)
-		})
-	})
+	return newFixture(t, func(c *api.Config) { c.Tokens = userTokens{c.Tokens} })
 }
 
-// as sends a request of a user, or of the "machine".
-func (f *fixture) as(name, method, target, body string) *got {
+// userTokens are tokens of users too.
+type userTokens struct{ api.Tokens }
+
+func (u userTokens) Verify(ctx context.Context, token string) (identity.Caller, error) {
+	if user := users[token]; user != nil {
+		return identity.Caller{OrgID: "org_1", ID: catalog.UserID(user.Email), User: user}, nil
+	}
+	return u.Tokens.Verify(ctx, token)
+}
+
+// by sends a request of a user, or of the "machine".
+func (f *fixture) by(name, method, target, body string) *got {
 	f.t.Helper()
 	if name == "machine" {
 		return f.call(method, target, body)
@@ -44,7 +47,7 @@ func (f *fixture) as(name, method, target, body string) *got {
 	return f.call(method, target, body, "Authorization", "Bearer "+name)
 }
 
-const startDeploy = `{"properties":{"service":"shop"}}`
+const shopRun = `{"properties":{"service":"shop"}}`
 
 func TestWhoMayExecute(t *testing.T) {
 	t.Parallel()
@@ -54,7 +57,7 @@ func TestWhoMayExecute(t *testing.T) {
 	for name, may := range map[string]bool{"machine": true, "admin": true, "ada": true, "bob": false, "mod": false} {
 		for _, query := range []string{"", "?dry_run=true"} {
 			before := f.snapshot()
-			g := f.as(name, "POST", "/v1/actions/deploy/runs"+query, startDeploy)
+			g := f.by(name, "POST", "/v1/actions/deploy/runs"+query, shopRun)
 			switch {
 			case may && query == "":
 				g.want(http.StatusAccepted)
@@ -71,7 +74,7 @@ func TestWhoMayExecute(t *testing.T) {
 	}
 	// Permissions are there as soon as the action is.
 	f.define(strings.Replace(deploy, `"deploy"`, `"fresh"`, 1))
-	f.as("bob", "POST", "/v1/actions/fresh/runs", startDeploy).want(http.StatusAccepted)
+	f.by("bob", "POST", "/v1/actions/fresh/runs", shopRun).want(http.StatusAccepted)
 }
 
 func TestWhoSeesPrivateRuns(t *testing.T) {
@@ -82,7 +85,7 @@ func TestWhoSeesPrivateRuns(t *testing.T) {
 	f.define(strings.Replace(deploy, `"deploy"`, `"open"`, 1))
 	start := func(name, action string) string {
 		t.Helper()
-		return f.as(name, "POST", "/v1/actions/"+action+"/runs", startDeploy).want(http.StatusAccepted).at("run", "id").(string)
+		return f.by(name, "POST", "/v1/actions/"+action+"/runs", shopRun).want(http.StatusAccepted).at("run", "id").(string)
 	}
 	adas, bobs, open := start("ada", "deploy"), start("bob", "deploy"), start("machine", "open")
 	names := map[string]string{adas: "ada's", bobs: "bob's", open: "open"}
@@ -90,7 +93,7 @@ func TestWhoSeesPrivateRuns(t *testing.T) {
 		t.Helper()
 		for name, want := range want {
 			var seen []string
-			for _, r := range f.as(name, "GET", "/v1/actions/runs", "").want(200).list("runs") {
+			for _, r := range f.by(name, "GET", "/v1/actions/runs", "").want(200).list("runs") {
 				seen = append(seen, names[r.(map[string]any)["id"].(string)])
 			}
 			slices.Sort(seen)
@@ -99,7 +102,7 @@ func TestWhoSeesPrivateRuns(t *testing.T) {
 			}
 			for id, run := range names {
 				for _, part := range []string{"", "/attempts", "/logs"} {
-					g := f.as(name, "GET", "/v1/actions/runs/"+id+part, "")
+					g := f.by(name, "GET", "/v1/actions/runs/"+id+part, "")
 					if slices.Contains(seen, run) {
 						g.want(200)
 					} else {
@@ -125,7 +128,7 @@ func TestWhoReportsOnRuns(t *testing.T) {
 	t.Parallel()
 	f := newUserFixture(t)
 	f.define(deploy)
-	id := f.as("ada", "POST", "/v1/actions/deploy/runs", startDeploy).want(http.StatusAccepted).at("run", "id").(string)
+	id := f.by("ada", "POST", "/v1/actions/deploy/runs", shopRun).want(http.StatusAccepted).at("run", "id").(string)
 	one := "/v1/actions/runs/" + id
 	requests := []struct {
 		method, target, body string
@@ -140,7 +143,7 @@ func TestWhoReportsOnRuns(t *testing.T) {
 	for _, q := range requests {
 		for name, may := range map[string]bool{"machine": true, "admin": true, "ada": true, "bob": false, "mod": false} {
 			before := f.snapshot()
-			if g := f.as(name, q.method, q.target, q.body); may {
+			if g := f.by(name, q.method, q.target, q.body); may {
 				g.want(q.status)
 			} else {
 				g.fault(http.StatusForbidden, "forbidden")
@@ -150,13 +153,13 @@ func TestWhoReportsOnRuns(t *testing.T) {
 	}
 	f.call("PUT", "/v1/actions/deploy", strings.Replace(deploy, `"title"`, `"allowAnyoneToViewRuns":false,"title"`, 1)).want(200)
 	for _, q := range requests {
-		f.as("bob", q.method, q.target, q.body).fault(http.StatusNotFound, "not_found")
+		f.by("bob", q.method, q.target, q.body).fault(http.StatusNotFound, "not_found")
 	}
 	// Nor does a change tied to it tell that it is there.
 	f.blueprints()
 	f.call("PATCH", "/v1/blueprints/system/permissions", `{"entities":{"register":{"roles":["Member"]}}}`).want(200)
-	f.as("bob", "POST", "/v1/blueprints/system/entities?run_id="+id, `{"identifier":"shop"}`).fault(http.StatusNotFound, "not_found")
-	f.as("ada", "POST", "/v1/blueprints/system/entities?run_id="+id, `{"identifier":"shop"}`).want(http.StatusCreated)
+	f.by("bob", "POST", "/v1/blueprints/system/entities?run_id="+id, `{"identifier":"shop"}`).fault(http.StatusNotFound, "not_found")
+	f.by("ada", "POST", "/v1/blueprints/system/entities?run_id="+id, `{"identifier":"shop"}`).want(http.StatusCreated)
 }
 
 // Every route that writes entities asks for the permission of its kind.
@@ -192,22 +195,22 @@ func TestWhoWritesEntities(t *testing.T) {
 		f.call("PATCH", services+"/permissions", `{"entities":{"`+kind+`":{"teams":["ops"]}}}`).want(200)
 		for _, q := range requests {
 			before := f.snapshot()
-			f.as("bob", q.method, q.target, q.body).fault(http.StatusForbidden, "forbidden")
+			f.by("bob", q.method, q.target, q.body).fault(http.StatusForbidden, "forbidden")
 			f.unchanged(before)
-			f.as("ada", q.method, q.target, q.body).want(q.status)
+			f.by("ada", q.method, q.target, q.body).want(q.status)
 		}
 	}
 	// In bulk each entity is judged by itself.
 	f.call("PATCH", services+"/permissions", `{"entities":{"register":{"teams":[],"ownedByTeam":true}}}`).want(200)
-	g := f.as("ada", "POST", services+"/entities/bulk?upsert=true", `{"entities":[{"identifier":"one"},{"identifier":"two","team":["ops"]}]}`).want(http.StatusMultiStatus)
+	g := f.by("ada", "POST", services+"/entities/bulk?upsert=true", `{"entities":[{"identifier":"one"},{"identifier":"two","team":["ops"]}]}`).want(http.StatusMultiStatus)
 	if failed := g.list("errors"); len(failed) != 1 || failed[0].(map[string]any)["identifier"] != "one" || failed[0].(map[string]any)["statusCode"] != 403.0 {
 		t.Errorf("got %s, want that one is forbidden", g.text)
 	}
 	f.call("GET", services+"/entities/one", "").want(404)
 	f.call("GET", services+"/entities/two", "").want(200)
 	// Moderators count as Admins, of what they moderate.
-	f.as("mod", "PATCH", services+"/entities/cart", `{"title":"m"}`).want(200)
-	f.as("mod", "POST", "/v1/blueprints/system/entities", `{"identifier":"m"}`).fault(403, "forbidden")
-	f.as("admin", "POST", "/v1/blueprints/system/entities", `{"identifier":"m"}`).want(201)
-	f.as("mod", "POST", "/v1/teams", `{"name":"mine"}`).fault(403, "forbidden")
+	f.by("mod", "PATCH", services+"/entities/cart", `{"title":"m"}`).want(200)
+	f.by("mod", "POST", "/v1/blueprints/system/entities", `{"identifier":"m"}`).fault(403, "forbidden")
+	f.by("admin", "POST", "/v1/blueprints/system/entities", `{"identifier":"m"}`).want(201)
+	f.by("mod", "POST", "/v1/teams", `{"name":"mine"}`).fault(403, "forbidden")
 }

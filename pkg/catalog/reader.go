@@ -47,20 +47,3 @@ func (r *Reader) Lookup(ctx context.Context, blueprint, identifier string, searc
 	}
 	return views[0], search.Matches(subjects[0], r.s.now()), nil
 }
-
-// Find searches as Service.Find does.
-func (r *Reader) Find(ctx context.Context, f Find) (*Found, error) { return r.s.Find(ctx, f) }
-
-// Blueprint returns a blueprint as Service.Blueprint does.
-func (r *Reader) Blueprint(ctx context.Context, identifier string) (*Kept, error) {
-	return r.s.Blueprint(ctx, identifier)
-}
-
-// Teams returns all teams and all users, each by identifier.
-func (r *Reader) Teams(ctx context.Context) ([]*Team, []*User, error) {
-	teams, users, err := r.s.Teams(ctx)
-	if absent(err) {
-		return nil, nil, nil
-	}
-	return teams, users, err
-}

@@ -35,10 +35,10 @@ type Question struct {
 // Approver is a user who may approve a run.
 type Approver struct{ UserID, Email string }
 
-// Catalog is what a judge reads; *catalog.Service and *catalog.Reader are ones, whose comments say what
-// the methods promise.
+// Catalog is what a judge reads; *catalog.Reader is one, whose comments say what the methods promise.
 type Catalog interface {
-	Find(ctx context.Context, f catalog.Find) (*catalog.Found, error)
+	Find(ctx context.Context, f catalog.Find) (entities []*jqtemplate.Object, all bool, err error)
+	Caller(ctx context.Context, email string) func(catalog.ContextProperty) ([]any, error)
 	Blueprint(ctx context.Context, identifier string) (*catalog.Kept, error)
 	Teams(ctx context.Context) ([]*catalog.Team, []*catalog.User, error)
 }
@@ -195,11 +195,8 @@ func (j *Judge) owned(ctx context.Context, blueprint string, entity *jqtemplate.
 	if search == nil || err != nil {
 		return false, err
 	}
-	found, err := j.Catalog.Find(ctx, catalog.Find{Search: search, Blueprint: blueprint, Limit: 1, Selection: catalog.NewSelection([]string{"$identifier"}, nil)})
-	if err != nil {
-		return false, err
-	}
-	return len(found.Views) > 0, nil
+	found, _, err := j.Catalog.Find(ctx, catalog.Find{Search: search, Blueprint: blueprint, Limit: 1, Selection: catalog.NewSelection([]string{"$identifier"}, nil)})
+	return len(found) > 0, err
 }
 
 // ownedSearch is for the entities that the teams of a user own; of one identifier, if it is not empty.

@@ -191,13 +191,21 @@ func TestPolicyWhileTheStoreFails(t *testing.T) {
 func TestPolicyReadsWithinBounds(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	for _, test := range []struct{ size, want int }{{1000, permission.MaxEntities}, {64 << 10, 256}} {
-		c := &counting{Catalog: w.reader, size: test.size}
-		judge := permission.New(permission.Config{Catalog: c})
-		q := w.question(t, w.user(t, "ada"), query(`{"property":"tier","operator":"isEmpty"}`, fmt.Sprintf(`.results.q.entities | length == %d`, test.want)), "", "")
-		if err := judge.Execute(t.Context(), q); err != nil {
-			t.Errorf("entities of %d bytes: got %v, want %d of them", test.size, err, test.want)
+	b := &bounded{Catalog: w.reader}
+	judge := permission.New(permission.Config{Catalog: b})
+	two := `{"execute":{"policy":{"queries":{"a":{"combinator":"and","rules":[]},"b":{"combinator":"and","rules":[]}},"conditions":["true"]}}}`
+	if err := judge.Execute(t.Context(), w.question(t, w.user(t, "ada"), two, "", "")); err != nil {
+		t.Fatal(err)
+	}
+	bytes := 0
+	for _, f := range b.asked {
+		bytes += f.Bytes
+		if f.Limit != permission.MaxEntities {
+			t.Errorf("a query asks for %d entities, want %d", f.Limit, permission.MaxEntities)
 		}
+	}
+	if len(b.asked) != 2 || bytes != 16<<20 {
+		t.Errorf("%d queries ask for %d bytes, want 2 for 16 MiB", len(b.asked), bytes)
 	}
 }
 

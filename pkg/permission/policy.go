@@ -3,7 +3,6 @@ package permission
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"longshore/pkg/catalog"
@@ -18,7 +17,8 @@ const (
 	Deadline = 5 * time.Second
 	// MaxEntities is how many entities a query of a policy yields.
 	MaxEntities = 1_000
-	// maxBytes is how many bytes of entities the queries of a policy yield together, about.
+	// maxBytes is how many bytes of entities the queries of a policy yield together, about; each has an
+	// equal share.
 	maxBytes = 16 << 20
 )
 
@@ -148,13 +148,12 @@ func (j *Judge) withResults(ctx context.Context, p *catalog.Policy, f *facts) (*
 		return nil, err
 	}
 	data := jqtemplate.NewData(value)
-	results, left := new(jqtemplate.Object), maxBytes
+	results := new(jqtemplate.Object)
 	for _, q := range p.Queries {
-		entities, bytes, err := j.query(ctx, q.Search, data, f.caller, left)
+		entities, err := j.query(ctx, q.Search, data, f.caller, maxBytes/len(p.Queries))
 		if err != nil {
 			return nil, fmt.Errorf("query %s: %w", q.Name, err)
 		}
-		left = max(left-bytes, 1)
 		results.Set(q.Name, object(member{"entities", entities}))
 	}
 	// The data above must not change: the results go into a copy.
@@ -189,33 +188,23 @@ func ignored(err error) bool {
 }
 
 // query returns the entities that a search is for, at most MaxEntities and about left bytes.
-func (j *Judge) query(ctx context.Context, search *catalog.Search, data *jqtemplate.Data, by identity.Caller, left int) (entities []any, bytes int, err error) {
-	entities = []any{}
-	search, err = j.bound(ctx, search, data, by)
-	from := ""
-	for err == nil {
-		var found *catalog.Found
-		found, err = j.Catalog.Find(ctx, catalog.Find{Search: search, From: from, Limit: MaxEntities - len(entities), Bytes: max(left-bytes, 1)})
-		if err != nil {
-			break
-		}
-		for _, text := range found.Views {
-			v, err := jqtemplate.Decode(text)
-			if err != nil {
-				return nil, 0, fmt.Errorf("read the view of an entity: %w", err)
-			}
-			entities = append(entities, v)
-			bytes += len(text)
-		}
-		if from = found.Next; from == "" || len(entities) >= MaxEntities || bytes >= left {
-			return entities, bytes, ctx.Err()
-		}
-		err = ctx.Err()
+func (j *Judge) query(ctx context.Context, search *catalog.Search, data *jqtemplate.Data, by identity.Caller, left int) ([]any, error) {
+	search, err := j.bound(ctx, search, data, by)
+	var found []*jqtemplate.Object
+	if err == nil {
+		found, _, err = j.Catalog.Find(ctx, catalog.Find{Search: search, Limit: MaxEntities, Bytes: left})
 	}
-	if ctx.Err() == nil && ignored(err) {
-		return []any{}, 0, nil
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case err != nil && !ignored(err):
+		return nil, err
 	}
-	return nil, 0, err
+	entities := make([]any, len(found))
+	for i, e := range found {
+		entities[i] = e
+	}
+	return entities, nil
 }
 
 // bound returns a search with the values of its templates and of the caller's properties.
@@ -224,53 +213,9 @@ func (j *Judge) bound(ctx context.Context, search *catalog.Search, data *jqtempl
 	if err != nil {
 		return nil, err
 	}
-	return search.Bind(func(p catalog.ContextProperty) ([]any, error) {
-		if by.User == nil {
-			return nil, nil
-		}
-		if p.Context == "user" {
-			return j.properties(ctx, catalog.UserBlueprint, p.Property, "$identifier", []string{by.User.Email})
-		}
-		if len(by.User.Teams) == 0 {
-			return nil, nil
-		}
-		return j.properties(ctx, catalog.TeamBlueprint, p.Property, "", by.User.Teams)
-	})
-}
-
-// properties returns a property of the entities of a blueprint whose identifier, or title unless by
-// says otherwise, is one of some names.
-func (j *Judge) properties(ctx context.Context, blueprint, property, by string, names []string) ([]any, error) {
-	list := make([]any, min(len(names), catalog.MaxSearchValues))
-	for i := range list {
-		list[i] = names[i]
+	email := ""
+	if by.User != nil {
+		email = by.User.Email
 	}
-	var rules []any
-	for _, p := range []string{"$identifier", "$title"} {
-		if by == "" || by == p {
-			rules = append(rules, object(member{"property", p}, member{"operator", "in"}, member{"value", list}))
-		}
-	}
-	search, err := catalog.ParseSearch(object(member{"combinator", "or"}, member{"rules", rules}), "", catalog.SearchOptions{})
-	if err != nil {
-		return nil, err
-	}
-	found, err := j.Catalog.Find(ctx, catalog.Find{Search: search, Blueprint: blueprint, Limit: catalog.MaxSearchValues, Bytes: maxBytes})
-	if err != nil {
-		return nil, err
-	}
-	var values []any
-	for _, text := range found.Views {
-		v, err := jqtemplate.Decode(text)
-		if err != nil {
-			return nil, fmt.Errorf("read the view of an entity: %w", err)
-		}
-		o, _ := v.(*jqtemplate.Object)
-		if own := property; len(own) > 0 && own[0] == '$' {
-			values = append(values, document.Member(o, own[1:]))
-		} else {
-			values = append(values, document.Member(document.Object(o, "properties"), own))
-		}
-	}
-	return slices.DeleteFunc(values, func(v any) bool { return v == nil }), nil
+	return search.Bind(j.Catalog.Caller(ctx, email))
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -179,20 +178,19 @@ type broken struct {
 	err error
 }
 
-func (b *broken) Find(context.Context, catalog.Find) (*catalog.Found, error) { return nil, b.err }
-
-// counting is a catalog that has no end of entities.
-type counting struct {
-	permission.Catalog
-	limits []int
-	size   int
+func (b *broken) Find(context.Context, catalog.Find) ([]*jqtemplate.Object, bool, error) {
+	return nil, false, b.err
 }
 
-func (c *counting) Find(_ context.Context, f catalog.Find) (*catalog.Found, error) {
-	c.limits = append(c.limits, f.Limit)
-	n := min(f.Limit, 300, max(1, f.Bytes/c.size))
-	view := json.RawMessage(`"` + strings.Repeat("x", c.size-2) + `"`)
-	return &catalog.Found{Views: slices.Repeat([]json.RawMessage{view}, n), Next: "more"}, nil
+// bounded is a catalog that keeps what it is asked for.
+type bounded struct {
+	permission.Catalog
+	asked []catalog.Find
+}
+
+func (b *bounded) Find(_ context.Context, f catalog.Find) ([]*jqtemplate.Object, bool, error) {
+	b.asked = append(b.asked, f)
+	return nil, false, nil
 }
 
 var errBusy = fault.Busy(errors.New("throttled"), time.Second, "the store is busy")
