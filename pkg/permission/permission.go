@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"longshore/pkg/action"
 	"longshore/pkg/catalog"
@@ -168,7 +169,7 @@ func roles(u *identity.User) []string {
 	if u.Role == identity.Moderator {
 		held = append(held, string(identity.Member))
 		for _, blueprint := range u.Moderates {
-			held = append(held, blueprint+"-moderator")
+			held = append(held, blueprint+moderatorOf)
 		}
 	}
 	return held
@@ -176,13 +177,27 @@ func roles(u *identity.User) []string {
 
 // names reports whether a block lists a user, one of the roles, or one of the user's teams.
 func names(b *catalog.Block, u *identity.User, roles []string) bool {
-	listed := func(list []string, name string) bool {
-		return slices.ContainsFunc(list, func(listed string) bool { return strings.EqualFold(listed, name) })
-	}
-	return listed(b.Users, u.Email) ||
-		slices.ContainsFunc(roles, func(role string) bool { return listed(b.Roles, role) }) ||
+	return slices.ContainsFunc(b.Users, func(email string) bool { return sameEmail(email, u.Email) }) ||
+		slices.ContainsFunc(b.Roles, func(role string) bool { return slices.ContainsFunc(roles, sameRole(role)) }) ||
 		slices.ContainsFunc(u.Teams, func(team string) bool { return slices.Contains(b.Teams, team) })
 }
+
+// sameEmail compares e-mails without case; those with other letters than ASCII's only as they are, since
+// folding makes different ones equal.
+func sameEmail(a, b string) bool {
+	other := func(r rune) bool { return r > unicode.MaxASCII }
+	return a == b || strings.EqualFold(a, b) && !strings.ContainsFunc(a+b, other)
+}
+
+// sameRole compares the names of roles without case, but for that of a blueprint, which has one.
+func sameRole(listed string) func(held string) bool {
+	return func(held string) bool {
+		return held == listed || strings.EqualFold(held, listed) && !strings.HasSuffix(held, moderatorOf)
+	}
+}
+
+// moderatorOf ends the role of a blueprint's moderators.
+const moderatorOf = "-moderator"
 
 // owned reports whether a user is in a team of an entity: its own, or one that owns it by its blueprint's
 // ownership.

@@ -34,6 +34,8 @@ func TestExecute(t *testing.T) {
 		{"the role Member, which moderators hold too and Admins do not", `{"execute":{"roles":["Member"]}}`, "", "ada bob mod"},
 		{"the role Moderator", `{"execute":{"roles":["moderator"]}}`, "", "mod"},
 		{"the moderators of a blueprint", `{"execute":{"roles":["service-moderator"]}}`, "", "mod"},
+		{"the moderators of one of another case", `{"execute":{"roles":["Service-moderator"]}}`, "", ""},
+		{"an e-mail that folds to another", with(`"users":["bob@example.com\u017f","\u212aada@example.com"]`), "", ""},
 		{"the moderators of another", `{"execute":{"roles":["deployment-moderator"]}}`, "", ""},
 		{"a role that is none", `{"execute":{"roles":["Owner",""]}}`, "", ""},
 		{"a team by identifier", with(`"teams":["ops"]`), "", "ada"},
@@ -219,5 +221,18 @@ func TestPermissionsThatCannotBeRead(t *testing.T) {
 	}
 	if _, err := w.Approvers(t.Context(), q); !fault.Is(err, action.CodeUnreadable) {
 		t.Errorf("approvers: got %v, want %s", err, action.CodeUnreadable)
+	}
+}
+
+// An e-mail with letters that fold to those of another is another's.
+func TestEmailsThatFold(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	kim := identity.Caller{ID: "usr_kim", User: &identity.User{Email: "\u212Aim@example.com", Role: identity.Member}}
+	for email, want := range map[string]bool{"\u212Aim@example.com": true, "kim@example.com": false, "Kim@example.com": false} {
+		permissions := fmt.Sprintf(`{"execute":{"roles":[],"users":[%q]}}`, email)
+		if got := allowed(t, w.Execute(t.Context(), w.question(t, kim, permissions, "", ""))); got != want {
+			t.Errorf("listed as %s: may execute %t, want %t", email, got, want)
+		}
 	}
 }
