@@ -27,6 +27,7 @@ import (
 	"longshore/pkg/emulator"
 	"longshore/pkg/identity"
 	"longshore/pkg/invocation"
+	"longshore/pkg/permission"
 	"longshore/pkg/queue"
 	"longshore/pkg/queue/sqsqueue"
 	"longshore/pkg/run"
@@ -171,7 +172,7 @@ func TestCostOfOneRun(t *testing.T) {
 	}
 	starter := trigger.New(trigger.Config{
 		Actions: cache, Entities: catalog.NewReader(dynamocatalog.NewCatalog(m, name+"-catalog", time.Now), nil),
-		Runs: runs, Sender: queues, OrgID: "org", Log: log,
+		Permissions: permission.New(permission.Config{}), Runs: runs, Sender: queues, OrgID: "org", Log: log,
 		Configured: func(backend string) bool { return backend == invocation.BackendWebhook },
 		Accepter:   &trigger.StoreAndSend{Store: runs, Sender: queues, Log: log},
 	})

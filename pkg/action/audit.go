@@ -27,6 +27,18 @@ func Change(kind string, before, after *Entry, by audit.Author) *audit.Entry {
 	return audit.New(e, of.Record.ID+"#"+strconv.FormatInt(found, 10))
 }
 
+// PermissionsChange returns the entry of a change of a definition's permissions: before and after as they
+// are returned.
+func PermissionsChange(of *Entry, before, after json.RawMessage, by audit.Author) *audit.Entry {
+	e := audit.Entry{
+		Action: audit.Update, Resource: audit.Permission, Identifier: of.Record.Identifier, By: by, Before: before, After: after,
+	}
+	if of.Definition != nil {
+		e.Blueprint = of.Definition.Blueprint
+	}
+	return audit.New(e, of.Record.ID+"#"+strconv.FormatInt(of.Record.Rev, 10))
+}
+
 // audited is what the audit log has of a definition: what the API shows of it. What must not be read by
 // whoever reads the log has to be masked here.
 func audited(e *Entry) json.RawMessage {

@@ -60,6 +60,9 @@ type Definition struct {
 	Notification Notification
 	// Publish is false for a definition that is switched off; absent means true.
 	Publish bool
+	// PrivateRuns says that only admins, a run's own user and its approvers may see the action's runs:
+	// allowAnyoneToViewRuns is false.
+	PrivateRuns bool
 	// Inputs checks and completes user inputs.
 	Inputs *Inputs
 	Method Method

@@ -15,6 +15,9 @@ type Record struct {
 	ID string
 	// Definition is the JSON text that was sent, compact: member order and number text kept.
 	Definition json.RawMessage
+	// Permissions is the JSON text of what was written of its permissions; nil when nothing ever was.
+	// They move with a new identifier and go with the definition.
+	Permissions json.RawMessage
 	// Times have millisecond precision, in UTC.
 	CreatedAt, UpdatedAt time.Time
 	CreatedBy, UpdatedBy string

@@ -164,6 +164,9 @@ func (s *server) replace(r *request, d *action.Definition, definition json.RawMe
 	record.Identifier, record.Definition = d.Identifier, definition
 	by := s.author(r)
 	record.UpdatedAt, record.UpdatedBy = by.At, by.ID
+	if err := record.Fits(); err != nil {
+		return nil, err
+	}
 	view, err := action.View(&record, d, "")
 	if err != nil {
 		return nil, err

@@ -24,6 +24,7 @@ import (
 	"longshore/pkg/catalog"
 	"longshore/pkg/fault"
 	"longshore/pkg/identity"
+	"longshore/pkg/permission"
 	"longshore/pkg/run"
 	"longshore/pkg/trigger"
 )
@@ -42,9 +43,19 @@ type Starter interface {
 	Redeliver(ctx context.Context, by identity.Caller, id string) (*run.Record, error)
 }
 
+// Tokens issues machine tokens and tells who a token stands for; *identity.Access and *identity.Tokens
+// are one.
+type Tokens interface {
+	// Issue exchanges a client's credentials for a token. fault.Unauthorized for wrong ones.
+	Issue(clientID, clientSecret string) (token string, expiresIn time.Duration, err error)
+	// Verify tells who a token stands for. fault.Unauthorized for one that is not valid,
+	// fault.Unavailable when that cannot be told now.
+	Verify(ctx context.Context, token string) (identity.Caller, error)
+}
+
 // Config is what the API works with.
 type Config struct {
-	Tokens  *identity.Tokens
+	Tokens  Tokens
 	Actions action.Store
 	// Cache reads Actions.
 	Cache *action.Cache
@@ -71,6 +82,8 @@ type Config struct {
 type server struct {
 	Config
 	router *router
+	// judge is nil where there is no catalog.
+	judge *permission.Judge
 }
 
 // New returns the handler of the whole API. It is safe for concurrent use. Time-outs of connections
@@ -79,7 +92,11 @@ func New(c Config) http.Handler {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &server{Config: c, router: newRouter(routes)}
+	s := &server{Config: c, router: newRouter(routes)}
+	if c.Catalog != nil {
+		s.judge = permission.New(permission.Config{Catalog: c.Catalog.Reader(), Now: c.Now})
+	}
+	return s
 }
 
 // now is the time as it is stored and answered: in UTC, whole milliseconds.
@@ -167,7 +184,7 @@ func (s *server) answer(w http.ResponseWriter, r *http.Request, found match) (*a
 		w.Header().Set("Allow", found.allow)
 		return nil, fault.New(fault.MethodNotAllowed, "", "this route takes %s, not %s", found.allow, r.Method)
 	}
-	q := &request{Request: r, caller: caller, params: found.params}
+	q := &request{Request: s.permitted(r, caller), caller: caller, params: found.params}
 	if found.body {
 		if q.body, err = readBody(w, r); err != nil {
 			return nil, err

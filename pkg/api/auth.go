@@ -24,7 +24,7 @@ func (s *server) authorize(r *http.Request, access Access) (identity.Caller, err
 	if len(headers) > 1 || !found || !strings.EqualFold(scheme, "Bearer") {
 		return identity.Caller{}, fault.New(fault.Unauthorized, "", "the Authorization header must take the form: Bearer <access token>")
 	}
-	return s.Tokens.Verify(strings.TrimSpace(token))
+	return s.Tokens.Verify(r.Context(), strings.TrimSpace(token))
 }
 
 // onLoopback reports whether the connection ends at a loopback address of this machine. A handler

@@ -93,6 +93,11 @@ func TestBadInput(t *testing.T) {
 		"DELETE of two dots":          {"DELETE", "/v1/actions/..", ``, 404, "not_found", "", "no such route"},
 		"DELETE of 5,000 bytes":       {"DELETE", "/v1/actions/" + strings.Repeat("a", 5000), ``, 404, "not_found", "", "no such action"},
 
+		"unknown permission":            {"PATCH", "/v1/actions/deploy/permissions", `{"delete":{}}`, 422, invalid, "delete", "execute and approve"},
+		"permission of a wrong type":    {"PATCH", "/v1/actions/deploy/permissions", `{"execute":{"roles":"Admin"}}`, 422, invalid, "execute.roles", "array of strings"},
+		"policy without a rule's value": {"PATCH", "/v1/actions/deploy/permissions", `{"approve":{"policy":{"queries":{"q":{"combinator":"and","rules":[{"property":"a","operator":"="}]}}}}}`, 422, invalid, "approve.policy.queries.q.rules[0].value", ""},
+		"permissions of no action":      {"PATCH", "/v1/actions/none/permissions", `{}`, 404, "not_found", "", "none"},
+
 		"run already ended":      {"PATCH", "/v1/actions/runs/" + ended, `{"status":"FAILURE"}`, 422, "run_already_ended", "", ended},
 		"PATCH of no run":        {"PATCH", "/v1/actions/runs/r_0000000000000000", `{}`, 404, "not_found", "", ""},
 		"unknown status":         {"PATCH", one, `{"status":"DONE"}`, 422, invalid, "status", "SUCCESS, FAILURE, IN_PROGRESS"},

@@ -180,7 +180,7 @@ func (s *server) patchBlueprintPermissions(r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return ok(permissionsBody{true, permissions})
+	return ok(warnedPermissions{permissionsBody{true, permissions}, append([]jqtemplate.Warning{}, catalog.PermissionWarnings(r.body)...)})
 }
 
 // getSystemStructure answers GET /v1/blueprints/system/{blueprint_identifier}/structure.

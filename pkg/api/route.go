@@ -66,6 +66,8 @@ var routes = []*route{
 	{method: "GET", pattern: "/v1/actions/{action_identifier}", access: Token, handle: (*server).getAction},
 	{method: "PUT", pattern: "/v1/actions/{action_identifier}", access: Token, body: true, handle: (*server).replaceAction},
 	{method: "DELETE", pattern: "/v1/actions/{action_identifier}", access: Token, handle: (*server).deleteAction},
+	{method: "GET", pattern: "/v1/actions/{action_identifier}/permissions", access: Token, handle: (*server).getActionPermissions},
+	{method: "PATCH", pattern: "/v1/actions/{action_identifier}/permissions", access: Token, body: true, handle: (*server).patchActionPermissions},
 
 	{method: "POST", pattern: "/v1/actions/{action_identifier}/runs", access: Token, body: true, starts: true, handle: (*server).startRun},
 	{method: "GET", pattern: "/v1/actions/runs", access: Token, handle: (*server).listRuns},

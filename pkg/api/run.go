@@ -119,6 +119,9 @@ func (s *server) listRuns(r *request) (*answer, error) {
 		if page, err = s.Runs.List(r.Context(), f); err != nil {
 			return nil, fmt.Errorf("list runs: %w", err)
 		}
+		if page.Runs, err = s.seen(r, page.Runs); err != nil {
+			return nil, err
+		}
 	}
 	runs, next, err := s.fill(r, page)
 	if err != nil {
@@ -214,7 +217,7 @@ func runID(r *request) (string, error) {
 	return id, nil
 }
 
-// read reads the run of the path whole.
+// read reads the run of the path whole. A caller who may not see it is told that there is none.
 func (s *server) read(r *request) (*run.Record, error) {
 	id, err := runID(r)
 	if err != nil {
@@ -223,6 +226,9 @@ func (s *server) read(r *request) (*run.Record, error) {
 	record, err := s.Runs.Read(r.Context(), id)
 	if err != nil {
 		return nil, fmt.Errorf("read run: %w", err)
+	}
+	if err := s.visible(r, record.Run); err != nil {
+		return nil, err
 	}
 	return record, nil
 }
@@ -254,6 +260,9 @@ func (s *server) patchRun(r *request) (*answer, error) {
 	// What the answer needs is read first, so that nothing can fail once the report is made.
 	record, err := s.read(r)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.reportable(r, record.Run); err != nil {
 		return nil, err
 	}
 	deleted, err := s.deleted(r, record)
@@ -331,6 +340,9 @@ func (s *server) redeliver(r *request) (*answer, error) {
 	// As for a report: nothing can fail once it is done.
 	record, err := s.read(r)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.reportable(r, record.Run); err != nil {
 		return nil, err
 	}
 	deleted, err := s.deleted(r, record)

@@ -165,6 +165,9 @@ func (s *server) listAttempts(r *request) (*answer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("get run: %w", err)
 	}
+	if err := s.visible(r, head); err != nil {
+		return nil, err
+	}
 	views := []attemptView{}
 	if head.Generation > 1 {
 		closed, err := s.Runs.Attempts(r.Context(), id)

@@ -27,6 +27,7 @@ import (
 	"longshore/pkg/identity"
 	"longshore/pkg/invocation"
 	"longshore/pkg/jqtemplate"
+	"longshore/pkg/permission"
 	"longshore/pkg/queue"
 	"longshore/pkg/run"
 	"longshore/pkg/trigger"
@@ -65,11 +66,12 @@ func newFixtureOn(t *testing.T, s stores, change ...func(*api.Config)) *fixture 
 	}
 	log := slog.New(slog.NewJSONHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	cache := action.NewCache(f.actions)
+	entities := catalog.NewReader(f.catalog, nil)
 	c := api.Config{
 		Tokens: f.tokens, Actions: f.actions, Cache: cache, Runs: f.runs, Log: log,
 		Catalog: catalog.NewService(f.catalog, time.Now), Audit: f.audit,
 		Starter: trigger.New(trigger.Config{
-			Actions: cache, Entities: catalog.NewReader(f.catalog, nil), Runs: f.runs, Sender: f.sent, OrgID: "org_1", Log: log,
+			Actions: cache, Entities: entities, Permissions: permission.New(permission.Config{Catalog: entities}), Runs: f.runs, Sender: f.sent, OrgID: "org_1", Log: log,
 			Approvers:  approvers{{UserID: "usr_1", Email: "ada@example.com"}, {UserID: "usr_2", Email: "bo@example.com"}},
 			Accepter:   &trigger.StoreAndSend{Store: f.runs, Sender: f.sent, Log: log},
 			Configured: func(backend string) bool { return backend == invocation.BackendWebhook },

@@ -129,6 +129,9 @@ func (s *Service) tryBlueprint(ctx context.Context, identifier string, by Author
 	}
 	b := *old.Record
 	b.Identifier, b.Definition, b.UpdatedAt, b.UpdatedBy = d.Identifier, text, by.At, by.ID
+	if err := b.fits(); err != nil {
+		return nil, err
+	}
 	if err := s.store.ReplaceBlueprint(ctx, identifier, &b, blueprintEntry(audit.Update, old.Record, &b, by)); err != nil {
 		return nil, fmt.Errorf("replace blueprint: %w", err)
 	}

@@ -102,6 +102,9 @@ func (s *Service) remove(ctx context.Context, n *snapshot, entities []*Entity, d
 				"more than %d entities relate to what is to be deleted: delete them first", MaxDependents)
 		}
 	}
+	if err := s.permitted(ctx, func() []*Change { return s.deleting(n, entities) }); err != nil {
+		return err
+	}
 	for _, c := range cuts {
 		if err := s.detach(ctx, c.source, c.target, "", by); err != nil {
 			return err

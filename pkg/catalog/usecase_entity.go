@@ -238,6 +238,9 @@ func (s *Service) save(ctx context.Context, n *snapshot, k *Kept, old *Entity, d
 	if len(missing) > 0 && !w.CreateMissing {
 		return nil, notThere(missing)
 	}
+	if err := s.permitted(ctx, func() []*Change { return s.saving(n, k, old, e, missing) }); err != nil {
+		return nil, err
+	}
 	renamed := old != nil && old.Identifier != e.Identifier
 	if renamed {
 		switch _, err := s.store.Entity(ctx, e.Key); {

@@ -20,8 +20,8 @@ import (
 	"longshore/pkg/action"
 	"longshore/pkg/api"
 	"longshore/pkg/approval"
-	"longshore/pkg/backend/email"
 	"longshore/pkg/audit"
+	"longshore/pkg/backend/email"
 	"longshore/pkg/backend/webhook"
 	"longshore/pkg/boot"
 	"longshore/pkg/catalog"
@@ -198,9 +198,10 @@ func (s *Server) assemble() error {
 	}
 	cache := action.NewCache(st.actions)
 	reader := catalog.NewReader(st.catalog, time.Now)
+	judge := permission.New(permission.Config{Catalog: reader})
 	starter := trigger.New(trigger.Config{
-		Actions: cache, Entities: reader, Runs: st.runs, Accepter: st.accepter, Sender: st.queue,
-		Approvers: permission.Admins{Users: reader.Users}, ApprovalTimeout: c.ApprovalTimeout, Mails: c.SESSender != "", BaseURL: c.BaseURL,
+		Actions: cache, Entities: reader, Permissions: judge, Approvers: judge, Runs: st.runs, Accepter: st.accepter, Sender: st.queue,
+		ApprovalTimeout: c.ApprovalTimeout, Mails: c.SESSender != "", BaseURL: c.BaseURL,
 		OrgID: s.credentials.OrgID, Configured: configured, Log: c.Log,
 		ClientSecret: s.credentials.ClientSecret, Key: key,
 	})

@@ -73,6 +73,8 @@ type Run struct {
 	StartedAt time.Time
 	// EndedAt is zero until the run ends.
 	EndedAt time.Time
+	// Private says that the action let only some see its runs when this one started.
+	Private bool
 	// HasResponse says that the store holds a response.
 	HasResponse bool
 	Delivery    Delivery

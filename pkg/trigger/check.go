@@ -75,6 +75,9 @@ func (t *Trigger) check(ctx context.Context, q Request, entry *action.Entry) (*c
 	if err := fault.InvalidDetails(details); err != nil {
 		return nil, err
 	}
+	if err := t.permit(ctx, c); err != nil {
+		return nil, err
+	}
 	return c, t.findApprovers(ctx, c)
 }
 

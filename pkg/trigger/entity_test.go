@@ -16,6 +16,7 @@ import (
 	"longshore/pkg/catalog"
 	"longshore/pkg/fault"
 	"longshore/pkg/jqtemplate"
+	"longshore/pkg/permission"
 	"longshore/pkg/queue"
 	"longshore/pkg/run"
 	"longshore/pkg/trigger"
@@ -220,7 +221,7 @@ func TestEntityNotRead(t *testing.T) {
 					"invocationMethod":{"type":"WEBHOOK","url":"https://example.com"}}`)
 				accepted := &counter{}
 				tr := trigger.New(trigger.Config{
-					Actions: action.NewCache(d), Entities: c.entities, Accepter: accepted,
+					Permissions: permission.New(permission.Config{}), Actions: action.NewCache(d), Entities: c.entities, Accepter: accepted,
 					Configured: func(string) bool { return true }, Log: slog.New(slog.DiscardHandler),
 				})
 				_, err := tr.Start(t.Context(), onEntity(t))

@@ -56,6 +56,7 @@ func (t *Trigger) render(ctx context.Context, c *checked, id string, now time.Ti
 		CreatedBy:        c.caller.ID,
 		UpdatedBy:        c.caller.ID,
 		CreatedAt:        now,
+		Private:          d.PrivateRuns,
 	}
 	who := user(c.caller.ID)
 	properties := jqtemplate.Encode(c.properties)

@@ -64,14 +64,16 @@ type Runs interface {
 	Reserve(ctx context.Context, want run.Reservation, now time.Time) (held run.Reservation, won bool, err error)
 }
 
-// Config is what a trigger works with. Actions, Entities, Approvers, Runs, Accepter, Sender, Configured
-// and Log are required; ClientSecret and Key where inputs are encrypted.
+// Config is what a trigger works with. Actions, Entities, Permissions, Approvers, Runs, Accepter, Sender,
+// Configured and Log are required; ClientSecret and Key where inputs are encrypted.
 type Config struct {
-	Actions   Actions
-	Entities  Entities
-	Approvers Approvers
-	Runs      Runs
-	Accepter  Accepter
+	Actions  Actions
+	Entities Entities
+	// Permissions says who may execute what; Approvers who may approve it.
+	Permissions Permissions
+	Approvers   Approvers
+	Runs        Runs
+	Accepter    Accepter
 	// Sender carries the messages of redelivered runs and of notices; first messages are Accepter's.
 	Sender queue.Sender
 	// ApprovalTimeout is how long a run waits for approval; 0 means run.ApprovalTimeout.
@@ -166,7 +168,7 @@ func (t *Trigger) WithKeys(clientSecret string, key []byte) *Trigger {
 // now is the time as runs store it: UTC, in milliseconds.
 func (t *Trigger) now() time.Time { return t.Now().UTC().Truncate(time.Millisecond) }
 
-// Start records a run and sends its message. Errors: fault.NotFound for an unknown action or entity,
+// Start records a run and sends its message. Errors: fault.NotFound for an unknown action or entity, fault.Forbidden,
 // fault.Invalid for everything that the request or the definition has wrong (not_supported,
 // condition_not_met, idempotency_key_reused, template_limit, …), fault.Conflict request_in_progress,
 // fault.Unavailable when nothing was accepted.

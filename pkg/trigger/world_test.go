@@ -18,6 +18,7 @@ import (
 	"longshore/pkg/identity"
 	"longshore/pkg/invocation"
 	"longshore/pkg/jqtemplate"
+	"longshore/pkg/permission"
 	"longshore/pkg/queue"
 	"longshore/pkg/run"
 	"longshore/pkg/trigger"
@@ -122,8 +123,9 @@ func newWorld(t testing.TB, edit func(*world, *trigger.Config)) *world {
 // restart makes a new trigger over the same store, queue and definitions, as a new process has it.
 func (w *world) restart(edit func(*world, *trigger.Config)) {
 	log := slog.New(slog.NewJSONHandler(w.log, nil))
+	entities := catalog.NewReader(w.catalog, nil)
 	c := trigger.Config{
-		Actions: action.NewCache(w.actions), Entities: catalog.NewReader(w.catalog, nil),
+		Actions: action.NewCache(w.actions), Entities: entities, Permissions: permission.New(permission.Config{Catalog: entities}),
 		Runs: w.store, Sender: w.queue, OrgID: "org_1", Log: log, Approvers: approvers{{UserID: "usr_1", Email: "ada@example.com"}},
 		Accepter:     &trigger.StoreAndSend{Store: w.store, Sender: w.queue, Log: log},
 		Configured:   func(backend string) bool { return backend == invocation.BackendWebhook },

@@ -22,6 +22,7 @@ import (
 	"longshore/pkg/api/client"
 	"longshore/pkg/catalog"
 	"longshore/pkg/identity"
+	"longshore/pkg/permission"
 	"longshore/pkg/queue"
 	"longshore/pkg/run"
 	"longshore/pkg/store/opentest"
@@ -90,7 +91,7 @@ func serve(t *testing.T, before func(http.ResponseWriter, *http.Request) bool) *
 		Tokens: tokens, Actions: actions, Cache: cache, Runs: s.runs, Log: log,
 		Catalog: catalog.NewService(entities, nil),
 		Starter: trigger.New(trigger.Config{
-			Actions: cache, Runs: s.runs, Sender: nowhere{}, OrgID: "org_1", Log: log,
+			Permissions: permission.New(permission.Config{}), Actions: cache, Runs: s.runs, Sender: nowhere{}, OrgID: "org_1", Log: log,
 			Accepter:   &trigger.StoreAndSend{Store: s.runs, Sender: nowhere{}, Log: log},
 			Configured: func(string) bool { return true },
 		}),

@@ -105,7 +105,7 @@ func New(c Config) (*Backend, error) {
 		kgo.RequiredAcks(kgo.AllISRAcks()), kgo.ConnIdleTimeout(idle),
 		kgo.ProducerBatchMaxBytes(maxRecord), kgo.ProducerLinger(0),
 		// A call has seconds: the next leader is asked for at once.
-		kgo.MetadataMinAge(100*time.Millisecond),
+		kgo.MetadataMinAge(100 * time.Millisecond),
 		kgo.RecordDeliveryTimeout(c.CallTimeout), kgo.ProduceRequestTimeout(c.CallTimeout),
 		// A call ends with its time, though the brokers may have what they did not acknowledge: the run's
 		// next try is then a second record.

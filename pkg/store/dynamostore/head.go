@@ -147,6 +147,9 @@ func encodeHead(r *run.Run, n names, expires time.Time) (table.Item, error) {
 	i.SetInt("sends", int64(r.Delivery.Sends))
 	i.SetTime("nextTry", r.Delivery.NextTry)
 	i.SetText("waiting", r.Delivery.Waiting)
+	if r.Private {
+		i["private"] = table.Text("true")
+	}
 
 	if n.body != bodyKey {
 		i.SetText("body", n.body)
@@ -216,6 +219,7 @@ func (h head) run() (*run.Run, error) {
 		},
 	}
 	_, r.HasResponse = i["response"]
+	r.Private = i["private"] != nil
 	if r.ExternalRunID = i.Text("external"); r.ExternalRunID == "" {
 		r.ExternalRunID = i.Text("externalRunId")
 	}

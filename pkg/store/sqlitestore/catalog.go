@@ -27,7 +27,7 @@ var _ catalog.Store = (*Catalog)(nil)
 // NewCatalog returns a store over a database whose tables it makes or brings up to date.
 func NewCatalog(ctx context.Context, db *sqlite.DB) (*Catalog, error) {
 	// The table of stamps came with the definitions.
-	if err := db.Migrate(ctx, "actions", actionsSchema); err != nil {
+	if err := db.Migrate(ctx, "actions", actionSteps()...); err != nil {
 		return nil, err
 	}
 	if err := db.Migrate(ctx, "catalog", catalogSchema); err != nil {

@@ -100,6 +100,7 @@ func (c *coder) run(r *run.Run) {
 	c.time(&r.Due)
 	c.decisions(&r.Decisions)
 	text(c, &r.NoticeOf)
+	c.flag(&r.Private)
 }
 
 // count writes or reads how many members follow; false when they cannot.

@@ -86,6 +86,12 @@ CREATE TABLE stamps (
 INSERT INTO stamps VALUES ('action', 1);
 `
 
+// actionPermissions adds permissions to definitions; NULL where none were ever written.
+const actionPermissions = `ALTER TABLE actions ADD COLUMN permissions BLOB`
+
+// actionSteps are the steps of definitions: blueprints have their stamps in the same table.
+func actionSteps() []string { return []string{actionsSchema, actionPermissions} }
+
 // What is deleted stays for a while with the name of who deleted it, each deletion in a row of its
 // own; deleted_at is 0 of what lives. The indexes of the living leave those rows out, so that a list
 // or a count after the deletion of many does not go over them, and have deleted_at, without which a

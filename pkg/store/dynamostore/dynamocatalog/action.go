@@ -71,6 +71,9 @@ func (s *Actions) item(r *action.Record, rev int64) table.Item {
 		createdAt: r.CreatedAt, updatedAt: r.UpdatedAt, createdBy: r.CreatedBy, updatedBy: r.UpdatedBy,
 	}.item(s.partition)
 	i["definition"] = s.table.Codec.Pack(string(r.Definition))
+	if r.Permissions != nil {
+		i["permissions"] = s.table.Codec.Pack(string(r.Permissions))
+	}
 	return i
 }
 
@@ -80,8 +83,16 @@ func (s *Actions) read(i table.Item) (*action.Record, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read action %q: %w", c.identifier, err)
 	}
+	var permissions json.RawMessage
+	if packed := i["permissions"]; packed != nil {
+		text, err := s.table.Codec.Unpack(packed)
+		if err != nil {
+			return nil, fmt.Errorf("read permissions of action %q: %w", c.identifier, err)
+		}
+		permissions = json.RawMessage(text)
+	}
 	return &action.Record{
-		Identifier: c.identifier, ID: c.id, Rev: c.rev, Definition: json.RawMessage(definition),
+		Identifier: c.identifier, ID: c.id, Rev: c.rev, Definition: json.RawMessage(definition), Permissions: permissions,
 		CreatedAt: c.createdAt, UpdatedAt: c.updatedAt, CreatedBy: c.createdBy, UpdatedBy: c.updatedBy,
 	}, nil
 }
