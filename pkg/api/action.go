@@ -120,6 +120,9 @@ func (s *server) createAction(r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := moderatesAction(r.caller, d); err != nil {
+		return nil, err
+	}
 	now := s.now()
 	record := &action.Record{
 		Identifier: d.Identifier, ID: action.NewID(), Definition: definition,
@@ -143,6 +146,9 @@ func (s *server) replaceAction(r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := moderatesAction(r.caller, d); err != nil {
+		return nil, err
+	}
 	for try := 1; ; try++ {
 		view, err := s.replace(r, d, definition)
 		if err == nil {
@@ -157,6 +163,9 @@ func (s *server) replaceAction(r *request) (*answer, error) {
 func (s *server) replace(r *request, d *action.Definition, definition json.RawMessage) (json.RawMessage, error) {
 	old, err := s.entry(r)
 	if err != nil {
+		return nil, err
+	}
+	if err := moderatesAction(r.caller, old.Definition); err != nil {
 		return nil, err
 	}
 	record := *old.Record
@@ -176,6 +185,9 @@ func (s *server) replace(r *request, d *action.Definition, definition json.RawMe
 func (s *server) deleteAction(r *request) (*answer, error) {
 	e, err := s.entry(r)
 	if err != nil {
+		return nil, err
+	}
+	if err := moderatesAction(r.caller, e.Definition); err != nil {
 		return nil, err
 	}
 	if err := s.Actions.Delete(r.Context(), e.Record.Identifier, r.caller.ID, s.now()); err != nil {

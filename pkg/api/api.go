@@ -41,9 +41,19 @@ type Starter interface {
 	Redeliver(ctx context.Context, by identity.Caller, id string) (*run.Record, error)
 }
 
+// Tokens issues machine tokens and tells who a token stands for; *identity.Access and *identity.Tokens
+// are one.
+type Tokens interface {
+	// Issue exchanges a client's credentials for a token. fault.Unauthorized for wrong ones.
+	Issue(clientID, clientSecret string) (token string, expiresIn time.Duration, err error)
+	// Verify tells who a token stands for. fault.Unauthorized for one that is not valid,
+	// fault.Unavailable when that cannot be told now.
+	Verify(ctx context.Context, token string) (identity.Caller, error)
+}
+
 // Config is what the API works with.
 type Config struct {
-	Tokens  *identity.Tokens
+	Tokens  Tokens
 	Actions action.Store
 	// Cache reads Actions.
 	Cache *action.Cache
@@ -131,7 +141,7 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request, found match) (sta
 		}
 	}()
 	if found.route != nil && found.raw != nil {
-		if _, err := s.authorize(r, found.access); err != nil {
+		if _, err := s.authorize(r, found.access, found.params); err != nil {
 			return writeFault(w, err), err
 		}
 		return found.raw(s, w, r)
@@ -147,12 +157,13 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request, found match) (sta
 }
 
 func (s *server) answer(w http.ResponseWriter, r *http.Request, found match) (*answer, error) {
-	// An unknown route needs a token too: who has none learns nothing.
-	access := Token
-	if found.pattern != "" {
+	// An unknown route needs a token too: who has none learns nothing. Neither does a method that is not
+	// there ask for more.
+	access := Member
+	if found.route != nil || found.access == Open || found.access == Loopback {
 		access = found.access
 	}
-	caller, err := s.authorize(r, access)
+	caller, err := s.authorize(r, access, found.params)
 	switch {
 	case err != nil:
 		return nil, err

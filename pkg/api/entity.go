@@ -33,6 +33,9 @@ func (s *server) entityWrite(r *request) (catalog.EntityWrite, error) {
 		Upsert: q.on("upsert"), Merge: q.on("merge"), ValidationOnly: q.on("validation_only"),
 		CreateMissing: q.on("create_missing_related_entities"), By: s.author(r),
 	}
+	if err := reaches(r.caller, q); err != nil {
+		return w, err
+	}
 	id, err := s.tiedTo(r)
 	w.By.RunID = id
 	return w, err

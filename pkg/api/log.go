@@ -106,8 +106,12 @@ func (s *server) appendLog(r *request) (*answer, error) {
 }
 
 func (s *server) appendPlain(r *request, line *run.Log) error {
-	if _, err := s.Runs.Get(r.Context(), line.RunID); err != nil {
+	head, err := s.Runs.Get(r.Context(), line.RunID)
+	if err != nil {
 		return fmt.Errorf("get run: %w", err)
+	}
+	if err := reports(r.caller, head); err != nil {
+		return err
 	}
 	if err := s.Runs.AppendLog(r.Context(), line); err != nil {
 		return fmt.Errorf("append log: %w", err)
@@ -119,6 +123,9 @@ func (s *server) appendPlain(r *request, line *run.Log) error {
 // counts as plain: a label that comes while the run is not in progress is dropped.
 func (s *server) appendReport(r *request, line *run.Log, status run.Status, label *string) error {
 	_, err := s.Runs.Update(r.Context(), line.RunID, func(current *run.Run) (*run.Write, error) {
+		if err := reports(r.caller, current); err != nil {
+			return nil, err
+		}
 		p := run.Patch{StatusLabel: label}
 		if status != "" {
 			p.Status = &status

@@ -255,6 +255,9 @@ func (s *server) patchRun(r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := reports(r.caller, record.Run); err != nil {
+		return nil, err
+	}
 	deleted, err := s.deleted(r, record)
 	if err != nil {
 		return nil, err
@@ -329,6 +332,9 @@ func (s *server) redeliver(r *request) (*answer, error) {
 	// As for a report: nothing can fail once it is done.
 	record, err := s.read(r)
 	if err != nil {
+		return nil, err
+	}
+	if err := reports(r.caller, record.Run); err != nil {
 		return nil, err
 	}
 	deleted, err := s.deleted(r, record)
