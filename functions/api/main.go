@@ -14,6 +14,7 @@ import (
 	"longshore/pkg/boot"
 	"longshore/pkg/boot/apifunction"
 	"longshore/pkg/catalog"
+	"longshore/pkg/identity/directory"
 	"longshore/pkg/store/dynamostore"
 	"longshore/pkg/store/dynamostore/dynamocatalog"
 )
@@ -26,7 +27,7 @@ func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	actions := dynamocatalog.NewActions(table, e.CatalogTable)
 	cache := action.NewCache(actions)
 	entities := catalog.NewService(dynamocatalog.NewCatalog(table, e.CatalogTable, time.Now), time.Now)
-	return apifunction.New(e, func(c api.Config) http.Handler {
+	return apifunction.New(e, directory.New(entities, e.OrgID), func(c api.Config) http.Handler {
 		c.Actions, c.Cache, c.Runs, c.Catalog = actions, cache, runs, entities
 		return api.New(c)
 	})

@@ -15,6 +15,7 @@ import (
 	"longshore/pkg/boot"
 	"longshore/pkg/boot/apifunction"
 	"longshore/pkg/catalog"
+	"longshore/pkg/identity/directory"
 	"longshore/pkg/invocation"
 	"longshore/pkg/queue/sqsqueue"
 	"longshore/pkg/store/dynamostore"
@@ -29,14 +30,15 @@ func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	runs := dynamostore.NewRuns(table, e.RunsTable, time.Duration(e.RunRetention), time.Now)
 	actions := dynamocatalog.NewActions(table, e.CatalogTable)
 	entities := catalog.NewReader(dynamocatalog.NewCatalog(table, e.CatalogTable, time.Now), time.Now)
+	users := directory.New(entities, e.OrgID)
 	cache := action.NewCache(actions)
 	queues := sqsqueue.New(sqs.NewFromConfig(e.AWS), map[string]string{invocation.BackendWebhook: e.QueueWebhook})
 	starter := trigger.New(trigger.Config{
-		Actions: cache, Entities: entities, Runs: runs, Sender: queues,
+		Actions: cache, Entities: entities, Users: users, Runs: runs, Sender: queues,
 		OrgID: e.OrgID, Configured: e.Configured, Log: e.Log,
 		Accepter: &trigger.StoreAndSend{Store: runs, Sender: queues, Log: e.Log},
 	})
-	return apifunction.New(e, func(c api.Config) http.Handler {
+	return apifunction.New(e, users, func(c api.Config) http.Handler {
 		c.Actions, c.Cache, c.Runs, c.Starter = actions, cache, runs, starter
 		return api.New(c)
 	})

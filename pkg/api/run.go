@@ -46,6 +46,9 @@ func (s *server) startRun(r *request) (*answer, error) {
 	if keys := r.Header.Values("Idempotency-Key"); len(keys) > 1 || len(keys) == 1 && keys[0] == "" {
 		b.fault("Idempotency-Key", "must be one header of 1 to 255 printable characters")
 	}
+	if as := q.values["run_as"]; len(as) > 1 || len(as) == 1 && as[0] == "" {
+		b.fault("run_as", "must be one e-mail address")
+	}
 	if err := b.done(); err != nil {
 		return nil, err
 	}

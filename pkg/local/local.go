@@ -23,6 +23,8 @@ import (
 	"longshore/pkg/dispatch"
 	"longshore/pkg/egress"
 	"longshore/pkg/identity"
+	"longshore/pkg/identity/directory"
+	"longshore/pkg/identity/oidc"
 	"longshore/pkg/invocation"
 	"longshore/pkg/metric"
 	"longshore/pkg/queue"
@@ -54,6 +56,8 @@ type Config struct {
 	Workers int
 	Version string
 	Log     *slog.Logger
+	// OIDC is the provider of users' tokens; without an issuer there are none.
+	OIDC oidc.Config
 
 	// chaos makes the queue as unkind as SQS may be, for tests.
 	chaos bool
@@ -183,14 +187,24 @@ func (s *Server) assemble() error {
 	if err != nil {
 		return err
 	}
+	service := catalog.NewService(st.catalog, time.Now)
+	users := directory.New(service, s.credentials.OrgID)
+	access := &identity.Access{Tokens: tokens, Users: users}
+	if c.OIDC.Issuer != "" {
+		provider, err := oidc.NewGuarded(c.OIDC)
+		if err != nil {
+			return err
+		}
+		access.Provider = provider
+	}
 	cache := action.NewCache(st.actions)
 	starter := trigger.New(trigger.Config{
-		Actions: cache, Entities: catalog.NewReader(st.catalog, time.Now), Runs: st.runs, Accepter: st.accepter, Sender: st.queue,
+		Actions: cache, Entities: catalog.NewReader(st.catalog, time.Now), Users: users, Runs: st.runs, Accepter: st.accepter, Sender: st.queue,
 		OrgID: s.credentials.OrgID, Configured: configured, Log: c.Log,
 	})
 	s.handler = api.New(api.Config{
-		Tokens: tokens, Actions: st.actions, Cache: cache, Runs: st.runs, Starter: starter,
-		Catalog: catalog.NewService(st.catalog, time.Now),
+		Tokens: access, Actions: st.actions, Cache: cache, Runs: st.runs, Starter: starter,
+		Catalog: service,
 		Log:     c.Log, Ready: st.ready, Metrics: metrics.Handler(),
 	})
 	secrets := signature.Secrets{Current: s.credentials.ClientSecret, Previous: c.ClientSecretPrevious}

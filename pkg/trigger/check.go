@@ -21,7 +21,9 @@ const maxKey = 255
 // checked is a request that may start a run.
 type checked struct {
 	*action.Entry
-	caller identity.Caller
+	// caller is who the run is by, impersonatedBy the client that said so by run_as, and source the run's.
+	caller                 identity.Caller
+	impersonatedBy, source string
 	// until is when checking and rendering have to be done.
 	until time.Time
 	// inputs are the user inputs after defaults.
@@ -43,8 +45,14 @@ func (t *Trigger) check(ctx context.Context, q Request, entry *action.Entry) (*c
 	if err := unsupported(q, d); err != nil {
 		return nil, err
 	}
-	c := &checked{Entry: entry, caller: q.Caller, until: time.Now().Add(Deadline)}
+	c := &checked{Entry: entry, until: time.Now().Add(Deadline)}
 	var details []fault.Detail
+	if err := c.by(ctx, q, t.Users); fault.KindOf(err) == fault.Invalid {
+		e, _ := asFault(err)
+		details = append(details, e.Details...)
+	} else if err != nil {
+		return nil, err
+	}
 	if message := keyFault(q.IdempotencyKey); message != "" {
 		details = append(details, fault.Detail{Path: "Idempotency-Key", Message: message})
 	}
@@ -102,7 +110,6 @@ func unsupported(q Request, d *action.Definition) error {
 		{d.ApprovalRequired, "", "requiredApproval"},
 		{d.Uses.Encryption, "", "inputs with encryption"},
 		{d.Uses.JQQuery, "", "inputs with a jqQuery"},
-		{q.RunAs != "", "run_as", "run_as"},
 	}
 	var details []fault.Detail
 	var lines []string

@@ -61,11 +61,13 @@ type Runs interface {
 	Reserve(ctx context.Context, want run.Reservation, now time.Time) (held run.Reservation, won bool, err error)
 }
 
-// Config is what a trigger works with. Actions, Entities, Runs, Accepter, Sender, Configured and Log
-// are required.
+// Config is what a trigger works with. Actions, Entities, Users, Runs, Accepter, Sender, Configured and
+// Log are required.
 type Config struct {
 	Actions  Actions
 	Entities Entities
+	// Users are those whom run_as may name.
+	Users    identity.Users
 	Runs     Runs
 	Accepter Accepter
 	// Sender carries the messages of redelivered runs; first messages are Accepter's.

@@ -13,11 +13,12 @@ import (
 	"longshore/pkg/boot"
 	"longshore/pkg/boot/awssecret"
 	"longshore/pkg/identity"
+	"longshore/pkg/identity/oidc"
 )
 
-// New returns a handler of HTTP API events. Build completes the configuration; it is called again
-// when a secret has changed.
-func New(e *boot.Env, build func(api.Config) http.Handler) (awsevent.Handler, error) {
+// New returns a handler of HTTP API events. Users are those who may come with tokens of the settings'
+// provider. Build completes the configuration; it is called again when a secret has changed.
+func New(e *boot.Env, users identity.Users, build func(api.Config) http.Handler) (awsevent.Handler, error) {
 	var own struct {
 		boot.ClientSecret
 		TokenKey    string `env:"LONGSHORE_TOKEN_KEY"`
@@ -25,6 +26,15 @@ func New(e *boot.Env, build func(api.Config) http.Handler) (awsevent.Handler, er
 	}
 	if err := boot.Read(&own); err != nil {
 		return nil, fmt.Errorf("read settings: %w", err)
+	}
+	access := identity.Access{Users: users}
+	if e.OIDCIssuer != "" {
+		// It keeps the provider's keys, whatever secret changes.
+		provider, err := oidc.NewGuarded(oidc.Config{Issuer: e.OIDCIssuer, Audience: e.OIDCAudience, JWKSURL: e.OIDCJWKSURL})
+		if err != nil {
+			return nil, err
+		}
+		access.Provider = provider
 	}
 	handlers := awssecret.New(awssecret.NewClient(e.AWS), time.Now, func(v []awssecret.Value) (http.Handler, error) {
 		key, err := boot.Key("LONGSHORE_TOKEN_KEY", v[1].Current)
@@ -37,7 +47,9 @@ func New(e *boot.Env, build func(api.Config) http.Handler) (awsevent.Handler, er
 		if err != nil {
 			return nil, err
 		}
-		return build(api.Config{Tokens: tokens, Log: e.Log}), nil
+		current := access
+		current.Tokens = tokens
+		return build(api.Config{Tokens: &current, Log: e.Log}), nil
 	},
 		awssecret.Secret{Plain: own.Plain, PlainPrevious: own.Previous, ARN: own.ARN, Rotates: true},
 		awssecret.Secret{Plain: own.TokenKey, ARN: own.TokenKeyARN})

@@ -98,6 +98,7 @@ func (c *coder) run(r *run.Run) {
 	text(c, &r.Delivery.Waiting)
 	c.attempts(&r.Attempts)
 	c.time(&r.Due)
+	text(c, &r.ImpersonatedBy)
 }
 
 func (c *coder) attempts(attempts *[]run.Attempt) {
