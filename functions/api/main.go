@@ -26,8 +26,10 @@ func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	runs := dynamostore.NewRuns(table, e.RunsTable, time.Duration(e.RunRetention), time.Now)
 	actions := dynamocatalog.NewActions(table, e.CatalogTable)
 	cache := action.NewCache(actions)
-	entities := catalog.NewService(dynamocatalog.NewCatalog(table, e.CatalogTable, time.Now), time.Now)
-	return apifunction.New(e, directory.New(entities, e.OrgID), func(c api.Config) http.Handler {
+	store := dynamocatalog.NewCatalog(table, e.CatalogTable, time.Now)
+	entities := catalog.NewService(store, time.Now)
+	users := directory.New(catalog.NewReader(store, time.Now), e.OrgID)
+	return apifunction.New(e, users, func(c api.Config) http.Handler {
 		c.Actions, c.Cache, c.Runs, c.Catalog = actions, cache, runs, entities
 		return api.New(c)
 	})

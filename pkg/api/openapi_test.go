@@ -27,7 +27,7 @@ func TestDocumentDescribesTheRoutes(t *testing.T) {
 	for _, r := range api.Routes() {
 		routes = append(routes, r.Method+" "+r.Pattern+": "+security[r.Access])
 		restricted := r.Access == api.Moderates || r.Access == api.Entities || r.Access == api.AdminOnly
-		if o := doc.Paths.Value(r.Pattern).GetOperation(r.Method); restricted && o != nil && o.Responses.Value("403") == nil {
+		if item := doc.Paths.Value(r.Pattern); restricted && item != nil && item.GetOperation(r.Method).Responses.Value("403") == nil {
 			t.Errorf("%s %s is not for everybody, and the document has no 403", r.Method, r.Pattern)
 		}
 	}

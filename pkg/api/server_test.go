@@ -23,6 +23,7 @@ import (
 	"longshore/pkg/api"
 	"longshore/pkg/catalog"
 	"longshore/pkg/identity"
+	"longshore/pkg/identity/directory"
 	"longshore/pkg/invocation"
 	"longshore/pkg/jqtemplate"
 	"longshore/pkg/queue"
@@ -47,6 +48,7 @@ type fixture struct {
 	catalog catalog.Store
 	sent    *outbox
 	log     *buffer
+	users   identity.Users
 }
 
 // newFixture returns an API; change may change what it works with.
@@ -61,10 +63,12 @@ func newFixture(t *testing.T, change ...func(*api.Config)) *fixture {
 	}
 	log := slog.New(slog.NewJSONHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	cache := action.NewCache(f.actions)
+	f.users = directory.New(catalog.NewReader(f.catalog, nil), "org_1")
 	c := api.Config{
-		Tokens: f.tokens, Actions: f.actions, Cache: cache, Runs: f.runs, Log: log,
+		Tokens: &identity.Access{Tokens: f.tokens, Provider: provider{}, Users: f.users}, Actions: f.actions, Cache: cache, Runs: f.runs, Log: log,
 		Catalog: catalog.NewService(f.catalog, time.Now),
 		Starter: trigger.New(trigger.Config{
+			Users:   f.users,
 			Actions: cache, Entities: catalog.NewReader(f.catalog, nil), Runs: f.runs, Sender: f.sent, OrgID: "org_1", Log: log,
 			Accepter:   &trigger.StoreAndSend{Store: f.runs, Sender: f.sent, Log: log},
 			Configured: func(backend string) bool { return backend == invocation.BackendWebhook },

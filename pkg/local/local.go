@@ -187,8 +187,8 @@ func (s *Server) assemble() error {
 	if err != nil {
 		return err
 	}
-	service := catalog.NewService(st.catalog, time.Now)
-	users := directory.New(service, s.credentials.OrgID)
+	reader := catalog.NewReader(st.catalog, time.Now)
+	users := directory.New(reader, s.credentials.OrgID)
 	access := &identity.Access{Tokens: tokens, Users: users}
 	if c.OIDC.Issuer != "" {
 		provider, err := oidc.NewGuarded(c.OIDC)
@@ -199,12 +199,12 @@ func (s *Server) assemble() error {
 	}
 	cache := action.NewCache(st.actions)
 	starter := trigger.New(trigger.Config{
-		Actions: cache, Entities: catalog.NewReader(st.catalog, time.Now), Users: users, Runs: st.runs, Accepter: st.accepter, Sender: st.queue,
+		Actions: cache, Entities: reader, Users: users, Runs: st.runs, Accepter: st.accepter, Sender: st.queue,
 		OrgID: s.credentials.OrgID, Configured: configured, Log: c.Log,
 	})
 	s.handler = api.New(api.Config{
 		Tokens: access, Actions: st.actions, Cache: cache, Runs: st.runs, Starter: starter,
-		Catalog: service,
+		Catalog: catalog.NewService(st.catalog, time.Now),
 		Log:     c.Log, Ready: st.ready, Metrics: metrics.Handler(),
 	})
 	secrets := signature.Secrets{Current: s.credentials.ClientSecret, Previous: c.ClientSecretPrevious}

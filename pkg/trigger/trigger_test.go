@@ -164,21 +164,17 @@ func TestRefused(t *testing.T) {
 			definition: self(create+`,"userInputs":{"properties":{"s":{"type":"string","default":{"jqQuery":".form.x"}}}}`, ""),
 			kind:       fault.Invalid, word: "not_supported", sentences: []string{"jqQuery"},
 		},
-		"run_as": {
-			definition: self(create, ""), edit: func(q *trigger.Request) { q.RunAs = "a@example.com" },
-			kind: fault.Invalid, word: "not_supported", paths: []string{"run_as"},
-		},
 		"two at once": {
-			definition: self(create, `,"requiredApproval":true`), edit: func(q *trigger.Request) { q.RunAs = "a@example.com" },
-			kind: fault.Invalid, word: "not_supported", sentences: []string{"requiredApproval", "run_as"}, paths: []string{"", "run_as"},
+			definition: self(create+`,"userInputs":{"properties":{"s":{"type":"string","encryption":"aes256-gcm"}}}`, `,"requiredApproval":true`),
+			kind:       fault.Invalid, word: "not_supported", sentences: []string{"requiredApproval", "encryption"}, paths: []string{"", ""},
 		},
-		"inputs and key": {
+		"inputs, key and run_as": {
 			definition: self(create+`,"userInputs":{"properties":{"n":{"type":"number"},"s":{"type":"string"}},"required":["s"]}`, ""),
 			edit: func(q *trigger.Request) {
 				q.Properties.Set("n", "text")
-				q.IdempotencyKey = "a\nb"
+				q.IdempotencyKey, q.RunAs = "a\nb", "ada"
 			},
-			kind: fault.Invalid, word: "invalid_request", sentences: []string{"properties.n: ", "properties.s", "Idempotency-Key: "},
+			kind: fault.Invalid, word: "invalid_request", sentences: []string{"properties.n: ", "properties.s", "Idempotency-Key: ", "run_as: "},
 		},
 		"key of control characters": {
 			definition: self(create, ""), edit: func(q *trigger.Request) { q.IdempotencyKey = "a\x00" },

@@ -16,6 +16,7 @@ import (
 	"longshore/pkg/catalog"
 	"longshore/pkg/fault"
 	"longshore/pkg/identity"
+	"longshore/pkg/identity/directory"
 	"longshore/pkg/invocation"
 	"longshore/pkg/jqtemplate"
 	"longshore/pkg/queue"
@@ -124,7 +125,8 @@ func (w *world) restart(edit func(*world, *trigger.Config)) {
 	log := slog.New(slog.NewJSONHandler(w.log, nil))
 	c := trigger.Config{
 		Actions: action.NewCache(w.actions), Entities: catalog.NewReader(w.catalog, nil),
-		Runs: w.store, Sender: w.queue, OrgID: "org_1", Log: log,
+		Users: directory.New(catalog.NewReader(w.catalog, nil), "org_1"),
+		Runs:  w.store, Sender: w.queue, OrgID: "org_1", Log: log,
 		Accepter:   &trigger.StoreAndSend{Store: w.store, Sender: w.queue, Log: log},
 		Configured: func(backend string) bool { return backend == invocation.BackendWebhook },
 		Now: func() time.Time {
