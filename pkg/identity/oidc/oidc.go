@@ -75,14 +75,14 @@ func (c Config) Allow() (egress.Allow, error) {
 func (c Config) Validate() error {
 	var faults []error
 	if err := checkURL(c.Issuer); err != nil {
-		faults = append(faults, fmt.Errorf("the issuer %q %w", c.Issuer, err))
+		faults = append(faults, fmt.Errorf("the issuer %w", err))
 	}
 	if c.Audience == "" {
 		faults = append(faults, errors.New("the audience is empty: every token of the issuer would do, whoever it is meant for"))
 	}
 	if c.JWKSURL != "" {
 		if err := checkURL(c.JWKSURL); err != nil {
-			faults = append(faults, fmt.Errorf("the address of the keys %q %w", c.JWKSURL, err))
+			faults = append(faults, fmt.Errorf("the address of the keys %w", err))
 		}
 	}
 	if len(faults) == 0 {
