@@ -7,6 +7,7 @@ import (
 	"slices"
 	"unicode/utf8"
 
+	"longshore/pkg/catalog"
 	"longshore/pkg/fault"
 	"longshore/pkg/jqtemplate"
 	"longshore/pkg/run"
@@ -108,6 +109,10 @@ func (s *server) listRuns(r *request) (*answer, error) {
 		UserID: q.text("user_id"), UserEmail: q.text("user_email"), ExternalRunID: q.text("external_run_id"),
 		Sources: q.list("source"), Active: q.flag("active"), From: q.text("from"),
 		Limit: q.number("limit", listed, 1, maxListed),
+	}
+	if f.UserEmail != "" && f.UserID == "" {
+		// It is made of the e-mail, and stores find runs by it.
+		f.UserID = catalog.UserID(f.UserEmail)
 	}
 	if _, isID := run.IDTime(f.From); f.From != "" && !isID {
 		q.fault("from", "must be the id of a run")

@@ -108,7 +108,7 @@ func (t *Trigger) overtaken(ctx context.Context, p *plan) (*Started, error) {
 		return nil, notRecorded(err)
 	}
 	before, err := jqtemplate.Decode(record.Properties)
-	if err != nil || record.Action.ID != p.run.Action.ID || record.Entity != p.run.Entity || digest(before) != digest(p.inputs) {
+	if err != nil || record.Action.ID != p.run.Action.ID || record.Entity != p.run.Entity || record.UserID != p.run.UserID || digest(before) != digest(p.inputs) {
 		return nil, keyReused()
 	}
 	return &Started{Record: record, Replayed: true}, nil
