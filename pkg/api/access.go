@@ -16,7 +16,7 @@ const (
 	Undecided Access = iota
 	// Open needs no token.
 	Open
-	// Loopback needs no token on a connection to a loopback address, any token elsewhere.
+	// Loopback needs no token on a connection to a loopback address; elsewhere it is AdminOnly.
 	Loopback
 	// Member is for everybody with a token. Where more is asked for, as of reports on a run, the handler
 	// asks.
@@ -31,10 +31,11 @@ const (
 	AdminOnly
 )
 
-// permit lets a caller pass by the access of a route, or is a fault.Forbidden. Params are the route's.
+// permit lets a caller who has a token pass by the access of a route, or is a fault.Forbidden. Params are
+// the route's.
 func (a Access) permit(c identity.Caller, params map[string]string) error {
 	switch {
-	case a == Open, a == Loopback, a == Member, a != Undecided && c.Administers():
+	case a == Open, a == Member, a != Undecided && c.Administers():
 		return nil
 	case a == Moderates && c.User != nil && c.User.Role == identity.Moderator:
 		return nil
@@ -46,7 +47,7 @@ func (a Access) permit(c identity.Caller, params map[string]string) error {
 		case c.Moderates(blueprint):
 			return nil
 		}
-		return forbidden("you may not change the entities of the blueprint %q: only admins, its moderators and machine tokens may", blueprint)
+		return forbidden("only admins, moderators of the blueprint and machine tokens may change its entities")
 	case a == Moderates:
 		return forbidden("only admins, moderators of an action's blueprint and machine tokens may change actions")
 	case a == Undecided:
