@@ -41,13 +41,6 @@ func (f *fixture) signedIn(email string) *fixture {
 	return &other
 }
 
-// on returns the API for another test.
-func (f *fixture) on(t *testing.T) *fixture {
-	other := *f
-	other.t = t
-	return &other
-}
-
 // A Moderator of the blueprint service, and what there is to moderate.
 const moderator = `{"port_role":"Moderator","moderated_blueprints":["service","_user","_team"]}`
 

@@ -17,8 +17,8 @@ import (
 	"longshore/pkg/identity/oidc"
 )
 
-// wantKind fails the test unless a token gets that fault; Internal is none.
-func wantKind(t *testing.T, p *oidc.Provider, token string, want fault.Kind) *fault.Error {
+// wantKind fails the test unless a token gets that fault; Internal is none. It returns when to ask again.
+func wantKind(t *testing.T, p *oidc.Provider, token string, want fault.Kind) (retryAfter time.Duration) {
 	t.Helper()
 	_, err := p.Verify(t.Context(), token)
 	var f *fault.Error
@@ -26,12 +26,12 @@ func wantKind(t *testing.T, p *oidc.Provider, token string, want fault.Kind) *fa
 		if err != nil {
 			t.Fatalf("got %v, want the token to be believed", err)
 		}
-		return nil
+		return 0
 	}
 	if !errors.As(err, &f) || f.Kind != want {
 		t.Fatalf("got %v, want kind %d", err, want)
 	}
-	return f
+	return f.RetryAfter
 }
 
 const believed = fault.Internal
@@ -126,9 +126,8 @@ func TestProviderIsDown(t *testing.T) {
 	i := newIssuer(t, public("p256"))
 	p := i.provider(t)
 	i.change(func() { i.down = true })
-	f := wantKind(t, p, i.good(t, "p256"), fault.Unavailable)
-	if f.RetryAfter <= 0 || f.RetryAfter > time.Minute {
-		t.Errorf("got Retry-After %v, want some seconds", f.RetryAfter)
+	if after := wantKind(t, p, i.good(t, "p256"), fault.Unavailable); after <= 0 || after > time.Minute {
+		t.Errorf("got Retry-After %v, want some seconds", after)
 	}
 	i.questions()
 	wantKind(t, p, i.good(t, "p256"), fault.Unavailable)
