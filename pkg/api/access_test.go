@@ -49,7 +49,7 @@ func actionOf(identifier, blueprint string) string {
 		`"userInputs":{"properties":{}}},"invocationMethod":{"type":"WEBHOOK","url":"https://example.com/hook"}}`
 }
 
-// members may do these things although they change something; of runs the handler asks whose it is.
+// forMembers are for everybody although they are no GET. Of runs the handler asks whose they are.
 var forMembers = []string{
 	"POST /v1/actions/{action_identifier}/runs",
 	"PATCH /v1/actions/runs/{run_id}",

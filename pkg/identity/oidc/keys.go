@@ -17,6 +17,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"longshore/pkg/egress"
+	"longshore/pkg/fault"
 )
 
 const (
@@ -64,23 +65,12 @@ type key struct {
 	public    jwt.VerificationKey
 }
 
-// unavailable is a provider that does not answer.
-type unavailable struct {
-	cause error
-	// after is when it will be asked again.
-	after time.Duration
-}
-
-func (e *unavailable) Error() string { return "fetch keys: " + e.cause.Error() }
-
-func (e *unavailable) Unwrap() error { return e.cause }
-
 // find returns the keys that may have made a signature: those with the token's key id, all if it has
-// none. It is an *unavailable when none is known and the provider does not answer.
+// none. Where there is none: fault.Unavailable when the provider does not answer, else fault.Unauthorized.
 func (k *keys) find(ctx context.Context, kid any, algorithm string) (jwt.VerificationKeySet, error) {
 	id, isText := kid.(string)
 	if kid != nil && (!isText || id == "") {
-		return jwt.VerificationKeySet{}, errors.New("the key id is no text")
+		return jwt.VerificationKeySet{}, refused(errors.New("the key id is no text"))
 	}
 	set, due := k.known(id, algorithm)
 	if due {
@@ -93,9 +83,10 @@ func (k *keys) find(ctx context.Context, kid any, algorithm string) (jwt.Verific
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.failed != nil {
-		return set, &unavailable{k.failed, max(time.Second, pause-k.now().Sub(k.asked))}
+		return set, fault.Busy(k.failed, max(time.Second, pause-k.now().Sub(k.asked)),
+			"the identity provider does not answer, so that the access token cannot be checked now")
 	}
-	return set, errors.New("signed with a key that the provider does not publish")
+	return set, fault.New(fault.Unauthorized, "", "the access token is signed with a key that the identity provider does not publish")
 }
 
 // known returns the fitting keys that are known, and whether the provider is to be asked first.

@@ -160,22 +160,20 @@ func (p *Provider) Verify(ctx context.Context, token string) (email string, err 
 	_, err = p.parser.ParseWithClaims(token, &c, func(parsed *jwt.Token) (any, error) {
 		// RFC 7515, 4.1.11: an extension that must be understood and is not.
 		if _, critical := parsed.Header["crit"]; critical {
-			return nil, errors.New("it has critical extensions")
+			return nil, refused(errors.New("it has critical extensions"))
 		}
 		// The provider is not asked for the keys of others.
 		if c.Issuer != p.keys.issuer {
-			return nil, errors.New("of another issuer")
+			return nil, fault.New(fault.Unauthorized, "", "the access token is of another issuer")
 		}
 		return p.keys.find(ctx, parsed.Header["kid"], parsed.Method.Alg())
 	})
-	var down *unavailable
+	var f *fault.Error
 	switch {
 	case err == nil:
-	case errors.As(err, &down):
-		return "", fault.Busy(err, down.after, "the identity provider does not answer, so that the access token cannot be checked now")
-	// Whoever reads these holds a token that the provider signed.
-	case errors.Is(err, jwt.ErrTokenSignatureInvalid), errors.Is(err, jwt.ErrTokenUnverifiable), errors.Is(err, jwt.ErrTokenMalformed):
-		return "", refused(err)
+	case errors.As(err, &f):
+		return "", f
+	// The claims of a token are looked at only once its signature was found right.
 	case errors.Is(err, jwt.ErrTokenExpired):
 		return "", fault.Wrap(fault.Unauthorized, err, "the access token has expired")
 	case errors.Is(err, jwt.ErrTokenInvalidAudience):
