@@ -154,6 +154,11 @@ func TestProviderIsDown(t *testing.T) {
 	if got := i.questions(); got != 1 {
 		t.Errorf("the issuer was asked %d times, want once", got)
 	}
+	i.later(30 * time.Second)
+	wantKind(t, p, late("p256"), believed)
+	if got := i.questions(); got != 0 {
+		t.Errorf("an issuer that did not answer half a minute ago was asked %d times", got)
+	}
 	// A key that nobody can look up is no wrong one.
 	wantKind(t, p, late("other"), fault.Unavailable)
 	i.later(22 * time.Hour)
@@ -171,15 +176,16 @@ func TestProviderAnswersOtherwise(t *testing.T) {
 	write := func(v any) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode(v) }
 	}
-	document := func(i *issuer, jwks string) http.HandlerFunc {
+	of := func(issuer, jwks string) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
 			if strings.HasPrefix(r.URL.Path, "/.well-known/") {
-				write(map[string]any{"issuer": i.URL, "jwks_uri": jwks})(w, r)
+				write(map[string]any{"issuer": issuer, "jwks_uri": jwks})(w, r)
 				return
 			}
 			write(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{public("p256")}})(w, r)
 		}
 	}
+	document := func(i *issuer, jwks string) http.HandlerFunc { return of(i.URL, jwks) }
 	tests := map[string]func(*issuer) http.HandlerFunc{
 		"a redirect": func(*issuer) http.HandlerFunc {
 			return func(w http.ResponseWriter, r *http.Request) {
@@ -189,17 +195,15 @@ func TestProviderAnswersOtherwise(t *testing.T) {
 		"no JSON": func(*issuer) http.HandlerFunc {
 			return func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<p>")) }
 		},
-		"an empty object": func(*issuer) http.HandlerFunc { return write(struct{}{}) },
-		"the document of another": func(i *issuer) http.HandlerFunc {
-			return write(map[string]any{"issuer": i.URL + "/", "jwks_uri": i.URL + "/keys"})
-		},
-		"no address of keys":   func(i *issuer) http.HandlerFunc { return document(i, "") },
-		"a relative address":   func(i *issuer) http.HandlerFunc { return document(i, "/keys") },
-		"another port here":    func(i *issuer) http.HandlerFunc { return document(i, elsewhere.URL+"/keys") },
-		"instance metadata":    func(i *issuer) http.HandlerFunc { return document(i, "https://169.254.169.254/latest/meta-data") },
-		"plain HTTP elsewhere": func(i *issuer) http.HandlerFunc { return document(i, "http://idp.example.com/keys") },
-		"a file":               func(i *issuer) http.HandlerFunc { return document(i, "file:///etc/passwd") },
-		"more than 8 MiB":      func(*issuer) http.HandlerFunc { return write(map[string]any{"issuer": strings.Repeat("x", 9<<20)}) },
+		"an empty object":         func(*issuer) http.HandlerFunc { return write(struct{}{}) },
+		"the document of another": func(i *issuer) http.HandlerFunc { return of(i.URL+"/", i.URL+"/keys") },
+		"no address of keys":      func(i *issuer) http.HandlerFunc { return document(i, "") },
+		"a relative address":      func(i *issuer) http.HandlerFunc { return document(i, "/keys") },
+		"another port here":       func(i *issuer) http.HandlerFunc { return document(i, elsewhere.URL+"/keys") },
+		"instance metadata":       func(i *issuer) http.HandlerFunc { return document(i, "https://169.254.169.254/latest/meta-data") },
+		"plain HTTP elsewhere":    func(i *issuer) http.HandlerFunc { return document(i, "http://idp.example.com/keys") },
+		"a file":                  func(i *issuer) http.HandlerFunc { return document(i, "file:///etc/passwd") },
+		"more than 8 MiB":         func(*issuer) http.HandlerFunc { return write(map[string]any{"issuer": strings.Repeat("x", 9<<20)}) },
 		"no key that can be used": func(i *issuer) http.HandlerFunc {
 			return func(w http.ResponseWriter, r *http.Request) {
 				if strings.HasPrefix(r.URL.Path, "/.well-known/") {
@@ -210,6 +214,12 @@ func TestProviderAnswersOtherwise(t *testing.T) {
 			}
 		},
 	}
+	t.Run("as it should", func(t *testing.T) {
+		t.Parallel()
+		i := newIssuer(t)
+		i.answer = document(i, i.URL+"/keys")
+		wantKind(t, i.provider(t), i.good(t, "p256"), believed)
+	})
 	t.Cleanup(func() {
 		if got := elsewhere.questions(); got != 0 {
 			t.Errorf("an address that nobody configured was asked %d times", got)
