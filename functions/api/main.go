@@ -14,6 +14,7 @@ import (
 	"longshore/pkg/boot"
 	"longshore/pkg/boot/apifunction"
 	"longshore/pkg/catalog"
+	"longshore/pkg/identity/directory"
 	runpkg "longshore/pkg/run"
 	"longshore/pkg/store/dynamostore"
 	"longshore/pkg/store/dynamostore/dynamocatalog"
@@ -32,7 +33,8 @@ func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	actions.AuditRetention, store.AuditRetention, store.Log = retention, retention, e.Log
 	cache := action.NewCache(actions)
 	entities := catalog.NewService(store, time.Now)
-	return apifunction.New(e, func(c api.Config) http.Handler {
+	users := directory.New(entities.Reader(), e.OrgID)
+	return apifunction.New(e, users, func(c api.Config) http.Handler {
 		c.Actions, c.Cache, c.Runs, c.Catalog, c.Audit = actions, cache, runs, entities, log
 		return api.New(c)
 	})

@@ -15,6 +15,7 @@ import (
 
 	"longshore/pkg/boot"
 	"longshore/pkg/egress"
+	"longshore/pkg/identity/oidc"
 	"longshore/pkg/local"
 )
 
@@ -50,7 +51,7 @@ func (c *serveCommand) Run(ctx context.Context, s *streams) error {
 		CallTimeout: time.Duration(c.CallTimeout), ConnectTimeout: time.Duration(c.ConnectTimeout),
 		AWS: c.AWS, AWSCreate: c.AWSCreate, RunsTable: c.RunsTable, CatalogTable: c.CatalogTable, QueueWebhook: c.QueueWebhook,
 		ApprovalTimeout: c.Approval(), SESSender: c.SESSender, BaseURL: c.BaseURL,
-		Version: boot.Version, Log: log,
+		OIDC: c.oidc(), Version: boot.Version, Log: log,
 	})
 	if path := (*fs.PathError)(nil); errors.As(err, &path) {
 		return usage{err}
@@ -99,10 +100,20 @@ func (c *serveCommand) check() (egress.Allow, error) {
 			faults = append(faults, fmt.Errorf("--base-url is %q, expected the form https://host", c.BaseURL))
 		}
 	}
+	if c.OIDCIssuer != "" {
+		faults = append(faults, c.oidc().Validate())
+	} else if c.OIDCAudience != "" || c.OIDCJWKSURL != "" {
+		faults = append(faults, errors.New("--oidc-audience and --oidc-jwks-url need --oidc-issuer"))
+	}
 	if c.AWSCreate && !c.AWS {
 		faults = append(faults, errors.New("--aws-create needs --aws"))
 	}
 	return allow, errors.Join(faults...)
+}
+
+// oidc is the provider of users' tokens.
+func (c *serveCommand) oidc() oidc.Config {
+	return oidc.Config{Issuer: c.OIDCIssuer, Audience: c.OIDCAudience, JWKSURL: c.OIDCJWKSURL}
 }
 
 func (c *serveCommand) log(s *streams) *slog.Logger {

@@ -16,6 +16,7 @@ import (
 	"longshore/pkg/boot"
 	"longshore/pkg/boot/apifunction"
 	"longshore/pkg/catalog"
+	"longshore/pkg/identity/directory"
 	"longshore/pkg/invocation"
 	"longshore/pkg/permission"
 	"longshore/pkg/queue/sqsqueue"
@@ -35,17 +36,18 @@ func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	}
 	actions := dynamocatalog.NewActions(table, e.CatalogTable)
 	entities := catalog.NewReader(dynamocatalog.NewCatalog(table, e.CatalogTable, time.Now), time.Now)
+	users := directory.New(entities, e.OrgID)
 	cache := action.NewCache(actions)
 	queues := sqsqueue.New(sqs.NewFromConfig(e.AWS), map[string]string{invocation.BackendWebhook: e.QueueWebhook})
 	judge := permission.New(permission.Config{Catalog: entities})
 	starter := trigger.New(trigger.Config{
-		Actions: cache, Entities: entities, Permissions: judge, Approvers: judge, Runs: runs, Sender: queues,
+		Actions: cache, Entities: entities, Permissions: judge, Approvers: judge, Users: users, Runs: runs, Sender: queues,
 		ApprovalTimeout: e.Approval(), Mails: e.SESSender != "", BaseURL: e.BaseURL,
 		OrgID: e.OrgID, Configured: e.Configured, Log: e.Log,
 		Accepter: &trigger.StoreAndSend{Store: runs, Sender: queues, Log: e.Log},
 	})
 	decider := approval.New(approval.Config{Runs: runs, Send: queues, Configured: e.Configured, Log: e.Log})
-	return apifunction.NewWithKeys(e, func(c api.Config, k apifunction.Keys) http.Handler {
+	return apifunction.NewWithKeys(e, users, func(c api.Config, k apifunction.Keys) http.Handler {
 		c.Actions, c.Cache, c.Runs, c.Starter, c.Decider = actions, cache, runs, starter.WithKeys(k.ClientSecret, k.TokenKey), decider
 		return api.New(c)
 	})

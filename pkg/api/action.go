@@ -121,6 +121,9 @@ func (s *server) createAction(r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := moderatesAction(r.caller, d); err != nil {
+		return nil, err
+	}
 	by := s.author(r)
 	record := &action.Record{
 		Identifier: d.Identifier, ID: action.NewID(), Definition: definition,
@@ -144,6 +147,9 @@ func (s *server) replaceAction(r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := moderatesAction(r.caller, d); err != nil {
+		return nil, err
+	}
 	for try := 1; ; try++ {
 		view, err := s.replace(r, d, definition)
 		if err == nil {
@@ -158,6 +164,9 @@ func (s *server) replaceAction(r *request) (*answer, error) {
 func (s *server) replace(r *request, d *action.Definition, definition json.RawMessage) (json.RawMessage, error) {
 	old, err := s.entry(r)
 	if err != nil {
+		return nil, err
+	}
+	if err := moderatesAction(r.caller, old.Definition); err != nil {
 		return nil, err
 	}
 	record := *old.Record
@@ -182,6 +191,9 @@ func (s *server) replace(r *request, d *action.Definition, definition json.RawMe
 func (s *server) deleteAction(r *request) (*answer, error) {
 	e, err := s.entry(r)
 	if err != nil {
+		return nil, err
+	}
+	if err := moderatesAction(r.caller, e.Definition); err != nil {
 		return nil, err
 	}
 	by := s.author(r)

@@ -153,7 +153,7 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request, found match) (sta
 		}
 	}()
 	if found.route != nil && found.raw != nil {
-		if _, err := s.authorize(r, found.access); err != nil {
+		if _, err := s.authorize(r, found.access, found.params); err != nil {
 			return writeFault(w, err), err
 		}
 		return found.raw(s, w, r)
@@ -169,12 +169,13 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request, found match) (sta
 }
 
 func (s *server) answer(w http.ResponseWriter, r *http.Request, found match) (*answer, error) {
-	// An unknown route needs a token too: who has none learns nothing.
-	access := Token
-	if found.pattern != "" {
+	// An unknown route needs a token too: who has none learns nothing. Neither does a method that is not
+	// there ask for more.
+	access := Member
+	if found.route != nil || found.access == Open || found.access == Loopback {
 		access = found.access
 	}
-	caller, err := s.authorize(r, access)
+	caller, err := s.authorize(r, access, found.params)
 	switch {
 	case err != nil:
 		return nil, err

@@ -10,7 +10,6 @@ import (
 	"longshore/pkg/catalog"
 	"longshore/pkg/fault"
 	"longshore/pkg/jqtemplate"
-	"longshore/pkg/run"
 )
 
 // withCatalog is a handler of a route of the catalog. A function without one has no such route.
@@ -25,11 +24,11 @@ func withCatalog(handle func(*server, *request) (*answer, error)) func(*server, 
 
 // author is the caller as the author of a change.
 func (s *server) author(r *request) catalog.Author {
-	a := catalog.Author{ID: r.caller.ID, Origin: run.SourceAPI, At: s.now()}
+	by := catalog.Author{ID: r.caller.ID, Origin: origin(r.caller), At: s.now()}
 	if r.caller.User != nil {
-		a.Email = r.caller.User.Email
+		by.Email = r.caller.User.Email
 	}
-	return a
+	return by
 }
 
 // on is a flag that is off when it is absent.

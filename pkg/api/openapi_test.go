@@ -20,11 +20,16 @@ func TestDocumentDescribesTheRoutes(t *testing.T) {
 		t.Fatal(err)
 	}
 	security := map[api.Access]string{
-		api.Open: "open", api.Token: "token", api.Loopback: "open or token", api.Undecided: "undecided",
+		api.Open: "open", api.Loopback: "open or token", api.Member: "token", api.Moderates: "token",
+		api.Entities: "token", api.AdminOnly: "token", api.Undecided: "undecided",
 	}
 	var routes, operations []string
 	for _, r := range api.Routes() {
 		routes = append(routes, r.Method+" "+r.Pattern+": "+security[r.Access])
+		restricted := r.Access == api.Moderates || r.Access == api.Entities || r.Access == api.AdminOnly
+		if item := doc.Paths.Value(r.Pattern); restricted && item != nil && item.GetOperation(r.Method).Responses.Value("403") == nil {
+			t.Errorf("%s %s is not for everybody, and the document has no 403", r.Method, r.Pattern)
+		}
 	}
 	for path, item := range doc.Paths.Map() {
 		for method, o := range item.Operations() {

@@ -58,6 +58,9 @@ func (s *server) mergePermissions(r *request) (json.RawMessage, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := moderatesAction(r.caller, e.Definition); err != nil {
+		return nil, err
+	}
 	record := *e.Record
 	if record.Permissions, err = action.MergePermissions(record.Permissions, r.body); err != nil {
 		return nil, err

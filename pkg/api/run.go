@@ -7,6 +7,7 @@ import (
 	"slices"
 	"unicode/utf8"
 
+	"longshore/pkg/catalog"
 	"longshore/pkg/fault"
 	"longshore/pkg/jqtemplate"
 	"longshore/pkg/run"
@@ -46,6 +47,9 @@ func (s *server) startRun(r *request) (*answer, error) {
 	}
 	if keys := r.Header.Values("Idempotency-Key"); len(keys) > 1 || len(keys) == 1 && keys[0] == "" {
 		b.fault("Idempotency-Key", "must be one header of 1 to 255 printable characters")
+	}
+	if as := q.values["run_as"]; len(as) > 1 || len(as) == 1 && as[0] == "" {
+		b.fault("run_as", "must be one e-mail address")
 	}
 	if err := b.done(); err != nil {
 		return nil, err
@@ -106,6 +110,10 @@ func (s *server) listRuns(r *request) (*answer, error) {
 		UserID: q.text("user_id"), UserEmail: q.text("user_email"), ExternalRunID: q.text("external_run_id"),
 		Sources: q.list("source"), Active: q.flag("active"), From: q.text("from"),
 		Limit: q.number("limit", listed, 1, maxListed),
+	}
+	if f.UserEmail != "" && f.UserID == "" {
+		// It is made of the e-mail, and stores find runs by it.
+		f.UserID = catalog.UserID(f.UserEmail)
 	}
 	if _, isID := run.IDTime(f.From); f.From != "" && !isID {
 		q.fault("from", "must be the id of a run")

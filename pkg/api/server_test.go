@@ -25,6 +25,7 @@ import (
 	"longshore/pkg/audit"
 	"longshore/pkg/catalog"
 	"longshore/pkg/identity"
+	"longshore/pkg/identity/directory"
 	"longshore/pkg/invocation"
 	"longshore/pkg/jqtemplate"
 	"longshore/pkg/permission"
@@ -46,8 +47,9 @@ type fixture struct {
 	tokens  *identity.Tokens
 	token   string
 	stores
-	sent *outbox
-	log  *buffer
+	sent  *outbox
+	log   *buffer
+	users identity.Users
 }
 
 // newFixture returns an API; change may change what it works with.
@@ -67,14 +69,16 @@ func newFixtureOn(t *testing.T, s stores, change ...func(*api.Config)) *fixture 
 	log := slog.New(slog.NewJSONHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	cache := action.NewCache(f.actions)
 	entities := catalog.NewReader(f.catalog, nil)
+	f.users = directory.New(entities, "org_1")
 	c := api.Config{
-		Tokens: f.tokens, Actions: f.actions, Cache: cache, Runs: f.runs, Log: log,
+		Tokens: &identity.Access{Tokens: f.tokens, Provider: provider{}, Users: f.users}, Actions: f.actions, Cache: cache, Runs: f.runs, Log: log,
 		Catalog: catalog.NewService(f.catalog, time.Now), Audit: f.audit,
 		Starter: trigger.New(trigger.Config{
-			Actions: cache, Entities: entities, Permissions: permission.New(permission.Config{Catalog: entities}), Runs: f.runs, Sender: f.sent, OrgID: "org_1", Log: log,
-			Approvers:  approvers{{UserID: "usr_1", Email: "ada@example.com"}, {UserID: "usr_2", Email: "bo@example.com"}},
-			Accepter:   &trigger.StoreAndSend{Store: f.runs, Sender: f.sent, Log: log},
-			Configured: func(backend string) bool { return backend == invocation.BackendWebhook },
+			Actions: cache, Entities: entities, Users: f.users, Runs: f.runs, Sender: f.sent, OrgID: "org_1", Log: log,
+			Permissions: permission.New(permission.Config{Catalog: entities}),
+			Approvers:   approvers{{UserID: "usr_1", Email: "ada@example.com"}, {UserID: "usr_2", Email: "bo@example.com"}},
+			Accepter:    &trigger.StoreAndSend{Store: f.runs, Sender: f.sent, Log: log},
+			Configured:  func(backend string) bool { return backend == invocation.BackendWebhook },
 		}),
 	}
 	c.Decider = approval.New(approval.Config{

@@ -23,6 +23,11 @@ type Settings struct {
 	ClientID string     `name:"client-id" env:"LONGSHORE_CLIENT_ID" help:"The client id; generated and kept by default."`
 	BaseURL  string     `name:"base-url" env:"LONGSHORE_BASE_URL" help:"The address that clients use; by default the address that is listened on."`
 
+	// Without an issuer there are no users' tokens.
+	OIDCIssuer   string `name:"oidc-issuer" env:"LONGSHORE_OIDC_ISSUER" help:"The identity provider whose tokens users come with, a URL; by default none."`
+	OIDCAudience string `name:"oidc-audience" env:"LONGSHORE_OIDC_AUDIENCE" help:"The audience of those tokens; required with the issuer."`
+	OIDCJWKSURL  string `name:"oidc-jwks-url" env:"LONGSHORE_OIDC_JWKS_URL" help:"Where the provider publishes its keys; by default where its discovery document says."`
+
 	RunTimeout      Duration `name:"run-timeout" env:"LONGSHORE_RUN_TIMEOUT" help:"How long a run may stay IN_PROGRESS; by default 7d, GitHub and GitLab 35d."`
 	ApprovalTimeout Duration `name:"approval-timeout" env:"LONGSHORE_APPROVAL_TIMEOUT" help:"How long a run may wait for approval; by default 30d, at most half of the retention."`
 	RunRetention    Duration `name:"run-retention" env:"LONGSHORE_RUN_RETENTION" default:"365d" envDefault:"365d" help:"How long a run is kept."`

@@ -31,6 +31,8 @@ type Service struct {
 
 	mu    sync.Mutex
 	known *snapshot
+
+	spellings spellings
 }
 
 // NewService returns a service over a store. Now nil means time.Now.

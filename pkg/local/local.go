@@ -28,6 +28,8 @@ import (
 	"longshore/pkg/dispatch"
 	"longshore/pkg/egress"
 	"longshore/pkg/identity"
+	"longshore/pkg/identity/directory"
+	"longshore/pkg/identity/oidc"
 	"longshore/pkg/invocation"
 	"longshore/pkg/metric"
 	"longshore/pkg/permission"
@@ -66,6 +68,8 @@ type Config struct {
 	Workers int
 	Version string
 	Log     *slog.Logger
+	// OIDC is the provider of users' tokens; without an issuer there are none.
+	OIDC oidc.Config
 
 	// chaos makes the queue as unkind as SQS may be, for tests.
 	chaos bool
@@ -196,17 +200,26 @@ func (s *Server) assemble() error {
 	if err != nil {
 		return err
 	}
-	cache := action.NewCache(st.actions)
 	reader := catalog.NewReader(st.catalog, time.Now)
+	users := directory.New(reader, s.credentials.OrgID)
+	access := &identity.Access{Tokens: tokens, Users: users}
+	if c.OIDC.Issuer != "" {
+		provider, err := oidc.NewGuarded(c.OIDC)
+		if err != nil {
+			return err
+		}
+		access.Provider = provider
+	}
+	cache := action.NewCache(st.actions)
 	judge := permission.New(permission.Config{Catalog: reader})
 	starter := trigger.New(trigger.Config{
-		Actions: cache, Entities: reader, Permissions: judge, Approvers: judge, Runs: st.runs, Accepter: st.accepter, Sender: st.queue,
+		Actions: cache, Entities: reader, Permissions: judge, Approvers: judge, Users: users, Runs: st.runs, Accepter: st.accepter, Sender: st.queue,
 		ApprovalTimeout: c.ApprovalTimeout, Mails: c.SESSender != "", BaseURL: c.BaseURL,
 		OrgID: s.credentials.OrgID, Configured: configured, Log: c.Log,
 		ClientSecret: s.credentials.ClientSecret, Key: key,
 	})
 	s.handler = api.New(api.Config{
-		Tokens: tokens, Actions: st.actions, Cache: cache, Runs: st.runs, Starter: starter,
+		Tokens: access, Actions: st.actions, Cache: cache, Runs: st.runs, Starter: starter,
 		Catalog: catalog.NewService(st.catalog, time.Now), Audit: st.audit,
 		Decider: approval.New(approval.Config{Runs: st.runs, Send: st.queue, Configured: configured, Log: c.Log}),
 		Log:     c.Log, Ready: st.ready, Metrics: metrics.Handler(),

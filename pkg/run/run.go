@@ -68,7 +68,9 @@ type Run struct {
 	RequiredApproval json.RawMessage
 	// UserID and CreatedBy are the client id for a machine's run. UserEmail is empty then.
 	UserID, UserEmail, CreatedBy, UpdatedBy string
-	CreatedAt, UpdatedAt                    time.Time
+	// ImpersonatedBy is the client that started the run for the user by run_as; empty for any other.
+	ImpersonatedBy       string
+	CreatedAt, UpdatedAt time.Time
 	// StartedAt is when this generation began; the time-out of an undelivered run counts from it.
 	StartedAt time.Time
 	// EndedAt is zero until the run ends.

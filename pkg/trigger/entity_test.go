@@ -190,6 +190,10 @@ func (l lookedUp) Resolve(context.Context, []catalog.Reference) ([]catalog.Refer
 	return nil, errors.New("nothing is named")
 }
 
+func (l lookedUp) Caller(context.Context, string) func(catalog.ContextProperty) ([]any, error) {
+	return nil
+}
+
 func (l lookedUp) Lookup(ctx context.Context, _, _ string, _ *catalog.Search) (*jqtemplate.Object, bool, error) {
 	select {
 	case <-ctx.Done():

@@ -50,15 +50,17 @@ func (t *Trigger) render(ctx context.Context, c *checked, id string, now time.Ti
 		Action:           run.Action{Identifier: d.Identifier, Title: d.Title, Icon: d.Icon, ID: c.Record.ID},
 		Blueprint:        d.Blueprint,
 		Entity:           c.entityID,
-		Source:           run.SourceAPI,
+		Source:           c.source,
 		RequiredApproval: d.RequiredApproval,
 		UserID:           c.caller.ID,
+		UserEmail:        email(c.caller),
+		ImpersonatedBy:   c.impersonatedBy,
 		CreatedBy:        c.caller.ID,
 		UpdatedBy:        c.caller.ID,
 		CreatedAt:        now,
 		Private:          d.PrivateRuns,
 	}
-	who := user(c.caller.ID)
+	who := user(c.caller)
 	properties := jqtemplate.Encode(c.properties)
 	p := &plan{
 		run:  r,

@@ -16,6 +16,7 @@ import (
 	"longshore/pkg/catalog"
 	"longshore/pkg/fault"
 	"longshore/pkg/identity"
+	"longshore/pkg/identity/directory"
 	"longshore/pkg/invocation"
 	"longshore/pkg/jqtemplate"
 	"longshore/pkg/permission"
@@ -126,7 +127,8 @@ func (w *world) restart(edit func(*world, *trigger.Config)) {
 	entities := catalog.NewReader(w.catalog, nil)
 	c := trigger.Config{
 		Actions: action.NewCache(w.actions), Entities: entities, Permissions: permission.New(permission.Config{Catalog: entities}),
-		Runs: w.store, Sender: w.queue, OrgID: "org_1", Log: log, Approvers: approvers{{UserID: "usr_1", Email: "ada@example.com"}},
+		Users: directory.New(entities, "org_1"),
+		Runs:  w.store, Sender: w.queue, OrgID: "org_1", Log: log, Approvers: approvers{{UserID: "usr_1", Email: "ada@example.com"}},
 		Accepter:     &trigger.StoreAndSend{Store: w.store, Sender: w.queue, Log: log},
 		Configured:   func(backend string) bool { return backend == invocation.BackendWebhook },
 		ClientSecret: clientSecret, Key: []byte("a key of hashes"),

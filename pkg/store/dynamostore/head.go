@@ -133,6 +133,7 @@ func encodeHead(r *run.Run, n names, expires time.Time) (table.Item, error) {
 	i.SetText("backend", r.Backend)
 	i.SetText("requiredApproval", string(r.RequiredApproval))
 	i.SetText("email", r.UserEmail)
+	i.SetText("impersonatedBy", r.ImpersonatedBy)
 	i.SetText("createdBy", r.CreatedBy)
 	i.SetText("updatedBy", r.UpdatedBy)
 	i.SetTime("createdAt", r.CreatedAt)
@@ -202,6 +203,7 @@ func (h head) run() (*run.Run, error) {
 		NoticeOf:         i.Text("noticeOf"),
 		UserID:           i.Text("user"),
 		UserEmail:        i.Text("email"),
+		ImpersonatedBy:   i.Text("impersonatedBy"),
 		CreatedBy:        i.Text("createdBy"),
 		UpdatedBy:        i.Text("updatedBy"),
 		CreatedAt:        i.Time("createdAt"),

@@ -101,6 +101,7 @@ func (c *coder) run(r *run.Run) {
 	c.decisions(&r.Decisions)
 	text(c, &r.NoticeOf)
 	c.flag(&r.Private)
+	text(c, &r.ImpersonatedBy)
 }
 
 // count writes or reads how many members follow; false when they cannot.
