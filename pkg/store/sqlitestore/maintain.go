@@ -56,6 +56,7 @@ func (s *Runs) purge(ctx context.Context, last string) (deleted int64, err error
 	err = s.db.Write(ctx, func(tx *sqlite.Tx) error {
 		for _, text := range []string{
 			"DELETE FROM bodies WHERE run <= ?",
+			"DELETE FROM sealed WHERE run <= ?",
 			"DELETE FROM responses WHERE run <= ?",
 			"DELETE FROM logs WHERE run <= ?",
 			"DELETE FROM attempts WHERE run <= ?",

@@ -62,6 +62,15 @@ CREATE TABLE reservations (
 CREATE INDEX reservations_expires ON reservations (expires);
 `
 
+// What is sent for a run with secrets lies apart: only its dispatcher reads it.
+const sealedSchema = `
+ALTER TABLE bodies ADD COLUMN secrets INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE sealed (
+	run TEXT PRIMARY KEY,
+	invocation BLOB NOT NULL
+);
+`
+
 // A deleted definition stays for a while with the name of who deleted it; readers do not see it.
 const actionsSchema = `
 CREATE TABLE actions (
