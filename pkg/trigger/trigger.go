@@ -6,6 +6,7 @@
 //   - a request that is refused has stored nothing and has bound no idempotency key;
 //   - what a template rendered is checked before it is accepted, so that a dispatcher never meets a
 //     URL, a method or a header that cannot be sent;
+//   - a secret is in nothing that is stored, shown, queued or answered, but for what is sealed;
 //   - inputs, entity and templates of one request take at most Deadline.
 package trigger
 
@@ -23,6 +24,7 @@ import (
 	"longshore/pkg/jqtemplate"
 	"longshore/pkg/queue"
 	"longshore/pkg/run"
+	"longshore/pkg/secret"
 )
 
 // Deadline is how long inputs, entity and templates of one trigger may take together.
@@ -70,6 +72,9 @@ type Config struct {
 	Accepter Accepter
 	// Sender carries the messages of redelivered runs; first messages are Accepter's.
 	Sender queue.Sender
+	// Secrets are those that templates may read, nil for none, and Sealer seals what was made of them.
+	Secrets Secrets
+	Sealer  *secret.Sealer
 	// OrgID is the organization's id, as trigger data and run messages show it.
 	OrgID string
 	// Configured says whether this deployment has a backend; runs for any other wait.
@@ -126,6 +131,9 @@ type Trigger struct {
 func New(c Config) *Trigger {
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Sealer == nil {
+		c.Sealer = secret.NewSealer(nil)
 	}
 	if c.NewID == nil {
 		c.NewID = run.NewID
