@@ -96,7 +96,7 @@ func same(a, b *invocation.Invocation) bool {
 }
 
 // resemble makes a masked rendering show what it is the rendering of: who carries it out, and that
-// there is something where the mask left nothing that could be sent.
+// there are a URL and a method where the mask left none.
 func (r *rendered) resemble(sent *rendered) {
 	r.invocation.Backend = sent.invocation.Backend
 	w, real := r.invocation.Webhook, sent.invocation.Webhook
@@ -109,10 +109,6 @@ func (r *rendered) resemble(sent *rendered) {
 	}
 	if !isMethod(w.Method) {
 		w.Method = secret.Hidden
-	}
-	if w.Body == nil && real.Body != nil {
-		text := `"` + secret.Hidden + `"`
-		w.Body = &text
 	}
 }
 
