@@ -23,6 +23,7 @@ import (
 	"longshore/pkg/catalog"
 	"longshore/pkg/fault"
 	"longshore/pkg/identity"
+	"longshore/pkg/organization"
 	"longshore/pkg/run"
 	"longshore/pkg/trigger"
 )
@@ -51,6 +52,8 @@ type Config struct {
 	// Catalog has the blueprints and entities. It is nil in a function that does not serve their routes:
 	// the gateway sends those elsewhere, and what reaches them here nevertheless is answered with 404.
 	Catalog *catalog.Service
+	// Organization has the settings and the secrets; nil as Catalog.
+	Organization *organization.Service
 	// Starter is nil in a function that starts no runs: the gateway sends those routes elsewhere,
 	// and what reaches them here nevertheless is answered with 404.
 	Starter Starter

@@ -108,6 +108,14 @@ var routes = []*route{
 	{method: "PATCH", pattern: "/v1/teams/{name}", access: Token, body: true, handle: withCatalog((*server).patchTeam)},
 	{method: "DELETE", pattern: "/v1/teams/{name}", access: Token, handle: withCatalog((*server).deleteTeam)},
 
+	{method: "GET", pattern: "/v1/organization", access: Token, handle: withOrganization((*server).getOrganization)},
+	{method: "PATCH", pattern: "/v1/organization", access: Token, body: true, handle: withOrganization((*server).patchOrganization)},
+	{method: "GET", pattern: "/v1/organization/secrets", access: Token, handle: withOrganization((*server).listSecrets)},
+	{method: "POST", pattern: "/v1/organization/secrets", access: Token, body: true, handle: withOrganization((*server).createSecret)},
+	{method: "GET", pattern: "/v1/organization/secrets/{secret_name}", access: Token, handle: withOrganization((*server).getSecret)},
+	{method: "PATCH", pattern: "/v1/organization/secrets/{secret_name}", access: Token, body: true, handle: withOrganization((*server).patchSecret)},
+	{method: "DELETE", pattern: "/v1/organization/secrets/{secret_name}", access: Token, handle: withOrganization((*server).deleteSecret)},
+
 	{method: "POST", pattern: "/v1/jq", access: Token, body: true, starts: true, handle: (*server).evaluate},
 
 	{method: "GET", pattern: "/healthz", access: Open, handle: (*server).healthy},

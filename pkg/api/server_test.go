@@ -25,6 +25,7 @@ import (
 	"longshore/pkg/identity"
 	"longshore/pkg/invocation"
 	"longshore/pkg/jqtemplate"
+	"longshore/pkg/organization"
 	"longshore/pkg/queue"
 	"longshore/pkg/run"
 	"longshore/pkg/trigger"
@@ -38,22 +39,23 @@ const (
 // fixture is an API over real stores and a real trigger. Every answer that passes through it is
 // checked against the OpenAPI document.
 type fixture struct {
-	t       *testing.T
-	handler http.Handler
-	tokens  *identity.Tokens
-	token   string
-	runs    run.Store
-	actions action.Store
-	catalog catalog.Store
-	sent    *outbox
-	log     *buffer
+	t            *testing.T
+	handler      http.Handler
+	tokens       *identity.Tokens
+	token        string
+	runs         run.Store
+	actions      action.Store
+	catalog      catalog.Store
+	organization organization.Store
+	sent         *outbox
+	log          *buffer
 }
 
 // newFixture returns an API; change may change what it works with.
 func newFixture(t *testing.T, change ...func(*api.Config)) *fixture {
 	t.Helper()
 	f := &fixture{t: t, sent: &outbox{}, log: &buffer{}}
-	f.runs, f.actions, f.catalog = openStores(t)
+	f.runs, f.actions, f.catalog, f.organization = openStores(t)
 	f.tokens = newTokens(t, time.Now)
 	var err error
 	if f.token, err = f.tokens.Sign(); err != nil {
@@ -63,9 +65,11 @@ func newFixture(t *testing.T, change ...func(*api.Config)) *fixture {
 	cache := action.NewCache(f.actions)
 	c := api.Config{
 		Tokens: f.tokens, Actions: f.actions, Cache: cache, Runs: f.runs, Log: log,
-		Catalog: catalog.NewService(f.catalog, time.Now),
+		Catalog:      catalog.NewService(f.catalog, time.Now),
+		Organization: organization.NewService(f.organization, newSealer(t)),
 		Starter: trigger.New(trigger.Config{
 			Actions: cache, Entities: catalog.NewReader(f.catalog, nil), Runs: f.runs, Sender: f.sent, OrgID: "org_1", Log: log,
+			Secrets: organization.NewVault(f.organization, newSealer(t)), Sealer: newSealer(t),
 			Accepter:   &trigger.StoreAndSend{Store: f.runs, Sender: f.sent, Log: log},
 			Configured: func(backend string) bool { return backend == invocation.BackendWebhook },
 		}),
@@ -378,6 +382,8 @@ type snapshot struct {
 	// Blueprints and Entities are the whole catalog.
 	Blueprints []*catalog.Blueprint
 	Entities   []*catalog.Entity
+	Settings   *organization.Settings
+	Secrets    []*organization.Secret
 }
 
 func (f *fixture) snapshot() snapshot {
@@ -401,6 +407,12 @@ func (f *fixture) snapshot() snapshot {
 		s.Logs = append(s.Logs, lines...)
 	}
 	s.Sent = f.sent.count()
+	if s.Settings, err = f.organization.Settings(ctx); err != nil {
+		f.t.Fatal(err)
+	}
+	if s.Secrets, err = f.organization.Secrets(ctx); err != nil {
+		f.t.Fatal(err)
+	}
 	if s.Blueprints, err = f.catalog.Blueprints(ctx); err != nil {
 		f.t.Fatal(err)
 	}

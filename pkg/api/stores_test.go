@@ -7,13 +7,14 @@ import (
 
 	"longshore/pkg/action"
 	"longshore/pkg/catalog"
+	"longshore/pkg/organization"
 	"longshore/pkg/run"
 	"longshore/pkg/sqlite"
 	"longshore/pkg/store/sqlitestore"
 )
 
 // openStores returns empty stores on a database of their own.
-func openStores(t *testing.T) (run.Store, action.Store, catalog.Store) {
+func openStores(t *testing.T) (run.Store, action.Store, catalog.Store, organization.Store) {
 	t.Helper()
 	ctx := context.Background()
 	db, err := sqlite.Open(ctx, filepath.Join(t.TempDir(), "longshore.db"))
@@ -37,5 +38,9 @@ func openStores(t *testing.T) (run.Store, action.Store, catalog.Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return runs, actions, blueprints
+	settings, err := sqlitestore.NewOrganization(ctx, db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return runs, actions, blueprints, settings
 }
