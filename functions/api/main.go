@@ -13,7 +13,9 @@ import (
 	"longshore/pkg/awsevent"
 	"longshore/pkg/boot"
 	"longshore/pkg/boot/apifunction"
+	"longshore/pkg/boot/awssecret"
 	"longshore/pkg/catalog"
+	"longshore/pkg/organization"
 	"longshore/pkg/store/dynamostore"
 	"longshore/pkg/store/dynamostore/dynamocatalog"
 )
@@ -26,8 +28,13 @@ func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	actions := dynamocatalog.NewActions(table, e.CatalogTable)
 	cache := action.NewCache(actions)
 	entities := catalog.NewService(dynamocatalog.NewCatalog(table, e.CatalogTable, time.Now), time.Now)
+	sealer, err := awssecret.Sealer(e.AWS)
+	if err != nil {
+		return nil, err
+	}
+	settings := organization.NewService(dynamocatalog.NewOrganization(table, e.CatalogTable), sealer)
 	return apifunction.New(e, func(c api.Config) http.Handler {
-		c.Actions, c.Cache, c.Runs, c.Catalog = actions, cache, runs, entities
+		c.Actions, c.Cache, c.Runs, c.Catalog, c.Organization = actions, cache, runs, entities, settings
 		return api.New(c)
 	})
 }

@@ -14,8 +14,10 @@ import (
 	"longshore/pkg/awsevent"
 	"longshore/pkg/boot"
 	"longshore/pkg/boot/apifunction"
+	"longshore/pkg/boot/awssecret"
 	"longshore/pkg/catalog"
 	"longshore/pkg/invocation"
+	"longshore/pkg/organization"
 	"longshore/pkg/queue/sqsqueue"
 	"longshore/pkg/store/dynamostore"
 	"longshore/pkg/store/dynamostore/dynamocatalog"
@@ -31,9 +33,14 @@ func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	entities := catalog.NewReader(dynamocatalog.NewCatalog(table, e.CatalogTable, time.Now), time.Now)
 	cache := action.NewCache(actions)
 	queues := sqsqueue.New(sqs.NewFromConfig(e.AWS), map[string]string{invocation.BackendWebhook: e.QueueWebhook})
+	sealer, err := awssecret.Sealer(e.AWS)
+	if err != nil {
+		return nil, err
+	}
 	starter := trigger.New(trigger.Config{
 		Actions: cache, Entities: entities, Runs: runs, Sender: queues,
 		OrgID: e.OrgID, Configured: e.Configured, Log: e.Log,
+		Secrets: organization.NewVault(dynamocatalog.NewOrganization(table, e.CatalogTable), sealer), Sealer: sealer,
 		Accepter: &trigger.StoreAndSend{Store: runs, Sender: queues, Log: e.Log},
 	})
 	return apifunction.New(e, func(c api.Config) http.Handler {

@@ -79,7 +79,7 @@ func openAWS(ctx context.Context, c Config) (*stores, error) {
 	queues := sqsqueue.New(messages, urls)
 	return &stores{
 		runs: runs, deliveries: runs, queue: queues,
-		actions:  dynamocatalog.NewActions(table, c.CatalogTable),
+		actions: dynamocatalog.NewActions(table, c.CatalogTable), organization: dynamocatalog.NewOrganization(table, c.CatalogTable),
 		catalog:  dynamocatalog.NewCatalog(table, c.CatalogTable, time.Now),
 		accepter: &trigger.StoreAndSend{Store: runs, Sender: queues, Log: c.Log},
 		settler:  &dispatch.StoreAndSend{Runs: runs, Send: queues, Backend: invocation.BackendWebhook, Log: c.Log},
