@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -98,8 +99,8 @@ func (s *shared) String() string {
 // in all routes, the log, and what stored returns.
 func hunt(t *testing.T, c local.Config, stored func(*testing.T) map[string]string) {
 	t.Helper()
-	var log, got shared
-	c.Log = slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	var lines, got shared
+	c.Log = slog.New(slog.NewJSONHandler(&lines, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	h := &hunter{t, secret.NewMask([]string{huntedToken, huntedMember, huntedJSON})}
 	times := map[string]int{}
 	var mu sync.Mutex
@@ -221,7 +222,7 @@ func hunt(t *testing.T, c local.Config, stored func(*testing.T) map[string]strin
 		t.Errorf("the routes show no masked echo: %s", routes.String())
 	}
 	h.clean("a route", routes.String())
-	h.clean("the log", log.String())
+	h.clean("the log", lines.String())
 	for where, text := range stored(t) {
 		h.clean(where, text)
 	}
@@ -274,7 +275,7 @@ func TestNoSecretLeaksOnAWS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+	proxy := &httputil.ReverseProxy{ErrorLog: log.New(io.Discard, "", 0), Rewrite: func(r *httputil.ProxyRequest) {
 		text, err := io.ReadAll(r.In.Body)
 		if err != nil {
 			t.Error(err)
