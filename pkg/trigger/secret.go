@@ -204,10 +204,7 @@ func differences(sent, shown any) (parts []string) {
 		case *jqtemplate.Object:
 			o, _ := shown.(*jqtemplate.Object)
 			for name, e := range v.All() {
-				other, found := o.Get(name)
-				if !found {
-					note(name)
-				}
+				other, _ := o.Get(name)
 				walk(e, other)
 			}
 		}
