@@ -24,7 +24,7 @@ func asJSON(v string) string {
 // asASCII escapes as Python's json does.
 func asASCII(v string) string {
 	var b strings.Builder
-	for _, u := range []rune(v) {
+	for _, u := range v {
 		switch {
 		case u > 0xFFFF:
 			u -= 0x10000
