@@ -95,9 +95,9 @@ func (s *shared) String() string {
 	return s.text.String()
 }
 
-// hunt runs actions with secrets against receivers that echo all they get, and looks for the secrets
+// huntSecrets runs actions with secrets against receivers that echo all they get, and looks for the secrets
 // in all routes, the log, and what stored returns.
-func hunt(t *testing.T, c local.Config, stored func(*testing.T) map[string]string) {
+func huntSecrets(t *testing.T, c local.Config, stored func(*testing.T) map[string]string) {
 	t.Helper()
 	var lines, got shared
 	c.Log = slog.New(slog.NewJSONHandler(&lines, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -247,7 +247,7 @@ func wait(t *testing.T, s *shared, text string) {
 func TestNoSecretLeaksOnSQLite(t *testing.T) {
 	t.Parallel()
 	c := config(t.TempDir())
-	hunt(t, c, func(t *testing.T) map[string]string {
+	huntSecrets(t, c, func(t *testing.T) map[string]string {
 		files := map[string]string{}
 		names, err := filepath.Glob(filepath.Join(c.Data, "*"))
 		if err != nil {
@@ -296,7 +296,7 @@ func TestNoSecretLeaksOnAWS(t *testing.T) {
 	c := config(t.TempDir())
 	name := strconv.FormatInt(time.Now().UnixNano(), 36)
 	c.AWS, c.AWSCreate, c.RunsTable, c.CatalogTable = true, true, "leak-runs-"+name, "leak-catalog-"+name
-	hunt(t, c, func(t *testing.T) map[string]string {
+	huntSecrets(t, c, func(t *testing.T) map[string]string {
 		if !strings.Contains(messages.String(), "generation") {
 			t.Errorf("the messages are not among the requests to SQS: %s", messages)
 		}
