@@ -21,7 +21,18 @@ const MinMasked = 6
 // text the value began. Nil hides nothing. It is safe for concurrent use.
 type Mask struct {
 	// raw are searched for in a text as it is, folded in its folded form.
-	raw, folded []pattern
+	raw, folded patterns
+}
+
+// patterns are by how they begin: one look at each place of a text finds all of them.
+type patterns map[[MinMasked]byte][]pattern
+
+// add adds a pattern of at least MinMasked bytes.
+func (ps patterns) add(p pattern) {
+	key := [MinMasked]byte([]byte(p.text[:MinMasked]))
+	if !slices.Contains(ps[key], p) {
+		ps[key] = append(ps[key], p)
+	}
 }
 
 // pattern is a text that gives a secret away.
@@ -33,7 +44,7 @@ type pattern struct {
 
 // NewMask returns a mask of values, those below MinMasked characters left out; nil when none is left.
 func NewMask(values []string) *Mask {
-	m := new(Mask)
+	m := &Mask{patterns{}, patterns{}}
 	for _, value := range values {
 		if utf8.RuneCountInString(value) >= MinMasked {
 			m.add(value)
@@ -42,33 +53,26 @@ func NewMask(values []string) *Mask {
 	if len(m.raw) == 0 {
 		return nil
 	}
-	for _, list := range []*[]pattern{&m.raw, &m.folded} {
-		slices.SortFunc(*list, func(a, b pattern) int { return strings.Compare(a.text, b.text) })
-		*list = slices.Compact(*list)
-	}
 	return m
 }
 
 func (m *Mask) add(value string) {
-	m.raw = append(m.raw, pattern{value, false})
+	m.raw.add(pattern{value, false})
 	if f, _ := fold(value); len(f) >= MinMasked {
-		m.folded = append(m.folded, pattern{f, false})
+		m.folded.add(pattern{f, false})
 	} else {
 		// Escapes are most of the value: only its usual spellings are searched for.
 		for _, spelling := range spellings(value) {
-			m.raw = append(m.raw, pattern{spelling, false})
+			m.raw.add(pattern{spelling, false})
 		}
 	}
 	for _, inner := range append(spellings(value), value) {
 		for _, encoding := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
 			for before := range 3 {
 				text := aligned(encoding, inner, before)
-				m.raw = append(m.raw, pattern{text, true})
-				if f, _ := fold(text); f != text {
-					m.folded = append(m.folded, pattern{f, true})
-				} else {
-					m.folded = append(m.folded, pattern{text, true})
-				}
+				m.raw.add(pattern{text, true})
+				f, _ := fold(text)
+				m.folded.add(pattern{f, true})
 			}
 		}
 	}
@@ -140,20 +144,16 @@ func (m *Mask) hits(s string) []span {
 }
 
 // find reports where the patterns are in a text, and where its end begins one.
-func find(s string, patterns []pattern, hit func(from, to int, p pattern)) {
-	for _, p := range patterns {
-		for at := 0; ; {
-			i := strings.Index(s[at:], p.text)
-			if i < 0 {
-				break
-			}
-			hit(at+i, at+i+len(p.text), p)
-			at += i + 1
-		}
-		for n := min(len(p.text)-1, len(s)); n >= MinMasked; n-- {
-			if strings.HasSuffix(s, p.text[:n]) {
-				hit(len(s)-n, len(s), p)
-				break
+func find(s string, ps patterns, hit func(from, to int, p pattern)) {
+	var window [MinMasked]byte
+	for at := 0; at+MinMasked <= len(s); at++ {
+		copy(window[:], s[at:])
+		for _, p := range ps[window] {
+			switch rest := s[at:]; {
+			case strings.HasPrefix(rest, p.text):
+				hit(at, at+len(p.text), p)
+			case strings.HasPrefix(p.text, rest):
+				hit(at, len(s), p)
 			}
 		}
 	}

@@ -82,8 +82,20 @@ func (t *Trigger) secrets(ctx context.Context, reads jqtemplate.Members) ([]orga
 	if err != nil && fault.KindOf(err) != fault.Unavailable {
 		return nil, notRecorded(err)
 	}
+	size := 0
+	for _, v := range values {
+		size += len(v.Text.Reveal())
+	}
+	if size > maxSecrets {
+		return nil, fault.New(fault.Invalid, "template_limit",
+			"the template reads secrets of %d bytes together, more than %d: let it name those that it needs", size, maxSecrets)
+	}
 	return values, err
 }
+
+// maxSecrets is how many bytes the secrets that one template reads may have together: what is sealed with
+// a run holds all of them.
+const maxSecrets = 1 << 20
 
 // same reports whether two invocations are the same call.
 func same(a, b *invocation.Invocation) bool {

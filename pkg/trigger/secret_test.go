@@ -285,6 +285,18 @@ func TestSecretsThatCannotBeRead(t *testing.T) {
 			w.wantNothing(t)
 		})
 	}
+	t.Run("too many", func(t *testing.T) {
+		t.Parallel()
+		v := &vault{values: map[string]string{}}
+		for i := range 33 {
+			v.values[fmt.Sprintf("s%d", i)] = strings.Repeat("x", organization.MaxValue)
+		}
+		w := secretWorld(t, v)
+		w.actions.add(t, v2("all", `{"type":"WEBHOOK","url":"https://example.com","body":{"a":"{{ .secrets | keys }}"}}`))
+		_, err := w.Start(t.Context(), request(t, "all", ""))
+		wantFault(t, err, fault.Invalid, "template_limit", "1081344")
+		w.wantNothing(t)
+	})
 	t.Run("none are kept", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t, nil)
