@@ -30,6 +30,8 @@ func TestApplyTwiceChangesNothing(t *testing.T) {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
+			// The blueprints that the definitions name.
+			w.must("apply", write(t, "blueprints.yaml", "{identifier: service, title: S, schema: {properties: {}}}\n---\n{identifier: org/repo, title: R, schema: {properties: {}}}\n"))
 			first := w.must("apply", file)
 			if !strings.HasPrefix(first.out, "action ") || !strings.HasSuffix(first.out, " created\n") {
 				t.Errorf("the first time: %q", first.out)

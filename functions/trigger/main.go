@@ -43,8 +43,8 @@ func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 		Secrets: organization.NewVault(dynamocatalog.NewOrganization(table, e.CatalogTable), sealer), Sealer: sealer,
 		Accepter: &trigger.StoreAndSend{Store: runs, Sender: queues, Log: e.Log},
 	})
-	return apifunction.New(e, func(c api.Config) http.Handler {
-		c.Actions, c.Cache, c.Runs, c.Starter = actions, cache, runs, starter
+	return apifunction.NewWithKeys(e, func(c api.Config, k apifunction.Keys) http.Handler {
+		c.Actions, c.Cache, c.Runs, c.Starter = actions, cache, runs, starter.WithKeys(k.ClientSecret, k.TokenKey)
 		return api.New(c)
 	})
 }

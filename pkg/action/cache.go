@@ -61,7 +61,7 @@ func (e *Entry) decode() any {
 	}
 	o.Set("blueprint", blueprint)
 	encrypted := []any{}
-	for _, name := range e.Definition.Inputs.encrypted {
+	for _, name := range e.Definition.Inputs.Encrypted() {
 		encrypted = append(encrypted, name)
 	}
 	o.Set("encryptedProperties", encrypted)

@@ -47,6 +47,10 @@ type Definition struct {
 	// Blueprint is the identifier of the action's blueprint, empty without one. An automation has
 	// none: the blueprint of its event is not it.
 	Blueprint string
+	// Named are the blueprints that must be there when the definition is saved: the action's, that of an
+	// automation's event, and that of an UPSERT_ENTITY unless it is a template. One that an input of
+	// format entity has is none of them: values of such an input are looked up when they are given.
+	Named []NamedBlueprint
 	// Condition is for the entities that a DAY-2 or DELETE action may run on, nil for all.
 	Condition *catalog.Search
 	// RequiredApproval is as it was sent, nil when absent. ApprovalRequired is its meaning.
@@ -57,21 +61,12 @@ type Definition struct {
 	// Inputs checks and completes user inputs.
 	Inputs *Inputs
 	Method Method
-	// Uses names what the definition needs that is refused when it is triggered; see trigger.
-	Uses Uses
-	// Warnings are the expressions that do not compile.
+	// Warnings are the expressions that do not compile, and what of the inputs will refuse every value.
 	Warnings []jqtemplate.Warning
 }
 
-// Uses tells which features a definition uses that not every deployment can carry out.
-type Uses struct {
-	// Encryption: an input has "encryption".
-	Encryption bool
-	// JQQuery: {"jqQuery": …} stands somewhere in the inputs, steps or titles.
-	JQQuery bool
-	// CatalogInput: an input (or its items) has format entity, user or team.
-	CatalogInput bool
-}
+// NamedBlueprint is a blueprint that a definition names, and where.
+type NamedBlueprint struct{ Path, Identifier string }
 
 // Method is an invocation method.
 type Method struct {

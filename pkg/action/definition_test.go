@@ -19,7 +19,6 @@ func TestParseCompiles(t *testing.T) {
 		RequiredApproval                   string
 		ApprovalRequired, Publish          bool
 		Method                             string
-		Encryption, JQQuery, CatalogInput  bool
 		HasTemplate, HasType, HasRawMember bool
 	}
 	tests := []struct {
@@ -47,26 +46,6 @@ func TestParseCompiles(t *testing.T) {
 				Generation: 2, Identifier: "deploy", Kind: "automation", RequiredApproval: "true", ApprovalRequired: true, Publish: true, Method: "KAFKA", HasTemplate: true, HasType: true,
 			},
 		},
-		{
-			"encryption", input(`{"type":"string","encryption":"aes256-gcm"}`),
-			summary{Generation: 2, Identifier: "deploy", Kind: "self-service", Operation: "CREATE", Publish: true, Method: "KAFKA", HasTemplate: true, HasType: true, Encryption: true},
-		},
-		{
-			"a query in a nested rule", input(`{"type":"array","items":{"type":"string","dataset":{"combinator":"and","rules":[{"combinator":"or","rules":[{"operator":"=","value":{"jqQuery":".form.x"}}]}]}}}`),
-			summary{Generation: 2, Identifier: "deploy", Kind: "self-service", Operation: "CREATE", Publish: true, Method: "KAFKA", HasTemplate: true, HasType: true, JQQuery: true},
-		},
-		{
-			"a query of a title", trigger(`{"type":"self-service","operation":"CREATE","userInputs":{"titles":{"a":{"visible":{"jqQuery":"true"}}}}}`),
-			summary{Generation: 2, Identifier: "deploy", Kind: "self-service", Operation: "CREATE", Publish: true, Method: "KAFKA", HasTemplate: true, HasType: true, JQQuery: true},
-		},
-		{
-			"entities in items", input(`{"type":"array","items":{"type":"string","format":"team"}}`),
-			summary{Generation: 2, Identifier: "deploy", Kind: "self-service", Operation: "CREATE", Publish: true, Method: "KAFKA", HasTemplate: true, HasType: true, CatalogInput: true},
-		},
-		{
-			"a default that looks like a query deeper down", input(`{"type":"object","default":{"a":{"jqQuery":".x"}}}`),
-			summary{Generation: 2, Identifier: "deploy", Kind: "self-service", Operation: "CREATE", Publish: true, Method: "KAFKA", HasTemplate: true, HasType: true},
-		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -76,7 +55,7 @@ func TestParseCompiles(t *testing.T) {
 			_, hasOrg := d.Method.Raw.Get("org")
 			got := summary{
 				d.Generation, d.Identifier, d.Title, d.Icon, d.Kind, d.Operation, d.Blueprint, string(d.RequiredApproval), d.ApprovalRequired, d.Publish,
-				d.Method.Type, d.Uses.Encryption, d.Uses.JQQuery, d.Uses.CatalogInput, d.Method.Template != nil, hasType, hasOrg,
+				d.Method.Type, d.Method.Template != nil, hasType, hasOrg,
 			}
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("definition (-want +got):\n%s", diff)

@@ -102,7 +102,7 @@ func TestHostileInputs(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			_, err := tt.in.Complete(decode(t, tt.given))
+			_, err := complete(t, tt.in, decode(t, tt.given))
 			if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
 				t.Errorf("Complete: %.500v, want %q", err, tt.want)
 			}

@@ -8,11 +8,17 @@ import (
 	"longshore/pkg/jqtemplate"
 )
 
-// inputCompiler turns declared inputs into JSON Schema and notes what they use.
+// inputCompiler turns declared inputs into JSON Schema: once when a definition is compiled, and for each
+// request those whose schema holds queries.
 type inputCompiler struct {
-	p      *parser
-	inputs *Inputs
-	draft  document.Draft
+	p     *parser
+	draft document.Draft
+	// input is the one at hand.
+	input *input
+	// evaluation is of the request; nil while a definition is compiled.
+	evaluation *evaluation
+	// datasets are those found, by path.
+	datasets map[string]*dataset
 }
 
 // schema returns the JSON Schema of an input, of its items or of a member of it. Whatever has the
@@ -21,7 +27,7 @@ func (c *inputCompiler) schema(o *jqtemplate.Object, path string, top bool) map[
 	s := map[string]any{}
 	for name, v := range o.All() {
 		at := document.Below(path, name)
-		if v == nil || c.query(queryable(name, v), at) {
+		if v = c.resolve(name, v, at, top); v == nil {
 			continue
 		}
 		switch name {
@@ -43,7 +49,7 @@ func (c *inputCompiler) schema(o *jqtemplate.Object, path string, top bool) map[
 		case "format":
 			c.format(s, v)
 		case "encryption":
-			c.encryption(document.Member(o, "type"), at, top)
+			c.encryption(v, document.Member(o, "type"), at, top)
 		case "dataset":
 			if group, ok := v.(*jqtemplate.Object); ok {
 				c.dataset(group, at)
@@ -85,66 +91,47 @@ func (c *inputCompiler) format(s map[string]any, v any) {
 	switch name, _ := v.(string); name {
 	case "date-time", "url", "email", "ipv4", "ipv6":
 		s["format"] = name
-	case "entity", "user", "team":
-		c.p.d.Uses.CatalogInput = true
 	}
 }
 
-func (c *inputCompiler) encryption(kind any, path string, top bool) {
-	c.p.d.Uses.Encryption = true
+// resolve returns a member of an input's schema, nil when it is absent. A query is compiled with the
+// definition, and evaluated for a request. Defaults, visible and disabled count only of whole inputs,
+// which are compiled apart.
+func (c *inputCompiler) resolve(name string, v any, path string, top bool) any {
+	wanted := wantSettings[name]
+	text, ok := jqQuery(v)
 	switch {
-	case !top:
-		c.p.faults.Add(path, "only a whole input can be encrypted, no part of one")
-	case kind != "string" && kind != "object":
-		c.p.faults.Add(path, "only inputs of type string or object can be encrypted")
-	}
-}
-
-// dataset notes the queries that stand for values of rules.
-func (c *inputCompiler) dataset(group *jqtemplate.Object, path string) {
-	rules, _ := document.Member(group, "rules").([]any)
-	for i, rule := range rules {
-		o, ok := rule.(*jqtemplate.Object)
-		if !ok {
-			continue
+	case !ok:
+		return v
+	case wanted == nil:
+		if !top && c.evaluation == nil && (name == "default" || name == "visible" || name == "disabled") {
+			c.query(text, path)
 		}
-		at := fmt.Sprintf("%s.rules[%d]", path, i)
-		c.query(document.Member(o, "value"), at+".value")
-		c.dataset(o, at)
+	case c.evaluation == nil:
+		c.input.queries[path] = c.query(text, path)
+	case c.evaluation.err == nil:
+		v, c.evaluation.err = c.evaluation.setting(setting{query: c.input.queries[path]}, wanted)
+		return v
 	}
+	return nil
 }
 
-// layout notes the queries of steps and titles, and returns the inputs that cannot be filled in
-// because they stand in steps that are not visible and in no other.
-func (c *inputCompiler) layout(o *jqtemplate.Object, path string) (hidden map[string]bool) {
-	hidden = map[string]bool{}
-	shown := map[string]bool{}
+// layout compiles the steps, and notes the queries of titles, which decide nothing here.
+func (c *inputCompiler) layout(o *jqtemplate.Object, path string) (list []step) {
 	steps, _ := document.Member(o, "steps").([]any)
-	for i, step := range steps {
-		o, ok := step.(*jqtemplate.Object)
-		if !ok {
-			continue
+	for i, v := range steps {
+		if o, ok := v.(*jqtemplate.Object); ok {
+			visible := c.setting(document.Member(o, "visible"), fmt.Sprintf("%s.steps[%d].visible", path, i))
+			list = append(list, step{visible, document.Texts(document.Member(o, "order"))})
 		}
-		visible := document.Member(o, "visible")
-		c.query(visible, fmt.Sprintf("%s.steps[%d].visible", path, i))
-		for _, name := range document.Texts(document.Member(o, "order")) {
-			if visible == false {
-				hidden[name] = true
-			} else {
-				shown[name] = true
-			}
-		}
-	}
-	for name := range shown {
-		delete(hidden, name)
 	}
 	for name, v := range document.Object(o, "titles").All() {
 		c.name(path+".titles", name)
 		if o, ok := v.(*jqtemplate.Object); ok {
-			c.query(document.Member(o, "visible"), document.Below(path+".titles", name)+".visible")
+			c.setting(document.Member(o, "visible"), document.Below(path+".titles", name)+".visible")
 		}
 	}
-	return hidden
+	return list
 }
 
 // name checks the name of an input or a title.
@@ -155,40 +142,3 @@ func (c *inputCompiler) name(path, name string) {
 }
 
 const nameCharacters = `ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789@_=\-`
-
-// query reports whether v is a {"jqQuery": …}. If so, it notes that and compiles the expression.
-func (c *inputCompiler) query(v any, path string) bool {
-	expression, ok := jqQuery(v)
-	if ok {
-		c.p.d.Uses.JQQuery = true
-		c.p.expression(path+".jqQuery", expression)
-	}
-	return ok
-}
-
-// queryable returns v if a query may stand for the value of that member of an input.
-func queryable(name string, v any) any {
-	switch name {
-	case "default", "enum", "required", "pattern", "minItems", "maxItems", "visible", "disabled":
-		return v
-	}
-	return nil
-}
-
-// jqQuery returns the expression of an object whose only member is a jqQuery.
-func jqQuery(v any) (string, bool) {
-	o, ok := v.(*jqtemplate.Object)
-	if !ok || o.Len() != 1 {
-		return "", false
-	}
-	s, ok := document.Member(o, "jqQuery").(string)
-	return s, ok
-}
-
-// fixed returns a default unless it is a query.
-func fixed(v any) any {
-	if _, ok := jqQuery(v); ok {
-		return nil
-	}
-	return v
-}

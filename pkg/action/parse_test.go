@@ -327,7 +327,7 @@ func TestParseAccepts(t *testing.T) {
 		"an array input":                  input(`{"type":"array","items":{"type":"string","format":"entity","blueprint":"b","default":"x","dataset":{"combinator":"and","rules":[{"property":"$team","operator":"containsAny","value":{"jqQuery":".user.teams"}}]}},"minItems":1,"maxItems":2,"uniqueItems":true,"sort":{"property":"$title","order":"ASC"}}`),
 		"an array of anything":            input(`{"type":"array"}`),
 		"an object input":                 input(`{"type":"object","properties":{"a":{"type":"string"},"$ref":{"enum":[1]}},"required":["a","a"],"additionalProperties":{"type":"number"},"minProperties":1,"maxProperties":9,"encryption":{"algorithm":"aes256-gcm"}}`),
-		"client-side encryption":          input(`{"type":"string","encryption":{"algorithm":"client-side","key":"-----BEGIN PUBLIC KEY-----"}}`),
+		"client-side encryption":          input(`{"type":"string","encryption":{"algorithm":"client-side","key":` + publicKey(t) + `}}`),
 		"queries wherever they may stand": input(`{"type":"array","default":{"jqQuery":"[]"},"enum":{"jqQuery":"[]"},"visible":{"jqQuery":"true"},"disabled":{"jqQuery":"false"},"minItems":{"jqQuery":"1"},"maxItems":{"jqQuery":"2"},"required":{"jqQuery":"[]"},"items":{"type":"string","pattern":{"jqQuery":"\"x\""}}}`),
 		"of a repeated member the last":   with("top", `"identifier":"a b","identifier":"ok"`),
 		"keywords of another type":        input(`{"type":"number","minLength":3,"items":{"type":"string"}}`),

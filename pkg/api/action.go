@@ -116,7 +116,7 @@ func (s *server) getAction(r *request) (*answer, error) {
 
 // createAction answers POST /v1/actions.
 func (s *server) createAction(r *request) (*answer, error) {
-	d, definition, err := define(r.body)
+	d, definition, err := s.define(r)
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +139,7 @@ func (s *server) createAction(r *request) (*answer, error) {
 // replaceAction answers PUT /v1/actions/{action_identifier}. The definition may carry another
 // identifier; id, creation and the one who created it stay.
 func (s *server) replaceAction(r *request) (*answer, error) {
-	d, definition, err := define(r.body)
+	d, definition, err := s.define(r)
 	if err != nil {
 		return nil, err
 	}
@@ -184,13 +184,28 @@ func (s *server) deleteAction(r *request) (*answer, error) {
 	return ok(okOnly{true})
 }
 
-// define reads a definition and the text of it that is stored.
-func define(sent []byte) (*action.Definition, json.RawMessage, error) {
-	d, err := action.Parse(sent)
+// define reads a definition and the text of it that is stored. The blueprints that it names must be there.
+func (s *server) define(r *request) (*action.Definition, json.RawMessage, error) {
+	if s.Catalog == nil {
+		return nil, nil, noRoute()
+	}
+	d, err := action.Parse(r.body)
 	if err != nil {
 		return nil, nil, fmt.Errorf("read definition: %w", err)
 	}
-	definition, err := action.Compact(sent)
+	var missing []fault.Detail
+	for _, named := range d.Named {
+		switch _, err := s.Catalog.Blueprint(r.Context(), named.Identifier); {
+		case fault.KindOf(err) == fault.NotFound:
+			missing = append(missing, fault.Detail{Path: named.Path, Message: "there is no such blueprint"})
+		case err != nil:
+			return nil, nil, fmt.Errorf("look for blueprint: %w", err)
+		}
+	}
+	if err := fault.InvalidDetails(missing); err != nil {
+		return nil, nil, err
+	}
+	definition, err := action.Compact(r.body)
 	return d, definition, err
 }
 

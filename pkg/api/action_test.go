@@ -192,6 +192,7 @@ func TestRunOfADeletedAction(t *testing.T) {
 func TestActionListFilters(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
+	f.blueprints()
 	for _, definition := range []string{deploy, kafka, older, automation,
 		`{"identifier":"off","trigger":{"type":"self-service","operation":"DELETE","blueprintIdentifier":"service"},"invocationMethod":{"type":"KAFKA","payload":{}},"publish":false}`,
 	} {
@@ -233,6 +234,56 @@ func TestActionListFilters(t *testing.T) {
 				t.Errorf("identifiers (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// A definition is refused that names a blueprint which is not there, when it is made and when it is
+// replaced; what an input of format entity has is looked up when the input is given.
+func TestActionNamesABlueprint(t *testing.T) {
+	t.Parallel()
+	const there = "service"
+	tests := map[string]struct {
+		// path is where the definition names the blueprint; empty if it may name one that is not there.
+		path, definition string
+	}{
+		"v1":                   {"blueprint", `{"identifier":"a","blueprint":"%s","trigger":"DAY-2","userInputs":{"properties":{}},"invocationMethod":{"type":"KAFKA"}}`},
+		"v2":                   {"trigger.blueprintIdentifier", `{"identifier":"a","trigger":{"type":"self-service","operation":"CREATE","blueprintIdentifier":"%s"},"invocationMethod":{"type":"KAFKA"}}`},
+		"an entity's event":    {"trigger.event.blueprintIdentifier", `{"identifier":"a","trigger":{"type":"automation","event":{"type":"ENTITY_CREATED","blueprintIdentifier":"%s"}},"invocationMethod":{"type":"KAFKA"}}`},
+		"a timer's event":      {"trigger.event.blueprintIdentifier", `{"identifier":"a","trigger":{"type":"automation","event":{"type":"TIMER_PROPERTY_EXPIRED","blueprintIdentifier":"%s","propertyIdentifier":"p"}},"invocationMethod":{"type":"KAFKA"}}`},
+		"an upsert":            {"invocationMethod.blueprintIdentifier", `{"identifier":"a","trigger":{"type":"self-service","operation":"CREATE"},"invocationMethod":{"type":"UPSERT_ENTITY","blueprintIdentifier":"%s","mapping":{}}}`},
+		"an upsert's template": {"", `{"identifier":"a","trigger":{"type":"self-service","operation":"CREATE"},"invocationMethod":{"type":"UPSERT_ENTITY","blueprintIdentifier":"{{ .inputs.%s }}","mapping":{}}}`},
+		"an input":             {"", `{"identifier":"a","trigger":{"type":"self-service","operation":"CREATE","userInputs":{"properties":{"x":{"type":"string","format":"entity","blueprint":"%s"}}}},"invocationMethod":{"type":"KAFKA"}}`},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t)
+			f.blueprints()
+			missing := fmt.Sprintf(test.definition, "gone")
+			if test.path == "" {
+				f.define(missing)
+				return
+			}
+			refused := func(method, target string) {
+				t.Helper()
+				before := f.snapshot()
+				got := f.call(method, target, missing).fault(422, "invalid_request")
+				if want := test.path + ": there is no such blueprint"; got != want {
+					t.Errorf("%s: got %q, want %q", method, got, want)
+				}
+				f.unchanged(before)
+			}
+			refused("POST", "/v1/actions")
+			f.define(fmt.Sprintf(test.definition, there))
+			refused("PUT", "/v1/actions/a")
+			f.call("PUT", "/v1/actions/a", fmt.Sprintf(test.definition, "system")).want(200)
+		})
+	}
+	f := newFixture(t)
+	got := f.call("POST", "/v1/actions", `{"identifier":"a","trigger":{"type":"self-service","operation":"CREATE","blueprintIdentifier":"x"},`+
+		`"invocationMethod":{"type":"UPSERT_ENTITY","blueprintIdentifier":"y","mapping":{}}}`)
+	if want := "trigger.blueprintIdentifier: there is no such blueprint\ninvocationMethod.blueprintIdentifier: there is no such blueprint"; got.fault(422, "invalid_request") != want {
+		t.Errorf("got %s, want both faults", got.text)
 	}
 }
 

@@ -111,12 +111,45 @@ func (s *server) patchBlueprint(r *request) (*answer, error) {
 	return savedBlueprint(http.StatusOK, k)
 }
 
-// deleteBlueprint answers DELETE /v1/blueprints/{blueprint_identifier}.
+// deleteBlueprint answers DELETE /v1/blueprints/{blueprint_identifier}. Its actions go after it, where that
+// is asked for; if some are left because of a fault, the same request again deletes them.
 func (s *server) deleteBlueprint(r *request) (*answer, error) {
-	if err := s.Catalog.DeleteBlueprint(r.Context(), r.params["blueprint_identifier"], s.author(r)); err != nil {
+	identifier := r.params["blueprint_identifier"]
+	err := s.Catalog.DeleteBlueprint(r.Context(), identifier, s.author(r))
+	gone := fault.KindOf(err) == fault.NotFound
+	if err != nil && !gone {
+		return nil, err
+	}
+	if r.query().on("delete_actions") {
+		deleted, failed := s.deleteActionsOf(r, identifier)
+		if failed != nil {
+			return nil, failed
+		}
+		gone = gone && deleted == 0
+	}
+	if gone {
 		return nil, err
 	}
 	return ok(okOnly{true})
+}
+
+// deleteActionsOf deletes the self-service actions of a blueprint and returns how many there were.
+func (s *server) deleteActionsOf(r *request, blueprint string) (deleted int, err error) {
+	entries, err := s.Cache.List(r.Context())
+	if err != nil {
+		return 0, fmt.Errorf("list actions: %w", err)
+	}
+	for _, e := range entries {
+		if e.Definition == nil || e.Definition.Blueprint != blueprint {
+			continue
+		}
+		err := s.Actions.Delete(r.Context(), e.Record.Identifier, r.caller.ID, s.now())
+		if err != nil && fault.KindOf(err) != fault.NotFound {
+			return 0, fmt.Errorf("delete action: %w", err)
+		}
+		deleted++
+	}
+	return deleted, nil
 }
 
 // permissionsBody answers with permissions.

@@ -171,6 +171,37 @@ func TestBlueprintsThatOthersNeed(t *testing.T) {
 	f.call("DELETE", "/v1/blueprints/system", "").want(200)
 }
 
+// The actions of a blueprint go with it where that is asked for, and only if it goes.
+func TestBlueprintWithItsActions(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.call("POST", "/v1/blueprints", systems).want(201)
+	of := func(identifier string) string {
+		return `{"identifier":"` + identifier + `","trigger":{"type":"self-service","operation":"CREATE","blueprintIdentifier":"system"},"invocationMethod":{"type":"KAFKA"}}`
+	}
+	f.define(of("one"))
+	f.define(of("two"))
+	f.define(deploy)
+	f.entity("system", `{"identifier":"shop"}`)
+	f.call("DELETE", "/v1/blueprints/system?delete_actions=true", "").fault(409, "has_dependents")
+	f.call("GET", "/v1/actions/one", "").want(200)
+	f.call("DELETE", "/v1/blueprints/system/entities/shop", "").want(200)
+	f.call("DELETE", "/v1/blueprints/system?delete_actions=true", "").want(200)
+	for _, identifier := range []string{"one", "two"} {
+		f.call("GET", "/v1/actions/"+identifier, "").fault(404, "not_found")
+	}
+	f.call("GET", "/v1/actions/deploy", "").want(200)
+	f.call("DELETE", "/v1/blueprints/system?delete_actions=true", "").fault(404, "not_found")
+
+	f.call("POST", "/v1/blueprints", systems).want(201)
+	f.define(of("one"))
+	f.call("DELETE", "/v1/blueprints/system", "").want(200)
+	f.call("GET", "/v1/actions/one", "").want(200)
+	// What a fault left behind is deleted by the same request again.
+	f.call("DELETE", "/v1/blueprints/system?delete_actions=true", "").want(200)
+	f.call("GET", "/v1/actions/one", "").fault(404, "not_found")
+}
+
 func TestPages(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

@@ -21,8 +21,14 @@ type entityBody struct {
 
 // selected reads which members of entities a query asks for.
 func (q *query) selected() catalog.Selection {
-	selection := catalog.NewSelection(q.list("include"), q.list("exclude"))
+	return q.selection(q.list("include"), q.list("exclude"))
+}
+
+func (q *query) selection(include, exclude []string) catalog.Selection {
+	selection := catalog.NewSelection(include, exclude)
 	selection.ExcludeCalculated = q.on("exclude_calculated_properties")
+	selection.AttachTitles = q.on("attach_title_to_relation")
+	selection.AttachIdentifiers = q.on("attach_identifier_to_title_mirror_properties")
 	return selection
 }
 

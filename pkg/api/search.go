@@ -71,8 +71,7 @@ func (s *server) searchBlueprint(r *request) (*answer, error) {
 	if from := b.text("from", 0); from != nil {
 		f.From = *from
 	}
-	f.Selection = catalog.NewSelection(b.texts("include"), b.texts("exclude"))
-	f.Selection.ExcludeCalculated = r.query().on("exclude_calculated_properties")
+	f.Selection = r.query().selection(b.texts("include"), b.texts("exclude"))
 	query := b.value("query")
 	if err := b.done(); err != nil {
 		return nil, err

@@ -39,23 +39,24 @@ const (
 // fixture is an API over real stores and a real trigger. Every answer that passes through it is
 // checked against the OpenAPI document.
 type fixture struct {
-	t            *testing.T
-	handler      http.Handler
-	tokens       *identity.Tokens
-	token        string
-	runs         run.Store
-	actions      action.Store
-	catalog      catalog.Store
-	organization organization.Store
-	sent         *outbox
-	log          *buffer
+	t       *testing.T
+	handler http.Handler
+	tokens  *identity.Tokens
+	token   string
+	stores
+	sent *outbox
+	log  *buffer
 }
 
 // newFixture returns an API; change may change what it works with.
 func newFixture(t *testing.T, change ...func(*api.Config)) *fixture {
 	t.Helper()
-	f := &fixture{t: t, sent: &outbox{}, log: &buffer{}}
-	f.runs, f.actions, f.catalog, f.organization = openStores(t)
+	return newFixtureOn(t, openStores(t), change...)
+}
+
+func newFixtureOn(t *testing.T, s stores, change ...func(*api.Config)) *fixture {
+	t.Helper()
+	f := &fixture{t: t, stores: s, sent: &outbox{}, log: &buffer{}}
 	f.tokens = newTokens(t, time.Now)
 	var err error
 	if f.token, err = f.tokens.Sign(); err != nil {
@@ -185,6 +186,20 @@ func (g *got) fault(status int, word string) string {
 		g.t.Fatalf("got %s, want the fault %s", g.text, word)
 	}
 	return g.body["message"].(string)
+}
+
+// names fails the test unless a fault has a detail with a path; an empty one is none.
+func (g *got) names(path string) {
+	g.t.Helper()
+	details, _ := g.body["details"].([]any)
+	for _, d := range details {
+		if d.(map[string]any)["path"] == path {
+			return
+		}
+	}
+	if path != "" {
+		g.t.Errorf("got %.500s, want a detail with the path %s", g.text, path)
+	}
 }
 
 // at returns the value at a path of member names.

@@ -2,30 +2,56 @@ package api_test
 
 import (
 	"context"
-	"path/filepath"
 	"testing"
+	"time"
 
 	"longshore/pkg/action"
 	"longshore/pkg/catalog"
 	"longshore/pkg/organization"
 	"longshore/pkg/run"
-	"longshore/pkg/sqlite"
+	"longshore/pkg/store/dynamostore"
+	"longshore/pkg/store/dynamostore/dynamocatalog"
+	"longshore/pkg/store/opentest"
 	"longshore/pkg/store/sqlitestore"
 )
 
+// stores are those that an API works with.
+type stores struct {
+	runs         run.Store
+	actions      action.Store
+	catalog      catalog.Store
+	organization organization.Store
+}
+
+// onStores runs a test on an API over each kind of stores, which are empty.
+func onStores(t *testing.T, test func(f *fixture)) {
+	t.Run("SQLite", func(t *testing.T) {
+		t.Parallel()
+		test(newFixtureOn(t, openStores(t)))
+	})
+	t.Run("DynamoDB", func(t *testing.T) {
+		t.Parallel()
+		test(newFixtureOn(t, openTables(t)))
+	})
+}
+
+// openTables returns empty stores on tables of their own.
+func openTables(t *testing.T) stores {
+	t.Helper()
+	client, runs, table := opentest.DynamoDB(t)
+	return stores{
+		runs:         dynamostore.NewRuns(client, runs, 24*time.Hour, time.Now),
+		actions:      dynamocatalog.NewActions(client, table),
+		catalog:      dynamocatalog.NewCatalog(client, table, time.Now),
+		organization: dynamocatalog.NewOrganization(client, table),
+	}
+}
+
 // openStores returns empty stores on a database of their own.
-func openStores(t *testing.T) (run.Store, action.Store, catalog.Store, organization.Store) {
+func openStores(t *testing.T) stores {
 	t.Helper()
 	ctx := context.Background()
-	db, err := sqlite.Open(ctx, filepath.Join(t.TempDir(), "longshore.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	db := opentest.SQLite(t)
 	runs, err := sqlitestore.NewRuns(ctx, db, sqlitestore.RunsOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -42,5 +68,5 @@ func openStores(t *testing.T) (run.Store, action.Store, catalog.Store, organizat
 	if err != nil {
 		t.Fatal(err)
 	}
-	return runs, actions, blueprints, settings
+	return stores{runs, actions, blueprints, settings}
 }

@@ -226,6 +226,58 @@ func TestTeamThatMayNotBeWritten(t *testing.T) {
 	f.unchanged(before)
 }
 
+// Of teams that are made at once under one name there is one, though no identifier is its name; a team
+// may have a name that another one had before.
+func TestTeamsOfOneName(t *testing.T) {
+	t.Parallel()
+	onStores(t, func(f *fixture) {
+		for _, name := range []string{"core", "The core team"} {
+			const tries = 4
+			answers := make(chan *got, tries)
+			for range tries {
+				go func() { answers <- f.call("POST", "/v1/teams", `{"name":"`+name+`"}`) }()
+			}
+			statuses := map[int]int{}
+			for range tries {
+				g := <-answers
+				statuses[g.status]++
+				if g.status == 409 {
+					if message := g.fault(409, "identifier_taken"); !strings.Contains(message, name) {
+						f.t.Errorf("got message %q, want it to name the team", message)
+					}
+				}
+			}
+			if diff := cmp.Diff(map[int]int{201: 1, 409: tries - 1}, statuses); diff != "" {
+				f.t.Errorf("statuses (-want +got):\n%s", diff)
+			}
+		}
+		f.call("PUT", "/v1/teams/The%20core%20team", `{"name":"Others"}`).want(200)
+		f.call("POST", "/v1/teams", `{"name":"The core team"}`).want(201)
+		if got := len(f.call("GET", "/v1/teams", "").want(200).list("teams")); got != 3 {
+			f.t.Errorf("got %d teams, want 3", got)
+		}
+	})
+}
+
+// A user's status and role are what they are in any case, and come back as they were sent. A team that is
+// not there can be named, as one can that is deleted later.
+func TestUsersAndTeamsAsSent(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	const users = "/v1/blueprints/_user/entities"
+	f.entity("_user", `{"identifier":"a@x.example","team":["nobody"],"properties":{"status":"DISABLED","port_role":"admin"}}`)
+	holds(t, f.call("GET", users+"/a@x.example", "").want(200).at("entity"), `{"team":["nobody"]}`)
+	holds(t, f.call("GET", users+"/a@x.example", "").want(200).at("entity", "properties"), `{"status":"DISABLED","port_role":"admin"}`)
+	holds(t, f.call("GET", "/v1/users/a@x.example", "").want(200).at("user"), `{"status":"Disabled","roles":[{"name":"Admin"}],"teams":[],"picture":null}`)
+	f.call("PATCH", users+"/a@x.example", `{"properties":{"status":"staged"}}`).want(200)
+	holds(t, f.call("GET", "/v1/users/a@x.example", "").want(200).at("user"), `{"status":"Staged"}`)
+	f.call("PATCH", users+"/a@x.example", `{"properties":{"status":"gone"}}`).fault(422, "invalid_request")
+	f.call("PATCH", users+"/a@x.example", `{"properties":{"port_role":"King"}}`).fault(422, "invalid_request")
+	// The same words are nothing special elsewhere.
+	f.call("POST", "/v1/blueprints", `{"identifier":"x","title":"X","schema":{"properties":{"status":{"type":"string","enum":["Active"]}}}}`).want(201)
+	f.call("POST", "/v1/blueprints/x/entities", `{"properties":{"status":"active"}}`).fault(422, "invalid_request")
+}
+
 // Users put into two teams at once are in both afterwards.
 func TestTeamsAtOnce(t *testing.T) {
 	t.Parallel()

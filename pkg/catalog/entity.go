@@ -12,7 +12,8 @@ import (
 	"longshore/pkg/jqtemplate"
 )
 
-// Draft is an entity that may be written once its targets and teams are known to exist.
+// Draft is an entity that may be written once its targets are known to exist. Its
+// teams need not: one that is not there, or not any more, owns nothing.
 type Draft struct {
 	// Identifier is the one that was sent, that of the stored entity, or a new one.
 	Identifier string
@@ -20,8 +21,6 @@ type Draft struct {
 	Content json.RawMessage
 	// Targets are the entities that the body names in relations.
 	Targets []Target
-	// Teams are the teams that the body names, each by its identifier or its name.
-	Teams []NamedTeam
 }
 
 // Target is an entity that a relation names.
@@ -32,9 +31,6 @@ type Target struct {
 	// Path is where it stands in the body: relations.<name>, or an item of it.
 	Path string
 }
-
-// NamedTeam is a team that a body names, and where.
-type NamedTeam struct{ Name, Path string }
 
 // Create makes a new entity of a body; without an identifier it gets one of 26 random characters. All
 // faults come in one fault.Invalid with paths properties.x and relations.y; if the only fault is a
@@ -137,21 +133,15 @@ func (c *drafter) err() error {
 	return c.faults.Err()
 }
 
-// team returns the text of the team's array and notes the teams, if the body has any.
+// team returns the text of the team's array, if the body has any.
 func (c *drafter) team() (json.RawMessage, bool) {
 	names, given := c.b.team()
 	if !given {
 		return nil, false
 	}
 	list := make([]any, len(names))
-	_, one := document.Member(c.b.root, "team").(string)
 	for i, name := range names {
 		list[i] = name
-		path := "team"
-		if !one {
-			path = indexed(path, i)
-		}
-		c.draft.Teams = append(c.draft.Teams, NamedTeam{Name: name, Path: path})
 	}
 	return jqtemplate.Encode(list), true
 }
@@ -185,7 +175,7 @@ func (c *drafter) properties(stored json.RawMessage) (*document.Members, error) 
 			}
 			all.Set(name, text)
 			if v := document.Member(values, name); v != nil {
-				check[name] = document.Plain(v)
+				check[name] = c.d.canonical(name, document.Plain(v))
 			}
 		}
 		if len(check) > 0 {

@@ -41,7 +41,6 @@ func TestCreate(t *testing.T) {
 					{Relation: "deps", Blueprint: "service", Identifier: "c", Path: "relations.deps[1]"},
 					{Relation: "domain", Blueprint: "domain", Identifier: "d", Path: "relations.domain"},
 				},
-				Teams: []catalog.NamedTeam{{Name: "t", Path: "team[0]"}, {Name: "", Path: "team[1]"}},
 			}},
 		{"nulls are kept", service, `{"identifier":"a","title":null,"icon":null,"team":null,"properties":{"count":null},"relations":{"domain":null,"deps":null}}`,
 			catalog.Draft{Identifier: "a", Content: json.RawMessage(`{"title":null,"icon":null,"team":[],"properties":{"count":null},"relations":{"domain":null,"deps":null}}`)}},
@@ -49,7 +48,6 @@ func TestCreate(t *testing.T) {
 		{"one team, one of many", service, `{"identifier":"a","team":"t","relations":{"deps":"b"}}`, catalog.Draft{
 			Identifier: "a", Content: json.RawMessage(`{"team":["t"],"relations":{"deps":"b"}}`),
 			Targets: []catalog.Target{{Relation: "deps", Blueprint: "service", Identifier: "b", Path: "relations.deps"}},
-			Teams:   []catalog.NamedTeam{{Name: "t", Path: "team"}},
 		}},
 		{"members of what was read", service, `{"identifier":"a","blueprint":"service","createdAt":"x","scorecards":{},"updatedBy":7}`, catalog.Draft{Identifier: "a", Content: json.RawMessage(`{}`)}},
 		{"formats", service, `{"identifier":"a","properties":{"url":"https://x.example/a?b","mail":"jürgen@x.example","at":"2026-01-31T09:30:00Z","until":"2026-01-31T09:30:00.123+02:00","ip":"10.0.0.1","text":"a: ["}}`,

@@ -71,6 +71,48 @@ func newMirrors(l Lookup) *mirrors {
 	}
 }
 
+// end is where a path leads from each of some entities.
+type end struct {
+	at [][]*node
+	// d is the blueprint of the entities there; nil when it cannot be read.
+	d *Definition
+	// path is what is left of the path, many says that it may lead to several.
+	path []string
+	many bool
+}
+
+// walk follows the relations of a path.
+func (m *mirrors) walk(ctx context.Context, d *Definition, path []string, from []*node) (end, error) {
+	e := end{at: make([][]*node, len(from)), d: d, path: path}
+	for i, n := range from {
+		e.at[i] = []*node{n}
+	}
+	for len(e.path) > 1 {
+		r, ok := e.d.Relation(e.path[0])
+		if !ok {
+			break
+		}
+		e.many = e.many || r.Many
+		var err error
+		visited := m.visited
+		if e.at, err = m.follow(ctx, r, e.at); err != nil {
+			return end{}, err
+		}
+		if m.depth > 0 {
+			m.nested += m.visited - visited
+		}
+		if e.d, err = m.definition(ctx, r.Target); err != nil {
+			return end{}, err
+		}
+		e.path = e.path[1:]
+		if e.d == nil {
+			e.at = make([][]*node, len(from))
+			break
+		}
+	}
+	return e, nil
+}
+
 // compute returns a mirror property's value for each of the entities: null where the path leads
 // nowhere. A path through a relation to many yields a flat list.
 func (m *mirrors) compute(ctx context.Context, d *Definition, path []string, from []*node) ([]json.RawMessage, error) {
@@ -79,50 +121,27 @@ func (m *mirrors) compute(ctx context.Context, d *Definition, path []string, fro
 			return nulls(len(from)), nil
 		}
 	}
-	at, many := make([][]*node, len(from)), false
-	for i, n := range from {
-		at[i] = []*node{n}
+	e, err := m.walk(ctx, d, path, from)
+	if err != nil {
+		return nil, err
 	}
-	for len(path) > 1 {
-		r, ok := d.Relation(path[0])
-		if !ok {
-			break
-		}
-		many = many || r.Many
-		var err error
-		visited := m.visited
-		if at, err = m.follow(ctx, r, at); err != nil {
-			return nil, err
-		}
-		if m.depth > 0 {
-			m.nested += m.visited - visited
-		}
-		if d, err = m.definition(ctx, r.Target); err != nil {
-			return nil, err
-		}
-		path = path[1:]
-		if d == nil {
-			at = make([][]*node, len(from))
-			break
-		}
-	}
-	computed, err := m.computed(ctx, d, path, at)
+	computed, err := m.computed(ctx, e.d, e.path, e.at)
 	if err != nil {
 		return nil, err
 	}
 	values := make([]json.RawMessage, len(from))
-	for i, nodes := range at {
+	for i, nodes := range e.at {
 		var list []json.RawMessage
 		for _, n := range nodes {
 			v, ok := computed[n]
 			if !ok {
-				v = valueAt(d, n, path)
+				v = valueAt(e.d, n, e.path)
 			}
 			if document.IsSet(v) {
 				list = append(list, v)
 			}
 		}
-		values[i] = joined(list, many)
+		values[i] = joined(list, e.many)
 	}
 	return values, nil
 }

@@ -38,12 +38,12 @@ func (r *Reader) Lookup(ctx context.Context, blueprint, identifier string, searc
 	if search == nil {
 		return views[0], true, nil
 	}
-	if search, err = r.s.bind(ctx, n, search); err != nil {
+	if err := g.bind(ctx, search); err != nil {
 		return nil, false, err
 	}
 	subjects, err := g.subjects(ctx, k, entities, views)
 	if err != nil {
 		return nil, false, err
 	}
-	return views[0], search.Matches(subjects[0], r.s.now()), nil
+	return views[0], g.search.Matches(subjects[0], r.s.now()), nil
 }

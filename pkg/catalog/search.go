@@ -56,7 +56,8 @@ const (
 // about does not match it, so that it matches the operator's negation. Text is compared exactly, case
 // included. Text that is a date-time of RFC 3339 is compared as an instant with text or a time that
 // is one too, whatever its zone and precision; identifiers, titles, authors and teams are always
-// compared as text. Days are UTC days. "lastDay" is the 24 hours before now, "lastWeek" the 7 days
+// compared as text. Where a Service or a Reader searches, a team's name means its identifier in $team
+// and $owned_by_team, on both sides. Days are UTC days. "lastDay" is the 24 hours before now, "lastWeek" the 7 days
 // before now, and so on; "today", "yesterday" and "tomorrow" are whole days.
 //
 // A property of the caller is one value (context user) or several (userTeams: one of each team).
@@ -114,36 +115,12 @@ type ContextProperty struct {
 	Context string
 }
 
-// RelatedTo is a rule that is about the relations among entities: those that are related to an
-// entity, or those from which, or to which, a path leads.
-type RelatedTo struct {
-	// Blueprint is that of the related entities, by identifier; empty if there is a Path.
-	Blueprint string
-	// Values are their identifiers: one of them suffices.
-	Values []string
-	// Direction is "upstream", "downstream", or empty when it was not said.
-	Direction string
-	// Required restricts to relations that are required (true) or are not (false); nil to none.
-	Required *bool
-	// Path is followed from the entity, or, with FromBlueprint, from the entities of that blueprint to
-	// it. It ends, or begins, at an entity of Values.
-	Path          []Hop
-	FromBlueprint string
-}
-
-// Hop is a step of a path: a relation, followed once and then up to MaxHops - 1 times more.
-type Hop struct {
-	Relation string
-	// MaxHops is 1 to 15.
-	MaxHops int
-}
-
 // ParseSearch compiles a search, a value as jqtemplate.Decode returns it. The error is one
-// fault.Invalid with all faults, the first 100 of them; their paths begin with path.
+// fault.Invalid with all faults; their paths begin with path.
 func ParseSearch(value any, path string, o SearchOptions) (*Search, error) {
 	p := searchParser{SearchOptions: o}
 	root := p.group(value, path, 1)
-	if err := p.faults.err(); err != nil {
+	if err := p.faults.Err(); err != nil {
 		return nil, err
 	}
 	return &Search{root: root, anyValue: o.AnyValue, warnings: p.warnings}, nil
@@ -166,12 +143,12 @@ func (s *Search) Render(ctx context.Context, data *jqtemplate.Data) (*Search, er
 	p := searchParser{SearchOptions: SearchOptions{AnyValue: s.anyValue}}
 	// Once the time is over each template would only say so again.
 	render := func(t *valueTemplate) (v any, ok bool) {
-		if t == nil || ctx.Err() != nil && len(p.faults.details) > 0 {
+		if t == nil || ctx.Err() != nil && p.faults.Any() {
 			return nil, false
 		}
 		v, err := t.render(ctx, data)
 		if err != nil {
-			p.faults.addErr(t.path, err)
+			p.faults.AddErr(t.path, err)
 		}
 		return v, err == nil
 	}
@@ -195,14 +172,15 @@ func (s *Search) Render(ctx context.Context, data *jqtemplate.Data) (*Search, er
 	if err := ctx.Err(); errors.Is(err, context.Canceled) {
 		return nil, err
 	}
-	if err := p.faults.err(); err != nil {
+	if err := p.faults.Err(); err != nil {
 		return nil, err
 	}
 	return &Search{root: root, anyValue: s.anyValue}, nil
 }
 
 // Bind returns the search with the properties of who searches. Get returns the values of one: at most
-// one of a user, one for each team of userTeams; nil for none. It is asked once for each property.
+// one of a user, one for each team of userTeams; nil for none. It is asked once for each property. What
+// is bound already stays.
 func (s *Search) Bind(get func(ContextProperty) ([]any, error)) (*Search, error) {
 	var failed error
 	known := map[ContextProperty][]any{}
@@ -222,7 +200,7 @@ func (s *Search) Bind(get func(ContextProperty) ([]any, error)) (*Search, error)
 	}
 	root := s.root.rewrite(func(r searchRule) searchRule {
 		c, ok := r.(*comparison)
-		if !ok || c.caller == nil && c.value == nil {
+		if !ok || c.bound || c.caller == nil && c.value == nil {
 			return r
 		}
 		bound := *c
@@ -407,37 +385,4 @@ func (g *searchGroup) rewrite(f func(searchRule) searchRule) *searchGroup {
 		}
 	}
 	return copied
-}
-
-// related is a RelatedTo rule and, once they are known, the entities that it is for.
-type related struct {
-	rule     RelatedTo
-	template *valueTemplate
-	keys     map[Key]bool
-}
-
-func (r *related) matches(s *Subject, _ time.Time) bool { return r.keys[s.Key] }
-
-// valueTemplate is the value of a rule that is made when the search is used.
-type valueTemplate struct {
-	path       string
-	template   *jqtemplate.Template
-	expression *jqtemplate.Expression
-	// broken is why the expression does not compile.
-	broken error
-}
-
-func (t *valueTemplate) render(ctx context.Context, data *jqtemplate.Data) (any, error) {
-	switch {
-	case t.broken != nil:
-		return nil, t.broken
-	case t.expression != nil:
-		v, _, err := t.expression.Eval(ctx, data)
-		return v, err
-	}
-	result, err := t.template.Render(ctx, data, jqtemplate.Options{Strict: true})
-	if err != nil || result.Undefined {
-		return nil, err
-	}
-	return result.Value, nil
 }

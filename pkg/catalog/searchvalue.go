@@ -315,7 +315,7 @@ func (p *searchParser) operands(op *operator, v any, path string) []operand {
 	}
 	trial := searchParser{SearchOptions: p.SearchOptions}
 	o := trial.operand(op, v, path)
-	if len(trial.faults.details) > 0 {
+	if trial.faults.Any() {
 		o = operand{kind: kindUnusable}
 	}
 	return []operand{o}
@@ -325,7 +325,7 @@ func (p *searchParser) operand(op *operator, v any, path string) operand {
 	if op.values == orderedValues {
 		o, _ := plainOperand(v)
 		if o.kind != kindNumber && !o.isTime {
-			p.faults.add(path, "must be a number or a date-time of RFC 3339, such as 2026-01-31T09:30:00Z")
+			p.faults.Add(path, "must be a number or a date-time of RFC 3339, such as 2026-01-31T09:30:00Z")
 		}
 		return o
 	}
@@ -353,11 +353,11 @@ func (p *searchParser) operand(op *operator, v any, path string) operand {
 	}
 	switch op.values {
 	case rangeValues:
-		p.faults.add(path, "must be an object with from and to, or with preset")
+		p.faults.Add(path, "must be an object with from and to, or with preset")
 	case textListValues:
-		p.faults.add(path, "must be a string or an array of strings")
+		p.faults.Add(path, "must be a string or an array of strings")
 	default:
-		p.faults.add(path, "must be null, a string, a number, a boolean or an array of such")
+		p.faults.Add(path, "must be null, a string, a number, a boolean or an array of such")
 	}
 	return operand{kind: kindUnusable}
 }
@@ -372,9 +372,9 @@ func (p *searchParser) list(op *operator, v []any, path string) operand {
 		items[i], ok = plainOperand(e)
 		switch {
 		case op.values == textListValues && items[i].kind != kindText:
-			p.faults.add(fmt.Sprintf("%s[%d]", path, i), "must be a string")
+			p.faults.Add(fmt.Sprintf("%s[%d]", path, i), "must be a string")
 		case !ok || items[i].kind == kindNull:
-			p.faults.add(fmt.Sprintf("%s[%d]", path, i), "must be a string, a number or a boolean")
+			p.faults.Add(fmt.Sprintf("%s[%d]", path, i), "must be a string, a number or a boolean")
 		}
 	}
 	return listOperand(items)
@@ -386,7 +386,7 @@ func (p *searchParser) dateRange(o *jqtemplate.Object, path string) operand {
 		name, _ := v.(string)
 		preset := presets[name]
 		if preset == nil {
-			p.faults.add(member(path, "preset"), "must be one of %s", presetNames)
+			p.faults.Add(member(path, "preset"), "must be one of %s", presetNames)
 		}
 		return operand{kind: kindRange, preset: preset}
 	}
@@ -399,9 +399,9 @@ func (p *searchParser) dateRange(o *jqtemplate.Object, path string) operand {
 		v, ok := o.Get(end.name)
 		text, _ := v.(string)
 		if !ok {
-			p.faults.add(member(path, end.name), "is required")
+			p.faults.Add(member(path, end.name), "is required")
 		} else if *end.time, ok = dateTime(text); !ok {
-			p.faults.add(member(path, end.name), "must be a date-time of RFC 3339, such as 2026-01-31T09:30:00Z")
+			p.faults.Add(member(path, end.name), "must be a date-time of RFC 3339, such as 2026-01-31T09:30:00Z")
 		}
 	}
 	return r

@@ -10,6 +10,10 @@ type Selection struct {
 	include, exclude map[string]bool
 	// ExcludeCalculated leaves out mirror and calculation properties.
 	ExcludeCalculated bool
+	// AttachTitles answers with {"identifier", "title"} in place of each identifier of a relation, and
+	// AttachIdentifiers with the same in place of each title that a mirror property shows. Calculations
+	// do not see it.
+	AttachTitles, AttachIdentifiers bool
 }
 
 // NewSelection reads the parameters include and exclude: each is repeated, or separated by commas.

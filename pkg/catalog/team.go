@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -55,6 +56,7 @@ func (t *Team) View(users []*User) *jqtemplate.Object {
 		o.Set("email", u.Email)
 		o.Set("firstName", u.FirstName)
 		o.Set("lastName", u.LastName)
+		o.Set("picture", nil)
 		o.Set("status", u.Status)
 		list = append(list, o)
 	}
@@ -81,7 +83,8 @@ type TeamBody struct {
 	SetsUsers bool
 	// Entity is the body of the _team entity: for ParseBody, Creating for a POST and Merging else, so
 	// that what an organization added to its teams stays. A PUT without a description clears it. A new
-	// team gets its name for an identifier where it can be one.
+	// team gets its name for an identifier, or one that is made of the name where that cannot be one: two
+	// that are made at once with one name have one identifier, of which there is only one entity.
 	Entity json.RawMessage
 }
 
@@ -115,11 +118,22 @@ func ParseTeam(text json.RawMessage, write Write) (*TeamBody, error) {
 	if write == Creating {
 		entity.Set("identifier", b.Name)
 		if s.body[Creating].Validate(document.Plain(entity)) != nil {
-			entity.Delete("identifier")
+			entity.Set("identifier", fmt.Sprintf("team_%x", sha256.Sum256([]byte(b.Name)))[:31])
 		}
 	}
 	b.Entity = jqtemplate.Encode(entity)
 	return b, nil
+}
+
+// withoutIdentifier lets a new team get another identifier.
+func (b *TeamBody) withoutIdentifier() error {
+	m, err := document.ParseMembers(b.Entity)
+	if err != nil {
+		return fmt.Errorf("read team: %w", err)
+	}
+	m.Remove("identifier")
+	b.Entity = m.Encode()
+	return nil
 }
 
 // WithTeam returns the body of a PATCH that puts a user into a team or takes them out; nil when

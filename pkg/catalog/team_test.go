@@ -45,11 +45,11 @@ func TestUserView(t *testing.T) {
 	t.Parallel()
 	teams := []*catalog.Team{team(t, "t1", `{"title":"Platform"}`), team(t, "t2", `{"title":"Data"}`), team(t, "Data", `{}`)}
 	tests := []struct{ name, content, want string }{
-		{"nothing", `{}`, `"firstName":"","lastName":"","status":"Active","providers":[],TIMES,"teams":[],"teamsIdentifiers":[],"roles":[{"name":"Member"}]`},
+		{"nothing", `{}`, `"firstName":"","lastName":"","picture":null,"type":null,"status":"Active","providers":[],TIMES,"teams":[],"teamsIdentifiers":[],"roles":[{"name":"Member"}]`},
 		{"everything", `{"team":["t1","Data","nobody"],"properties":{"firstname":"Ada","lastname":"L","status":"DISABLED","port_role":"admin"}}`,
-			`"firstName":"Ada","lastName":"L","status":"Disabled","providers":[],TIMES,"teams":["Platform","Data","Data"],"teamsIdentifiers":["t1","t2","Data"],"roles":[{"name":"Admin"}]`},
+			`"firstName":"Ada","lastName":"L","picture":null,"type":null,"status":"Disabled","providers":[],TIMES,"teams":["Platform","Data","Data"],"teamsIdentifiers":["t1","t2","Data"],"roles":[{"name":"Admin"}]`},
 		{"wrong types", `{"properties":{"firstname":1,"status":[],"port_role":"King"}}`,
-			`"firstName":"","lastName":"","status":"Active","providers":[],TIMES,"teams":[],"teamsIdentifiers":[],"roles":[{"name":"Member"}]`},
+			`"firstName":"","lastName":"","picture":null,"type":null,"status":"Active","providers":[],TIMES,"teams":[],"teamsIdentifiers":[],"roles":[{"name":"Member"}]`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -81,7 +81,7 @@ func TestTeamView(t *testing.T) {
 	}
 	got := string(jqtemplate.Encode(team(t, "t1", `{"title":"Platform","properties":{"description":""}}`).View(users)))
 	want := withTimes(`{"id":"ent_1","name":"Platform","description":"","provider":"port",TIMES,"users":[` +
-		`{"email":"a@x.example","firstName":"A","lastName":"","status":"Active"},{"email":"b@x.example","firstName":"","lastName":"","status":"Active"}]}`)
+		`{"email":"a@x.example","firstName":"A","lastName":"","picture":null,"status":"Active"},{"email":"b@x.example","firstName":"","lastName":"","picture":null,"status":"Active"}]}`)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -100,7 +100,7 @@ func TestParseTeam(t *testing.T) {
 		faults     []string
 	}{
 		{"a new team", `{"name":"platform","users":["a@x.example"],"description":"d"}`, catalog.Creating, `{"title":"platform","properties":{"description":"d"},"identifier":"platform"}`, nil},
-		{"a name that is no identifier", `{"name":"The platform"}`, catalog.Creating, `{"title":"The platform"}`, nil},
+		{"a name that is no identifier", `{"name":"The platform"}`, catalog.Creating, `{"title":"The platform","identifier":"team_5776b0d8f73f3ea5dba29ccb32"}`, nil},
 		{"replaced without a description", `{"name":"x"}`, catalog.Replacing, `{"title":"x","properties":{"description":null}}`, nil},
 		{"a patch of nothing", `{}`, catalog.Merging, `{}`, nil},
 		{"a patch that clears", `{"description":null,"users":[]}`, catalog.Merging, `{"properties":{"description":null}}`, nil},

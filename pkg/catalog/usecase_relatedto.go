@@ -8,16 +8,30 @@ import (
 	"longshore/pkg/fault"
 )
 
-// bind puts into a search what it needs to know besides the entity. A machine has no properties.
-func (s *Service) bind(ctx context.Context, n *snapshot, search *Search) (*Search, error) {
+// bind puts into a search what it needs to know besides the entity, and searches by it; nil is none.
+// Properties of the caller that are not bound yet are a machine's, which has none.
+func (r *searching) bind(ctx context.Context, search *Search) error {
+	if search == nil {
+		return nil
+	}
 	search, err := search.Bind(func(ContextProperty) ([]any, error) { return nil, nil })
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if len(search.RelatedTo()) == 0 {
-		return search, nil
+	if search.namesTeams() {
+		if r.teams, err = r.s.teamNames(ctx, r.n); err != nil {
+			return err
+		}
+		search = search.withTeams(r.teams)
 	}
-	return search.Resolve(func(r RelatedTo) (map[Key]bool, error) { return s.relatedTo(ctx, n, r) })
+	if len(search.RelatedTo()) > 0 {
+		search, err = search.Resolve(func(rule RelatedTo) (map[Key]bool, error) { return r.s.relatedTo(ctx, r.n, rule) })
+		if err != nil {
+			return err
+		}
+	}
+	r.search = search
+	return nil
 }
 
 // relatedTo returns the entities that a rule about relations is for. A rule without a path is for all

@@ -112,21 +112,21 @@ func (s *Service) search(ctx context.Context, n *snapshot, f Find, among []*Kept
 	if err != nil {
 		return nil, err
 	}
-	search := f.Search
 	if at.Blueprint != "" && f.Blueprint != "" && at.Blueprint != among[0].Record.ID {
 		return nil, badPlace()
 	}
+	r := &searching{s: s, n: n, f: f, found: &Found{}, until: time.Now().Add(searchTime)}
+	if err := r.bind(ctx, f.Search); err != nil {
+		return nil, err
+	}
+	search := r.search
 	if search != nil {
-		if search, err = s.bind(ctx, n, search); err != nil {
-			return nil, err
-		}
 		if only, ok := search.Blueprints(); ok {
 			among = slices.DeleteFunc(slices.Clone(among), func(k *Kept) bool { return !slices.Contains(only, k.Record.Identifier) })
 		}
 	}
 	among = slices.DeleteFunc(slices.Clone(among), func(k *Kept) bool { return k.Definition == nil || k.Record.ID < at.Blueprint })
 	slices.SortFunc(among, func(a, b *Kept) int { return cmp.Compare(a.Record.ID, b.Record.ID) })
-	r := &searching{s: s, n: n, f: f, search: search, found: &Found{}, until: time.Now().Add(searchTime)}
 	var identifiers []string
 	looksUp := false
 	if search != nil {
@@ -161,10 +161,12 @@ func (s *Service) search(ctx context.Context, n *snapshot, f Find, among []*Kept
 
 // searching is a list or a search on its way.
 type searching struct {
-	s      *Service
-	n      *snapshot
-	f      Find
+	s *Service
+	n *snapshot
+	f Find
+	// search is bound; teams are set when it is about teams.
 	search *Search
+	teams  teamNames
 	found  *Found
 	until  time.Time
 }
@@ -360,9 +362,10 @@ func (r *searching) subjects(ctx context.Context, k *Kept, entities []*Entity, v
 			CreatedBy: e.CreatedBy, UpdatedBy: e.UpdatedBy, Properties: document.Object(o, "properties"),
 			Schema: k.schema, Relations: document.Object(o, "relations"),
 		}
+		subject.Team = r.teams.identifiers(subject.Team)
 		subject.OwnedByTeam = subject.Team
 		if owners != nil {
-			subject.OwnedByTeam = owners[i]
+			subject.OwnedByTeam = r.teams.identifiers(owners[i])
 		}
 		subject.RelatedTitle = func(relation, identifier string) string { return r.title(ctx, k, relation, identifier) }
 		subjects[i] = subject

@@ -121,6 +121,19 @@ func (s *Service) CreateTeam(ctx context.Context, text json.RawMessage, by Autho
 	if err != nil {
 		return nil, nil, err
 	}
+	t, users, err := s.tryTeam(ctx, b, by)
+	if !fault.Is(err, "identifier_taken") {
+		return t, users, err
+	}
+	// Another one of that name was made meanwhile, which the next try says; or a team that had the name
+	// once has the identifier still.
+	if err := b.withoutIdentifier(); err != nil {
+		return nil, nil, err
+	}
+	return s.tryTeam(ctx, b, by)
+}
+
+func (s *Service) tryTeam(ctx context.Context, b *TeamBody, by Author) (*Team, []*User, error) {
 	teams, users, err := s.Teams(ctx)
 	if err != nil {
 		return nil, nil, err

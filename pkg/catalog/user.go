@@ -72,6 +72,28 @@ func UserOf(e *Entity) (*User, error) {
 	}, nil
 }
 
+// canonical returns a value of a user's status or role as its enum has it: case is ignored, when a user
+// is written as when it is read. What is stored is what was sent.
+func (d *Definition) canonical(property string, v any) any {
+	text, isText := v.(string)
+	if d.Identifier != UserBlueprint || !isText {
+		return v
+	}
+	var words []string
+	switch property {
+	case "status":
+		words = []string{StatusActive, StatusDisabled, StatusStaged}
+	case "port_role":
+		words = []string{RoleMember, RoleAdmin, RoleModerator}
+	}
+	for _, w := range words {
+		if strings.EqualFold(w, text) {
+			return w
+		}
+	}
+	return v
+}
+
 // oneOf returns the word that equals text but for case, the first one if none does.
 func oneOf(text string, words ...string) string {
 	for _, w := range words {
@@ -82,7 +104,7 @@ func oneOf(text string, words ...string) string {
 	return words[0]
 }
 
-// View returns a user as the routes of users answer. Teams are those that are there: the user's, and
+// View returns a user as the routes of users answer, null for what is not known of users here. Teams are those that are there: the user's, and
 // maybe others.
 func (u *User) View(teams []*Team) *jqtemplate.Object {
 	names, identifiers := []any{}, []any{}
@@ -96,6 +118,8 @@ func (u *User) View(teams []*Team) *jqtemplate.Object {
 	o.Set("email", u.Email)
 	o.Set("firstName", u.FirstName)
 	o.Set("lastName", u.LastName)
+	o.Set("picture", nil)
+	o.Set("type", nil)
 	o.Set("status", u.Status)
 	o.Set("providers", []any{})
 	o.Set("createdAt", timeText(u.CreatedAt))

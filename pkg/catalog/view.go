@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"time"
 
 	"longshore/pkg/document"
@@ -16,7 +17,7 @@ import (
 // for many), mirror and calculation properties as they are now, createdAt, updatedAt, createdBy,
 // updatedBy; of these what the selection has. Values keep their own text.
 //
-// The lookup is asked only if mirror properties must be computed; related entities are read in batches
+// The lookup is asked only if mirror properties must be computed or titles attached; related entities are read in batches
 // for all entities at once. The error is the lookup's, ctx's, or our own.
 func EntityViews(ctx context.Context, d *Definition, entities []*Entity, s Selection, l Lookup) ([]json.RawMessage, error) {
 	v := &viewer{d: d, s: s, m: newMirrors(l)}
@@ -32,12 +33,17 @@ func EntityViews(ctx context.Context, d *Definition, entities []*Entity, s Selec
 	if err != nil {
 		return nil, err
 	}
+	attached, err := v.attach(ctx, nodes)
+	if err != nil {
+		return nil, err
+	}
 	views, size := make([]json.RawMessage, len(nodes)), 0
 	for i, n := range nodes {
 		own := each(mirrored, i)
 		if err := v.calculate(ctx, n, own); err != nil {
 			return nil, err
 		}
+		maps.Copy(own, each(attached, i))
 		for name, value := range own {
 			if size += len(value); size > maxComputed {
 				own[name] = json.RawMessage(`null`)
@@ -197,7 +203,7 @@ func (v *viewer) view(n *node, computed map[string]json.RawMessage, s Selection)
 	relations := new(document.Members)
 	for _, r := range v.d.Relations {
 		if s.member("relations", r.Name) {
-			relations.Set(r.Name, n.content.relation(r))
+			relations.Set(r.Name, v.relation(n, r, s.AttachTitles))
 		}
 	}
 	if relations.Len() > 0 || s.group("relations") {

@@ -49,7 +49,7 @@ func (f *Faults) AddDetail(d fault.Detail) {
 	f.details = append(f.details, d)
 }
 
-// AddErr takes over the details of another package's fault; one without any gets the path.
+// AddErr takes over the details of another package's fault; what has no path of its own gets this one.
 func (f *Faults) AddErr(path string, err error) {
 	var e *fault.Error
 	if !errors.As(err, &e) || len(e.Details) == 0 {
@@ -57,6 +57,9 @@ func (f *Faults) AddErr(path string, err error) {
 		return
 	}
 	for _, d := range e.Details {
+		if d.Path == "" {
+			d.Path = path
+		}
 		f.AddDetail(d)
 	}
 }

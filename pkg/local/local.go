@@ -199,6 +199,7 @@ func (s *Server) assemble() error {
 	starter := trigger.New(trigger.Config{
 		Actions: cache, Entities: catalog.NewReader(st.catalog, time.Now), Runs: st.runs, Accepter: st.accepter, Sender: st.queue,
 		OrgID: s.credentials.OrgID, Configured: configured, Log: c.Log,
+		ClientSecret: s.credentials.ClientSecret, Key: key,
 		Secrets: organization.NewVault(st.organization, sealer), Sealer: sealer,
 	})
 	s.handler = api.New(api.Config{

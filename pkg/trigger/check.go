@@ -24,8 +24,11 @@ type checked struct {
 	caller identity.Caller
 	// until is when checking and rendering have to be done.
 	until time.Time
-	// inputs are the user inputs after defaults.
-	inputs *jqtemplate.Object
+	// inputs are the user inputs after defaults, encrypted where they are to be, as templates see them;
+	// properties are the same as they are stored.
+	inputs, properties *jqtemplate.Object
+	// failed are the queries of the inputs that count as absent.
+	failed []jqtemplate.Warning
 	// entity is the whole entity that the run is for, called entityID; nil and empty for none.
 	entity   *jqtemplate.Object
 	entityID string
@@ -48,13 +51,17 @@ func (t *Trigger) check(ctx context.Context, q Request, entry *action.Entry) (*c
 	if message := keyFault(q.IdempotencyKey); message != "" {
 		details = append(details, fault.Detail{Path: "Idempotency-Key", Message: message})
 	}
-	var err error
-	c.inputs, err = d.Inputs.Complete(given(q))
-	if e, ok := asFault(err); ok && e.Kind == fault.Invalid && len(e.Details) > 0 {
-		details = append(details, e.Details...)
-	} else if err != nil {
+	if d.Blueprint != "" && q.Entity != "" {
+		// Queries of the inputs see it.
+		if err := t.lookUp(ctx, c, q.Entity); err != nil {
+			return nil, err
+		}
+	}
+	faults, err := t.completeInputs(ctx, c, q)
+	if err != nil {
 		return nil, err
 	}
+	details = append(details, faults...)
 	if d.Blueprint != "" && d.Operation != action.Create && q.Entity == "" {
 		details = append(details, fault.Detail{
 			Path: "entity", Message: fmt.Sprintf("is required: %s is a %s action, which runs on an entity of the blueprint %s", d.Identifier, d.Operation, d.Blueprint),
@@ -63,10 +70,7 @@ func (t *Trigger) check(ctx context.Context, q Request, entry *action.Entry) (*c
 	if err := fault.InvalidDetails(details); err != nil {
 		return nil, err
 	}
-	if d.Blueprint == "" || q.Entity == "" {
-		return c, nil
-	}
-	return c, t.lookUp(ctx, c, q.Entity)
+	return c, nil
 }
 
 // lookUp reads the entity that a run is for and checks the action's condition.
@@ -100,8 +104,6 @@ func unsupported(q Request, d *action.Definition) error {
 		feature string
 	}{
 		{d.ApprovalRequired, "", "requiredApproval"},
-		{d.Uses.Encryption, "", "inputs with encryption"},
-		{d.Uses.JQQuery, "", "inputs with a jqQuery"},
 		{q.RunAs != "", "run_as", "run_as"},
 	}
 	var details []fault.Detail

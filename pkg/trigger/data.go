@@ -130,7 +130,7 @@ func (t *Trigger) runMessage(c *checked, r *run.Run, user *jqtemplate.Object, in
 	}
 	payload := with(jqtemplate.Encode(object(member{"entity", entity})), "action", definition)
 	payload = with(payload, "properties", inputs)
-	payload = with(payload, "censoredProperties", []byte("[]"))
+	payload = with(payload, "censoredProperties", c.censored())
 	return with(head, "payload", payload), nil
 }
 

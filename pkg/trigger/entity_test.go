@@ -185,6 +185,10 @@ type lookedUp struct {
 	err   error
 }
 
+func (l lookedUp) Resolve(context.Context, []catalog.Reference) ([]catalog.Referent, error) {
+	return nil, errors.New("nothing is named")
+}
+
 func (l lookedUp) Lookup(ctx context.Context, _, _ string, _ *catalog.Search) (*jqtemplate.Object, bool, error) {
 	select {
 	case <-ctx.Done():

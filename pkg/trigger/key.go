@@ -2,6 +2,7 @@ package trigger
 
 import (
 	"context"
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
 	"slices"
@@ -13,12 +14,13 @@ import (
 	"longshore/pkg/run"
 )
 
-// reservation is the claim of a request's idempotency key, for the run of that id.
-func reservation(q Request, entry *action.Entry, id string, now time.Time) run.Reservation {
+// reservation is the claim of a request's idempotency key, for the run of that id. The hash of its body
+// is keyed: what is in it may be a secret that a list of words would tell.
+func (t *Trigger) reservation(q Request, entry *action.Entry, id string, now time.Time) run.Reservation {
 	return run.Reservation{
 		Key:   digest([]any{q.Caller.OrgID, q.Caller.ID, entry.Record.ID, q.IdempotencyKey}),
 		RunID: id,
-		BodyHash: digest(object(member{"properties", given(q)}, member{"entity", q.Entity},
+		BodyHash: t.keyedDigest(object(member{"properties", given(q)}, member{"entity", q.Entity},
 			member{"run_as", q.RunAs})),
 		Until:   now.Add(run.ReserveFor),
 		Expires: now.Add(run.KeyLifetime),
@@ -29,6 +31,20 @@ func reservation(q Request, entry *action.Entry, id string, now time.Time) run.R
 func digest(value any) string {
 	sum := sha256.Sum256(jqtemplate.Encode(canonical(value)))
 	return hex.EncodeToString(sum[:])
+}
+
+// keyedDigest is digest for whoever has the key.
+func (t *Trigger) keyedDigest(value any) string {
+	h := hmac.New(sha256.New, t.hashKey)
+	h.Write(jqtemplate.Encode(canonical(value)))
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// hashKey derives the key of hashes from one that has another use too.
+func hashKey(key []byte) []byte {
+	h := hmac.New(sha256.New, key)
+	h.Write([]byte("longshore idempotency key v1"))
+	return h.Sum(nil)
 }
 
 // canonical returns the value with the members of every object in the order of their keys.
@@ -67,7 +83,7 @@ func given(q Request) *jqtemplate.Object {
 // earlier answers a request whose key is known, before anything else about it is checked: the action
 // may have changed since the first one. It returns nil when the key is free, or may be taken over.
 func (t *Trigger) earlier(ctx context.Context, q Request, entry *action.Entry, now time.Time) (*Started, error) {
-	held, found, err := t.Runs.Reserved(ctx, reservation(q, entry, "", now).Key, now)
+	held, found, err := t.Runs.Reserved(ctx, t.reservation(q, entry, "", now).Key, now)
 	if err != nil {
 		return nil, notRecorded(err)
 	}
@@ -84,7 +100,7 @@ func (t *Trigger) earlier(ctx context.Context, q Request, entry *action.Entry, n
 
 // replay answers a request whose key is held by another one.
 func (t *Trigger) replay(ctx context.Context, q Request, entry *action.Entry, held run.Reservation) (*Started, error) {
-	if held.BodyHash != reservation(q, entry, held.RunID, time.Time{}).BodyHash {
+	if held.BodyHash != t.reservation(q, entry, held.RunID, time.Time{}).BodyHash {
 		return nil, keyReused()
 	}
 	record, err := t.Runs.Read(ctx, held.RunID)
@@ -102,13 +118,13 @@ func (t *Trigger) replay(ctx context.Context, q Request, entry *action.Entry, he
 
 // overtaken answers a request that held its key while an earlier holder, taken for dead, recorded
 // the run after all. The earlier one may have asked for something else.
-func (t *Trigger) overtaken(ctx context.Context, p *plan) (*Started, error) {
+func (t *Trigger) overtaken(ctx context.Context, c *checked, p *plan) (*Started, error) {
 	record, err := t.Runs.Read(ctx, p.run.ID)
 	if err != nil {
 		return nil, notRecorded(err)
 	}
-	before, err := jqtemplate.Decode(record.Properties)
-	if err != nil || record.Action.ID != p.run.Action.ID || record.Entity != p.run.Entity || digest(before) != digest(p.inputs) {
+	same, err := t.sameInputs(c, record.Properties)
+	if err != nil || !same || record.Action.ID != p.run.Action.ID || record.Entity != p.run.Entity {
 		return nil, keyReused()
 	}
 	return &Started{Record: record, Replayed: true}, nil

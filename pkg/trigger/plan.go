@@ -17,7 +17,6 @@ type plan struct {
 	body    *run.Body
 	message *queue.Message
 	line    *run.Log
-	inputs  *jqtemplate.Object
 	data    *jqtemplate.Object
 	failed  []jqtemplate.Warning
 }
@@ -33,6 +32,8 @@ func (t *Trigger) plan(ctx context.Context, c *checked, id string, now time.Time
 		return nil, notRecorded(ctx.Err())
 	case err == nil && rendering.Err() != nil:
 		return nil, fault.New(fault.Invalid, "template_limit", "inputs, entity and templates took more than %s", Deadline)
+	case err == nil:
+		p.note(failedText(c.failed), now)
 	}
 	return p, err
 }
@@ -52,11 +53,10 @@ func (t *Trigger) render(ctx context.Context, c *checked, id string, now time.Ti
 		CreatedAt:        now,
 	}
 	who := user(c.caller.ID)
-	properties := jqtemplate.Encode(c.inputs)
+	properties := jqtemplate.Encode(c.properties)
 	p := &plan{
-		run:    r,
-		body:   &run.Body{Properties: properties, User: jqtemplate.Encode(who)},
-		inputs: c.inputs,
+		run:  r,
+		body: &run.Body{Properties: properties, User: jqtemplate.Encode(who)},
 	}
 	var err error
 	if d.Generation == action.V1 {
@@ -65,7 +65,7 @@ func (t *Trigger) render(ctx context.Context, c *checked, id string, now time.Ti
 		}
 		var message []byte
 		if message, err = t.runMessage(c, r, who, properties); err == nil {
-			p.body.Invocation, err = invokeV1(d, c.inputs, message)
+			p.body.Invocation, err = invokeV1(d, c.properties, message)
 		}
 	} else {
 		p.data = t.triggerData(c, r, who)
@@ -95,4 +95,15 @@ func firstLine(id, waiting string, now time.Time) *run.Log {
 		return nil
 	}
 	return run.NewLog(now, id, run.Own, waiting)
+}
+
+// note puts a text in front of the run's first log line.
+func (p *plan) note(text string, now time.Time) {
+	switch {
+	case text == "":
+	case p.line == nil:
+		p.line = firstLine(p.run.ID, text, now)
+	default:
+		p.line.Message = text + "\n" + p.line.Message
+	}
 }

@@ -1,13 +1,12 @@
 package trigger_test
 
 import (
-	"path/filepath"
 	"testing"
 	"time"
 
 	"longshore/pkg/catalog"
 	"longshore/pkg/run"
-	"longshore/pkg/sqlite"
+	"longshore/pkg/store/opentest"
 	"longshore/pkg/store/sqlitestore"
 )
 
@@ -21,15 +20,7 @@ func openStore(t testing.TB) run.Store {
 // openStores returns empty stores on one database.
 func openStores(t testing.TB) (run.Store, catalog.Store) {
 	t.Helper()
-	db, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "longshore.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Errorf("close database: %v", err)
-		}
-	})
+	db := opentest.SQLite(t)
 	store, err := sqlitestore.NewRuns(t.Context(), db, sqlitestore.RunsOptions{Now: func() time.Time { return start }})
 	if err != nil {
 		t.Fatal(err)

@@ -53,6 +53,8 @@ type Entities interface {
 	// Lookup returns an entity of a blueprint, whole, as GET returns it, and whether it satisfies a
 	// condition; nil is satisfied by all. fault.NotFound when it or its blueprint is not there.
 	Lookup(ctx context.Context, blueprint, identifier string, condition *catalog.Search) (entity *jqtemplate.Object, satisfies bool, err error)
+	// Resolve looks for what inputs name, all at once; the result has one for each, in order.
+	Resolve(ctx context.Context, references []catalog.Reference) ([]catalog.Referent, error)
 }
 
 // Runs is what a trigger needs of a run.Store, whose comments say what the methods promise.
@@ -64,7 +66,7 @@ type Runs interface {
 }
 
 // Config is what a trigger works with. Actions, Entities, Runs, Accepter, Sender, Configured and Log
-// are required.
+// are required; ClientSecret and Key where inputs are encrypted.
 type Config struct {
 	Actions  Actions
 	Entities Entities
@@ -77,6 +79,11 @@ type Config struct {
 	Sealer  *secret.Sealer
 	// OrgID is the organization's id, as trigger data and run messages show it.
 	OrgID string
+	// ClientSecret is the organization's current one; inputs are encrypted under it.
+	ClientSecret string
+	// Key keys the hashes of requests with an idempotency key, for they hold inputs that are secret: it
+	// must stay the same for as long as such a key is remembered, whatever becomes of ClientSecret.
+	Key []byte
 	// Configured says whether this deployment has a backend; runs for any other wait.
 	Configured func(backend string) bool
 	Log        *slog.Logger
@@ -122,6 +129,9 @@ type Dry struct {
 type Trigger struct {
 	Config
 
+	// hashKey is of the hashes of requests.
+	hashKey []byte
+
 	mu sync.Mutex
 	// texts are by the internal id of the action.
 	texts map[string]definitionText
@@ -138,7 +148,14 @@ func New(c Config) *Trigger {
 	if c.NewID == nil {
 		c.NewID = run.NewID
 	}
-	return &Trigger{Config: c, texts: map[string]definitionText{}}
+	return &Trigger{Config: c, hashKey: hashKey(c.Key), texts: map[string]definitionText{}}
+}
+
+// WithKeys returns a trigger that works with the same, and with other keys.
+func (t *Trigger) WithKeys(clientSecret string, key []byte) *Trigger {
+	c := t.Config
+	c.ClientSecret, c.Key = clientSecret, key
+	return New(c)
 }
 
 // now is the time as runs store it: UTC, in milliseconds.
@@ -168,7 +185,7 @@ func (t *Trigger) Start(ctx context.Context, q Request) (*Started, error) {
 		return nil, err
 	}
 	if q.IdempotencyKey != "" {
-		held, won, err := t.Runs.Reserve(ctx, reservation(q, entry, p.run.ID, now), now)
+		held, won, err := t.Runs.Reserve(ctx, t.reservation(q, entry, p.run.ID, now), now)
 		switch {
 		case err != nil:
 			return nil, notRecorded(err)
@@ -183,7 +200,7 @@ func (t *Trigger) Start(ctx context.Context, q Request) (*Started, error) {
 	}
 	err = t.Accepter.Accept(ctx, p.run, p.body, p.message, p.line)
 	if fault.KindOf(err) == fault.Conflict && q.IdempotencyKey != "" {
-		return t.overtaken(ctx, p)
+		return t.overtaken(ctx, c, p)
 	}
 	if err != nil {
 		return nil, notRecorded(err)
@@ -218,7 +235,7 @@ func (t *Trigger) DryRun(ctx context.Context, q Request) (*Dry, error) {
 	return &Dry{
 		Invocation:        p.body.Invocation.Readable(),
 		TriggerData:       jqtemplate.Encode(shown),
-		FailedExpressions: p.failed,
+		FailedExpressions: append(c.failed, p.failed...),
 		Warnings:          c.Definition.Warnings,
 	}, nil
 }

@@ -156,14 +156,6 @@ func TestRefused(t *testing.T) {
 			definition: self(create, `,"requiredApproval":{"type":"ALL"}`),
 			kind:       fault.Invalid, word: "not_supported", sentences: []string{"requiredApproval"},
 		},
-		"encryption": {
-			definition: self(create+`,"userInputs":{"properties":{"s":{"type":"string","encryption":"aes256-gcm"}}}`, ""),
-			kind:       fault.Invalid, word: "not_supported", sentences: []string{"encryption"},
-		},
-		"jqQuery": {
-			definition: self(create+`,"userInputs":{"properties":{"s":{"type":"string","default":{"jqQuery":".form.x"}}}}`, ""),
-			kind:       fault.Invalid, word: "not_supported", sentences: []string{"jqQuery"},
-		},
 		"run_as": {
 			definition: self(create, ""), edit: func(q *trigger.Request) { q.RunAs = "a@example.com" },
 			kind: fault.Invalid, word: "not_supported", paths: []string{"run_as"},

@@ -125,8 +125,9 @@ func (w *world) restart(edit func(*world, *trigger.Config)) {
 	c := trigger.Config{
 		Actions: action.NewCache(w.actions), Entities: catalog.NewReader(w.catalog, nil),
 		Runs: w.store, Sender: w.queue, OrgID: "org_1", Log: log,
-		Accepter:   &trigger.StoreAndSend{Store: w.store, Sender: w.queue, Log: log},
-		Configured: func(backend string) bool { return backend == invocation.BackendWebhook },
+		Accepter:     &trigger.StoreAndSend{Store: w.store, Sender: w.queue, Log: log},
+		Configured:   func(backend string) bool { return backend == invocation.BackendWebhook },
+		ClientSecret: clientSecret, Key: []byte("a key of hashes"),
 		Now: func() time.Time {
 			w.mu.Lock()
 			defer w.mu.Unlock()

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -25,7 +24,7 @@ import (
 	"longshore/pkg/identity"
 	"longshore/pkg/queue"
 	"longshore/pkg/run"
-	"longshore/pkg/sqlite"
+	"longshore/pkg/store/opentest"
 	"longshore/pkg/store/sqlitestore"
 	"longshore/pkg/trigger"
 )
@@ -66,12 +65,9 @@ func (s *server) count(request string) int {
 func serve(t *testing.T, before func(http.ResponseWriter, *http.Request) bool) *server {
 	t.Helper()
 	ctx := context.Background()
-	db, err := sqlite.Open(ctx, filepath.Join(t.TempDir(), "longshore.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
+	db := opentest.SQLite(t)
 	s := &server{}
+	var err error
 	if s.runs, err = sqlitestore.NewRuns(ctx, db, sqlitestore.RunsOptions{}); err != nil {
 		t.Fatal(err)
 	}

@@ -15,9 +15,22 @@ import (
 	"longshore/pkg/identity"
 )
 
+// Keys are secrets that more than the API needs.
+type Keys struct {
+	// ClientSecret is the organization's current one.
+	ClientSecret string
+	// TokenKey does not change when the client secret does.
+	TokenKey []byte
+}
+
 // New returns a handler of HTTP API events. Build completes the configuration; it is called again
 // when a secret has changed.
 func New(e *boot.Env, build func(api.Config) http.Handler) (awsevent.Handler, error) {
+	return NewWithKeys(e, func(c api.Config, _ Keys) http.Handler { return build(c) })
+}
+
+// NewWithKeys is New for a function that needs the secrets themselves.
+func NewWithKeys(e *boot.Env, build func(api.Config, Keys) http.Handler) (awsevent.Handler, error) {
 	var own struct {
 		boot.ClientSecret
 		TokenKey    string `env:"LONGSHORE_TOKEN_KEY"`
@@ -37,7 +50,7 @@ func New(e *boot.Env, build func(api.Config) http.Handler) (awsevent.Handler, er
 		if err != nil {
 			return nil, err
 		}
-		return build(api.Config{Tokens: tokens, Log: e.Log}), nil
+		return build(api.Config{Tokens: tokens, Log: e.Log}, Keys{ClientSecret: v[0].Current, TokenKey: key}), nil
 	},
 		awssecret.Secret{Plain: own.Plain, PlainPrevious: own.Previous, ARN: own.ARN, Rotates: true},
 		awssecret.Secret{Plain: own.TokenKey, ARN: own.TokenKeyARN})

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -224,7 +225,9 @@ func TestFailuresOfTheTable(t *testing.T) {
 			o.HTTPClient, o.RetryMaxAttempts = c.do, 1
 		})
 		runs := dynamostore.NewRuns(client, "runs", retention, time.Now)
-		for name, call := range calls(runs, dynamocatalog.NewActions(client, "catalog"), time.Now()) {
+		all := calls(runs, dynamocatalog.NewActions(client, "catalog"), time.Now())
+		maps.Copy(all, catalogCalls(dynamocatalog.NewCatalog(client, "catalog", time.Now), time.Now()))
+		for name, call := range all {
 			t.Run(c.name+", "+name, func(t *testing.T) {
 				t.Parallel()
 				err := call(t.Context())

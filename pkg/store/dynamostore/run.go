@@ -30,7 +30,7 @@ func NewRuns(client Client, name string, retention time.Duration, now func() tim
 	return &Runs{table: table.New(client, name), retention: retention, now: now}
 }
 
-func notFound(id string) error { return fault.New(fault.NotFound, "", "run %s was not found", id) }
+func notFound(id string) error { return fault.New(fault.NotFound, "", "there is no run %s", id) }
 
 func taken(id string) error { return fault.New(fault.Conflict, "", "run %s exists already", id) }
 

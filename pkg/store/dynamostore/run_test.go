@@ -16,11 +16,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/google/go-cmp/cmp"
 
-	"longshore/pkg/emulator"
 	"longshore/pkg/fault"
 	"longshore/pkg/invocation"
 	"longshore/pkg/run"
 	"longshore/pkg/store/dynamostore"
+	"longshore/pkg/store/opentest"
 	"longshore/pkg/store/storetest"
 )
 
@@ -35,15 +35,8 @@ type tables struct {
 // newTables makes tables that no other test has.
 func newTables(t testing.TB) tables {
 	t.Helper()
-	prefix := rand.Text()
-	s := tables{
-		client: dynamodb.NewFromConfig(emulator.Config(emulator.DynamoDB(t))),
-		runs:   prefix + "-runs", catalog: prefix + "-catalog",
-	}
-	if err := dynamostore.CreateTables(t.Context(), s.client, s.runs, s.catalog); err != nil {
-		t.Fatal(err)
-	}
-	return s
+	client, runs, catalog := opentest.DynamoDB(t)
+	return tables{client, runs, catalog}
 }
 
 func (s tables) store(client dynamostore.Client) *dynamostore.Runs {

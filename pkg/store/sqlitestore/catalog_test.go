@@ -17,6 +17,7 @@ import (
 	"longshore/pkg/catalog"
 	"longshore/pkg/fault"
 	"longshore/pkg/sqlite"
+	"longshore/pkg/store/opentest"
 	"longshore/pkg/store/sqlitestore"
 	"longshore/pkg/store/storetest"
 )
@@ -62,7 +63,7 @@ func openCatalog(t testing.TB, db *sqlite.DB) *sqlitestore.Catalog {
 func TestCatalog(t *testing.T) {
 	t.Parallel()
 	storetest.Catalog(t, func(t *testing.T) catalog.Store {
-		db := openDB(t)
+		db := opentest.SQLite(t)
 		return catalogStore{openCatalog(t, db), db}
 	})
 }
@@ -70,7 +71,7 @@ func TestCatalog(t *testing.T) {
 // Everything is read by an index and in its order; what was deleted is in none of those of the living.
 func TestCatalogPlans(t *testing.T) {
 	t.Parallel()
-	db := openDB(t)
+	db := opentest.SQLite(t)
 	openCatalog(t, db)
 	want := map[string][]string{
 		"blueprint": {"SEARCH blueprints USING INDEX blueprints_living (identifier=? AND deleted_at=?)"},
@@ -126,7 +127,7 @@ func createBlueprint(t testing.TB, s *sqlitestore.Catalog, identifier string) *c
 // A page whose caller's deadline is near ends, with as much as brings the list on.
 func TestEntityPageEndsByTime(t *testing.T) {
 	t.Parallel()
-	s := openCatalog(t, openDB(t))
+	s := openCatalog(t, opentest.SQLite(t))
 	for i := range 3 {
 		createEntity(t, s, entity("bp", fmt.Sprintf("e%d", i)))
 	}
@@ -156,7 +157,7 @@ func TestEntityPageEndsByTime(t *testing.T) {
 // A write that is refused leaves nothing, not even edges.
 func TestRefusedEntityLeavesNoEdges(t *testing.T) {
 	t.Parallel()
-	db := openDB(t)
+	db := opentest.SQLite(t)
 	s := openCatalog(t, db)
 	e := createEntity(t, s, entity("bp", "a"))
 	edge := catalog.Edge{Source: e.Key, Relation: "uses", Target: e.Key}
@@ -175,7 +176,7 @@ func TestRefusedEntityLeavesNoEdges(t *testing.T) {
 // A key that JSON changes is not taken for another one.
 func TestEntitiesOfUnusualKeys(t *testing.T) {
 	t.Parallel()
-	s := openCatalog(t, openDB(t))
+	s := openCatalog(t, opentest.SQLite(t))
 	for _, identifier := range []string{"a", "a\ufffd", `a"b\`, "a\u2028", "<a>"} {
 		createEntity(t, s, entity("bp", identifier))
 	}
@@ -199,7 +200,7 @@ func TestEntitiesOfUnusualKeys(t *testing.T) {
 
 func TestCatalogPurge(t *testing.T) {
 	t.Parallel()
-	db := openDB(t)
+	db := opentest.SQLite(t)
 	s := openCatalog(t, db)
 	now := time.Now()
 	for i := range 250 {
@@ -300,7 +301,7 @@ func TestCatalogReopened(t *testing.T) {
 func TestStampsApart(t *testing.T) {
 	t.Parallel()
 	for _, first := range []string{"actions", "catalog"} {
-		db := openDB(t)
+		db := opentest.SQLite(t)
 		if first == "catalog" {
 			openCatalog(t, db)
 		}
@@ -335,7 +336,7 @@ func TestStampsApart(t *testing.T) {
 
 // BenchmarkEntities reads and counts a blueprint of 100,000 entities of 2 KiB.
 func BenchmarkEntities(b *testing.B) {
-	s := openCatalog(b, openDB(b))
+	s := openCatalog(b, opentest.SQLite(b))
 	content := json.RawMessage(`{"team":[],"properties":{"text":"` + strings.Repeat("x", 2_000) + `"},"relations":{}}`)
 	var all sync.WaitGroup
 	for worker := range 100 {

@@ -13,6 +13,7 @@ import (
 
 	"longshore/pkg/run"
 	"longshore/pkg/sqlite"
+	"longshore/pkg/store/opentest"
 	"longshore/pkg/store/sqlitestore"
 )
 
@@ -20,7 +21,7 @@ import (
 // run gives, and sorts nothing.
 func TestEveryCombinationOfFilters(t *testing.T) {
 	t.Parallel()
-	db := openDB(t)
+	db := opentest.SQLite(t)
 	s := openRuns(t, db, sqlitestore.RunsOptions{})
 	now := time.Now()
 	var all []*run.Run
@@ -101,7 +102,7 @@ func TestEveryCombinationOfFilters(t *testing.T) {
 func TestIndexLag(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
-	s := openRuns(t, openDB(t), sqlitestore.RunsOptions{IndexLag: time.Second, Now: func() time.Time { return now }})
+	s := openRuns(t, opentest.SQLite(t), sqlitestore.RunsOptions{IndexLag: time.Second, Now: func() time.Time { return now }})
 	r := record(t, s, now, func(r *run.Run) { r.Due = now })
 	seen := func(want bool) {
 		t.Helper()
@@ -130,7 +131,7 @@ func TestIndexLag(t *testing.T) {
 
 // BenchmarkList reads the newest 50 of 20,000 runs.
 func BenchmarkList(b *testing.B) {
-	db := openDB(b)
+	db := opentest.SQLite(b)
 	s := openRuns(b, db, sqlitestore.RunsOptions{})
 	now := time.Now().Add(-time.Minute)
 	if err := db.Write(b.Context(), func(tx *sqlite.Tx) error {

@@ -15,6 +15,7 @@ import (
 	"longshore/pkg/invocation"
 	"longshore/pkg/run"
 	"longshore/pkg/sqlite"
+	"longshore/pkg/store/opentest"
 	"longshore/pkg/store/sqlitestore"
 )
 
@@ -54,7 +55,7 @@ func count(t testing.TB, db *sqlite.DB, from string) (n int) {
 
 func TestPurge(t *testing.T) {
 	t.Parallel()
-	db := openDB(t)
+	db := opentest.SQLite(t)
 	now := time.Now()
 	s := openRuns(t, db, sqlitestore.RunsOptions{Retention: time.Hour, Now: func() time.Time { return now }})
 	old := now
@@ -106,7 +107,7 @@ func TestPurge(t *testing.T) {
 func TestExpiredRunHasNothing(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
-	s := openRuns(t, openDB(t), sqlitestore.RunsOptions{Retention: time.Hour, Now: func() time.Time { return now }})
+	s := openRuns(t, opentest.SQLite(t), sqlitestore.RunsOptions{Retention: time.Hour, Now: func() time.Time { return now }})
 	r := record(t, s, now)
 	line := run.NewLog(now, r.ID, run.Own, "line")
 	if err := s.AppendLog(t.Context(), line); err != nil {
@@ -126,7 +127,7 @@ func TestExpiredRunHasNothing(t *testing.T) {
 
 func TestAppendLogNeedsARun(t *testing.T) {
 	t.Parallel()
-	s := openRuns(t, openDB(t), sqlitestore.RunsOptions{})
+	s := openRuns(t, opentest.SQLite(t), sqlitestore.RunsOptions{})
 	now := time.Now()
 	err := s.AppendLog(t.Context(), run.NewLog(now, run.NewID(now), run.Own, "line"))
 	if err == nil || fault.KindOf(err) != fault.NotFound {
@@ -136,7 +137,7 @@ func TestAppendLogNeedsARun(t *testing.T) {
 
 func TestTakeOverLeases(t *testing.T) {
 	t.Parallel()
-	s := openRuns(t, openDB(t), sqlitestore.RunsOptions{})
+	s := openRuns(t, opentest.SQLite(t), sqlitestore.RunsOptions{})
 	now := time.Now()
 	claim := func(r *run.Run) error {
 		_, err := r.Claim(now, 1, "dead", 75*time.Second)
@@ -201,7 +202,7 @@ func TestTakeOverLeases(t *testing.T) {
 // panic, and never one that brings the process down.
 func TestDamagedHead(t *testing.T) {
 	t.Parallel()
-	db := openDB(t)
+	db := opentest.SQLite(t)
 	s := openRuns(t, db, sqlitestore.RunsOptions{})
 	r := record(t, s, time.Now(), func(r *run.Run) {
 		r.StatusLabel, r.Due = "label", time.Time{}
@@ -255,7 +256,7 @@ func TestDamagedHead(t *testing.T) {
 // A move that fails in the store's hands fails its caller alone.
 func TestMoveThatPanics(t *testing.T) {
 	t.Parallel()
-	s := openRuns(t, openDB(t), sqlitestore.RunsOptions{})
+	s := openRuns(t, opentest.SQLite(t), sqlitestore.RunsOptions{})
 	r := record(t, s, time.Now())
 	_, err := s.Update(t.Context(), r.ID, func(*run.Run) (*run.Write, error) { panic("out of order") })
 	if err == nil || fault.KindOf(err) != fault.Internal {
@@ -266,7 +267,7 @@ func TestMoveThatPanics(t *testing.T) {
 
 func TestDeletedDefinitionNamesItsAuthor(t *testing.T) {
 	t.Parallel()
-	db := openDB(t)
+	db := opentest.SQLite(t)
 	s, err := sqlitestore.NewActions(t.Context(), db)
 	if err != nil {
 		t.Fatalf("open store: %v", err)
@@ -298,7 +299,7 @@ func TestDeletedDefinitionNamesItsAuthor(t *testing.T) {
 // Store and queue are opened again and again: nothing is made twice and nothing is lost.
 func TestReopen(t *testing.T) {
 	t.Parallel()
-	db := openDB(t)
+	db := opentest.SQLite(t)
 	r := record(t, openRuns(t, db, sqlitestore.RunsOptions{}), time.Now())
 	if _, err := openRuns(t, db, sqlitestore.RunsOptions{}).Get(t.Context(), r.ID); err != nil {
 		t.Errorf("get run: %v", err)
@@ -308,7 +309,7 @@ func TestReopen(t *testing.T) {
 // A key whose run was never recorded is free for the process that comes after; any other is kept.
 func TestFreeKeys(t *testing.T) {
 	t.Parallel()
-	s := openRuns(t, openDB(t), sqlitestore.RunsOptions{})
+	s := openRuns(t, opentest.SQLite(t), sqlitestore.RunsOptions{})
 	now := time.Now()
 	recorded := record(t, s, now)
 	reserve := func(key, id string) {

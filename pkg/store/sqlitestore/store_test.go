@@ -1,30 +1,15 @@
 package sqlitestore_test
 
 import (
-	"path/filepath"
 	"testing"
 
 	"longshore/pkg/action"
 	"longshore/pkg/run"
 	"longshore/pkg/sqlite"
+	"longshore/pkg/store/opentest"
 	"longshore/pkg/store/sqlitestore"
 	"longshore/pkg/store/storetest"
 )
-
-// openDB opens a database of the test's own.
-func openDB(t testing.TB) *sqlite.DB {
-	t.Helper()
-	db, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "longshore.db"))
-	if err != nil {
-		t.Fatalf("open database: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Errorf("close database: %v", err)
-		}
-	})
-	return db
-}
 
 func openRuns(t testing.TB, db *sqlite.DB, o sqlitestore.RunsOptions) *sqlitestore.Runs {
 	t.Helper()
@@ -49,7 +34,7 @@ func exec(t *testing.T, db *sqlite.DB, text string, args ...any) {
 func TestRuns(t *testing.T) {
 	t.Parallel()
 	storetest.Runs(t, func(t *testing.T) storetest.RunStore {
-		db := openDB(t)
+		db := opentest.SQLite(t)
 		return storetest.RunStore{
 			Store: openRuns(t, db, sqlitestore.RunsOptions{}),
 			OrphanBody: func(t *testing.T, id string, b *run.Body) {
@@ -63,7 +48,7 @@ func TestRuns(t *testing.T) {
 func TestActions(t *testing.T) {
 	t.Parallel()
 	storetest.Actions(t, func(t *testing.T) action.Store {
-		s, err := sqlitestore.NewActions(t.Context(), openDB(t))
+		s, err := sqlitestore.NewActions(t.Context(), opentest.SQLite(t))
 		if err != nil {
 			t.Fatalf("open store: %v", err)
 		}

@@ -28,6 +28,7 @@ func Actions(t *testing.T, open func(t *testing.T) action.Store) {
 		{"DefinitionReplaceConflict", definitionReplaceConflict},
 		{"DefinitionDeleteFreesIdentifier", definitionDeleteFreesIdentifier},
 		{"DefinitionStampMoves", definitionStampMoves},
+		{"Sentences", actionSentences},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

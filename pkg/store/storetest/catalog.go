@@ -61,6 +61,7 @@ func Catalog(t *testing.T, open func(t *testing.T) catalog.Store) {
 		{"EdgeStaleIgnored", edgeStaleIgnored},
 		{"EdgesOfRefusedWriteStay", edgesOfRefusedWriteStay},
 		{"EdgesPaging", edgesPaging},
+		{"Sentences", catalogSentences},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

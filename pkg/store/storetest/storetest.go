@@ -38,6 +38,7 @@ func Runs(t *testing.T, open func(t *testing.T) RunStore) {
 		test func(t *testing.T, s RunStore)
 	}{
 		{"RunCreateOnce", runCreateOnce},
+		{"Sentences", runSentences},
 		{"RunHeadNeedsBodyFirst", runHeadNeedsBodyFirst},
 		{"RunOrphanBodyInvisible", runOrphanBodyInvisible},
 		{"RunIDsSortByTime", runIDsSortByTime},

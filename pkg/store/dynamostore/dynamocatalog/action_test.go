@@ -1,7 +1,6 @@
 package dynamocatalog_test
 
 import (
-	"crypto/rand"
 	"encoding/json"
 	"strconv"
 	"testing"
@@ -13,20 +12,15 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"longshore/pkg/action"
-	"longshore/pkg/emulator"
-	"longshore/pkg/store/dynamostore"
 	"longshore/pkg/store/dynamostore/dynamocatalog"
+	"longshore/pkg/store/opentest"
 	"longshore/pkg/store/storetest"
 )
 
 // newTable makes a catalog table that no other test has.
 func newTable(t *testing.T) (client *dynamodb.Client, name string) {
 	t.Helper()
-	client = dynamodb.NewFromConfig(emulator.Config(emulator.DynamoDB(t)))
-	name = rand.Text() + "-catalog"
-	if err := dynamostore.CreateTables(t.Context(), client, rand.Text()+"-runs", name); err != nil {
-		t.Fatal(err)
-	}
+	client, _, name = opentest.DynamoDB(t)
 	return client, name
 }
 

@@ -45,7 +45,7 @@ func (n noun) bare() string {
 }
 
 func (n noun) missing(identifier string) error {
-	return fault.New(fault.NotFound, "", "%s %q was not found", n.bare(), identifier)
+	return fault.New(fault.NotFound, "", "there is no %s %q", n.bare(), identifier)
 }
 
 func (n noun) taken(identifier string) error {
@@ -57,7 +57,7 @@ func (n noun) refused(identifier string, found table.Item) error {
 	if gone(found) {
 		return n.missing(identifier)
 	}
-	return fault.New(fault.Conflict, "", "%s %s was changed meanwhile", n.bare(), identifier)
+	return fault.New(fault.Conflict, "conflict", "the %s %q was changed meanwhile", n.bare(), identifier)
 }
 
 // record is what every thing with an identifier carries.
