@@ -132,6 +132,24 @@ func TestFunctionsUnderSAMLocal(t *testing.T) {
 		w.checkDelivered(t, id)
 	})
 
+	t.Run("a run that waits for approval is approved", func(t *testing.T) {
+		body := `{"identifier":"drop","requiredApproval":true,"trigger":{"type":"self-service","operation":"CREATE"},
+			"invocationMethod":{"type":"WEBHOOK","url":"https://example.com/drop"}}`
+		var created struct{ OK bool }
+		call(t, w.token, http.MethodPost, w.api+"/v1/actions", body, http.StatusCreated, &created)
+		var started struct{ Run struct{ ID, Status string } }
+		call(t, w.token, http.MethodPost, w.api+"/v1/actions/drop/runs", `{}`, http.StatusAccepted, &started)
+		if started.Run.Status != string(run.WaitingForApproval) {
+			t.Errorf("got %+v, want it to wait", started)
+		}
+		var approved answer
+		w.invoke(t, "TriggerFunction", w.text(t, "trigger-approval.json", started.Run.ID), &approved)
+		if approved.StatusCode != http.StatusOK || !strings.Contains(approved.Body, `"status":"IN_PROGRESS"`) {
+			t.Fatalf("approve: got %d, want 200: %s", approved.StatusCode, approved.Body)
+		}
+		w.take(t, started.Run.ID)
+	})
+
 	w.addCheckout(t)
 	for file, want := range map[string]struct {
 		status int

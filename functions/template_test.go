@@ -232,6 +232,7 @@ func TestFunctionsLinkOnlyWhatTheyNeed(t *testing.T) {
 		"modernc.org/sqlite":                                  {"local"},
 		"github.com/aws/aws-sdk-go-v2/service/secretsmanager": {"trigger", "api", "dispatch-webhook"},
 		"github.com/aws/aws-sdk-go-v2/service/sqs":            {"trigger", "dispatch-webhook", "tick", "local"},
+		"github.com/aws/aws-sdk-go-v2/service/sesv2":          {"dispatch-webhook", "local"},
 		"github.com/santhosh-tekuri/jsonschema/v6":            {"trigger", "api", "local"},
 		"longshore/pkg/trigger":                               {"trigger", "api", "local"},
 		"testing":                                             {},

@@ -16,6 +16,7 @@ import (
 	"longshore/pkg/boot/awssecret"
 	"longshore/pkg/catalog"
 	"longshore/pkg/organization"
+	runpkg "longshore/pkg/run"
 	"longshore/pkg/store/dynamostore"
 	"longshore/pkg/store/dynamostore/dynamocatalog"
 )
@@ -24,17 +25,24 @@ func main() { boot.Main(run) }
 
 func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	table := dynamodb.NewFromConfig(e.AWS)
-	runs := dynamostore.NewRuns(table, e.RunsTable, time.Duration(e.RunRetention), time.Now)
+	retention := time.Duration(e.AuditRetention)
+	log := dynamocatalog.NewAudit(table, e.CatalogTable, retention, time.Now)
+	kept := dynamostore.NewRuns(table, e.RunsTable, time.Duration(e.RunRetention), time.Now)
+	runs := &runpkg.Audited{Store: kept, Audit: log, Log: e.Log}
 	actions := dynamocatalog.NewActions(table, e.CatalogTable)
+	store := dynamocatalog.NewCatalog(table, e.CatalogTable, time.Now)
+	actions.AuditRetention, store.AuditRetention, store.Log = retention, retention, e.Log
 	cache := action.NewCache(actions)
-	entities := catalog.NewService(dynamocatalog.NewCatalog(table, e.CatalogTable, time.Now), time.Now)
+	entities := catalog.NewService(store, time.Now)
 	sealer, err := awssecret.Sealer(e.AWS)
 	if err != nil {
 		return nil, err
 	}
-	settings := organization.NewService(dynamocatalog.NewOrganization(table, e.CatalogTable), sealer)
+	secrets := dynamocatalog.NewOrganization(table, e.CatalogTable)
+	secrets.AuditRetention = retention
+	settings := organization.NewService(secrets, sealer)
 	return apifunction.New(e, func(c api.Config) http.Handler {
-		c.Actions, c.Cache, c.Runs, c.Catalog, c.Organization = actions, cache, runs, entities, settings
+		c.Actions, c.Cache, c.Runs, c.Catalog, c.Audit, c.Organization = actions, cache, runs, entities, log, settings
 		return api.New(c)
 	})
 }

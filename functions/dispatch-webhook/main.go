@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"longshore/pkg/awsevent"
+	"longshore/pkg/backend/email"
 	"longshore/pkg/backend/webhook"
 	"longshore/pkg/boot"
 	"longshore/pkg/boot/awssecret"
@@ -46,10 +47,10 @@ func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	queues := sqsqueue.New(sqs.NewFromConfig(e.AWS), map[string]string{invocation.BackendWebhook: e.QueueWebhook})
 	count := e.Messages(invocation.BackendWebhook)
 	return e.Received(dispatch.New(dispatch.Config{
-		Backend: webhook.New(webhook.Config{
+		Backend: email.Open(e.SESSender, e.AWS, webhook.New(webhook.Config{
 			Secrets: secrets.Get, Version: boot.Version, CallTimeout: time.Duration(e.CallTimeout),
 			Client: egress.New(egress.Config{Allow: allow, ConnectTimeout: time.Duration(e.ConnectTimeout)}),
-		}),
+		})),
 		Name: invocation.BackendWebhook, Runs: runs, Send: queues,
 		Settler:     &dispatch.StoreAndSend{Runs: runs, Send: queues, Backend: invocation.BackendWebhook, Log: e.Log},
 		Sealer:      sealer,

@@ -50,9 +50,10 @@ func (c *serveCommand) Run(ctx context.Context, s *streams) error {
 		Addr: c.Addr, Data: c.Data,
 		OrgID: c.OrgID, ClientID: c.ClientID, ClientSecret: c.ClientSecret, ClientSecretPrevious: c.ClientSecretPrevious, TokenKey: c.TokenKey,
 		SealingKey: c.SealingKey, SealingKeyPrevious: c.SealingKeyPrevious,
-		EgressAllow: allow, Timeout: c.Timeout, Retention: time.Duration(c.RunRetention),
+		EgressAllow: allow, Timeout: c.Timeout, Retention: time.Duration(c.RunRetention), AuditRetention: time.Duration(c.AuditRetention),
 		CallTimeout: time.Duration(c.CallTimeout), ConnectTimeout: time.Duration(c.ConnectTimeout),
 		AWS: c.AWS, AWSCreate: c.AWSCreate, RunsTable: c.RunsTable, CatalogTable: c.CatalogTable, QueueWebhook: c.QueueWebhook,
+		ApprovalTimeout: c.Approval(), SESSender: c.SESSender, BaseURL: c.BaseURL,
 		Version: boot.Version, Log: log,
 	})
 	if path := (*fs.PathError)(nil); errors.As(err, &path) {

@@ -11,6 +11,7 @@ import (
 
 	"longshore/pkg/action"
 	"longshore/pkg/api"
+	"longshore/pkg/approval"
 	"longshore/pkg/awsevent"
 	"longshore/pkg/boot"
 	"longshore/pkg/boot/apifunction"
@@ -18,7 +19,9 @@ import (
 	"longshore/pkg/catalog"
 	"longshore/pkg/invocation"
 	"longshore/pkg/organization"
+	"longshore/pkg/permission"
 	"longshore/pkg/queue/sqsqueue"
+	runpkg "longshore/pkg/run"
 	"longshore/pkg/store/dynamostore"
 	"longshore/pkg/store/dynamostore/dynamocatalog"
 	"longshore/pkg/trigger"
@@ -28,7 +31,10 @@ func main() { boot.Main(run) }
 
 func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	table := dynamodb.NewFromConfig(e.AWS)
-	runs := dynamostore.NewRuns(table, e.RunsTable, time.Duration(e.RunRetention), time.Now)
+	runs := &runpkg.Audited{
+		Store: dynamostore.NewRuns(table, e.RunsTable, time.Duration(e.RunRetention), time.Now),
+		Audit: dynamocatalog.NewAudit(table, e.CatalogTable, time.Duration(e.AuditRetention), time.Now), Log: e.Log,
+	}
 	actions := dynamocatalog.NewActions(table, e.CatalogTable)
 	entities := catalog.NewReader(dynamocatalog.NewCatalog(table, e.CatalogTable, time.Now), time.Now)
 	cache := action.NewCache(actions)
@@ -38,13 +44,15 @@ func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 		return nil, err
 	}
 	starter := trigger.New(trigger.Config{
-		Actions: cache, Entities: entities, Runs: runs, Sender: queues,
+		Actions: cache, Entities: entities, Runs: runs, Sender: queues, Approvers: permission.Admins{Users: entities.Users},
+		ApprovalTimeout: e.Approval(), Mails: e.SESSender != "", BaseURL: e.BaseURL,
 		OrgID: e.OrgID, Configured: e.Configured, Log: e.Log,
 		Secrets: organization.NewVault(dynamocatalog.NewOrganization(table, e.CatalogTable), sealer), Sealer: sealer,
 		Accepter: &trigger.StoreAndSend{Store: runs, Sender: queues, Log: e.Log},
 	})
+	decider := approval.New(approval.Config{Runs: runs, Send: queues, Configured: e.Configured, Log: e.Log})
 	return apifunction.NewWithKeys(e, func(c api.Config, k apifunction.Keys) http.Handler {
-		c.Actions, c.Cache, c.Runs, c.Starter = actions, cache, runs, starter.WithKeys(k.ClientSecret, k.TokenKey)
+		c.Actions, c.Cache, c.Runs, c.Starter, c.Decider = actions, cache, runs, starter.WithKeys(k.ClientSecret, k.TokenKey), decider
 		return api.New(c)
 	})
 }

@@ -56,6 +56,8 @@ type Definition struct {
 	// RequiredApproval is as it was sent, nil when absent. ApprovalRequired is its meaning.
 	RequiredApproval json.RawMessage
 	ApprovalRequired bool
+	// Notification is how approvers are told; absent means by e-mail.
+	Notification Notification
 	// Publish is false for a definition that is switched off; absent means true.
 	Publish bool
 	// Inputs checks and completes user inputs.
@@ -67,6 +69,22 @@ type Definition struct {
 
 // NamedBlueprint is a blueprint that a definition names, and where.
 type NamedBlueprint struct{ Path, Identifier string }
+
+// Types and formats of a Notification.
+const (
+	NotifyWebhook = "webhook"
+	NotifyEmail   = "email"
+	FormatJSON    = "json"
+	FormatSlack   = "slack"
+)
+
+// Notification is how those who may approve a run are told of it.
+type Notification struct {
+	// Type is NotifyWebhook or NotifyEmail.
+	Type string
+	// Format and URL are a webhook's; the URL is no template.
+	Format, URL string
+}
 
 // Method is an invocation method.
 type Method struct {

@@ -3,6 +3,7 @@ package action
 import (
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"strings"
 
 	"longshore/pkg/catalog"
@@ -83,6 +84,7 @@ func (p *parser) parse() (*Definition, error) {
 		d.RequiredApproval = jqtemplate.Encode(v)
 		d.ApprovalRequired = v != false
 	}
+	p.notification(document.Object(p.root, "approvalNotification"))
 	var inputs *jqtemplate.Object
 	inputsPath := "userInputs"
 	if operation, ok := document.Member(p.root, "trigger").(string); ok {
@@ -106,6 +108,25 @@ func (p *parser) parse() (*Definition, error) {
 		return nil, err
 	}
 	return d, nil
+}
+
+// notification reads how approvers are told; the schema has checked its members.
+func (p *parser) notification(o *jqtemplate.Object) {
+	n := Notification{Type: document.Text(o, "type"), Format: document.Text(o, "format"), URL: document.Text(o, "url")}
+	switch n.Type {
+	case "":
+		n.Type = NotifyEmail
+	case NotifyWebhook:
+		if n.Format == "" {
+			n.Format = FormatJSON
+		}
+		// The schema tells what is no URL at all.
+		u, err := url.Parse(n.URL)
+		if err == nil && u.Host != "" && u.Scheme != "http" && u.Scheme != "https" {
+			p.faults.Add("approvalNotification.url", "must be an http or https URL")
+		}
+	}
+	p.d.Notification = n
 }
 
 // trigger checks a v2 trigger by its type.

@@ -108,6 +108,9 @@ func TestParseRefuses(t *testing.T) {
 		{"notification with a bad url", with("top", `"approvalNotification":{"type":"webhook","url":"example.com","format":"xml"}`), []string{
 			`approvalNotification.format: must be one of "json", "slack"`, "approvalNotification.url: must be an absolute URL with scheme and host",
 		}},
+		{"notification to no web server", with("top", `"approvalNotification":{"type":"webhook","url":"ftp://example.com"}`), []string{
+			"approvalNotification.url: must be an http or https URL",
+		}},
 		{"a number beyond the doubles", with("method", `"body":{"a":[1,-1e999]}`), []string{"invocationMethod.body.a[1]: must be a number between -1.8e308 and 1.8e308"}},
 		{"e-mail notification with a url", with("top", `"approvalNotification":{"type":"email","url":"https://example.com"}`), []string{"approvalNotification.url: cannot stand here"}},
 

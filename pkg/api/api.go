@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"longshore/pkg/action"
+	"longshore/pkg/audit"
 	"longshore/pkg/catalog"
 	"longshore/pkg/fault"
 	"longshore/pkg/identity"
@@ -54,9 +55,13 @@ type Config struct {
 	Catalog *catalog.Service
 	// Organization has the settings and the secrets; nil as Catalog.
 	Organization *organization.Service
+	// Audit is the audit log; nil where Catalog is.
+	Audit audit.Store
 	// Starter is nil in a function that starts no runs: the gateway sends those routes elsewhere,
 	// and what reaches them here nevertheless is answered with 404.
 	Starter Starter
+	// Decider is nil where Starter is.
+	Decider Decider
 	Log     *slog.Logger
 	// Ready reports whether everything that requests need can be used; nil means always.
 	Ready func(context.Context) error

@@ -112,6 +112,17 @@ func TestBadInput(t *testing.T) {
 		"message is a string":    {"PATCH", one, `{"message":"m"}`, 422, invalid, "message", "object"},
 		"several faults at once": {"PATCH", one, `{"status":"X","link":1,"y":2}`, 422, invalid, "y", "link: must be a string or an array of strings\n"},
 
+		"approval without status":        {"PATCH", one + "/approval", `{}`, 422, invalid, "status", "required"},
+		"approval with a wrong status":   {"PATCH", one + "/approval", `{"status":"APPROVED"}`, 422, invalid, "status", "APPROVE, DECLINE"},
+		"approval with a number":         {"PATCH", one + "/approval", `{"status":1}`, 422, invalid, "status", "must be a string"},
+		"approval, description a list":   {"PATCH", one + "/approval", `{"status":"APPROVE","description":[]}`, 422, invalid, "description", "must be a string"},
+		"approval, long description":     {"PATCH", one + "/approval", `{"status":"APPROVE","description":"` + strings.Repeat("é", 2048) + `x"}`, 422, invalid, "description", "4096"},
+		"approval, unknown field":        {"PATCH", one + "/approval", `{"status":"APPROVE","by":"usr_1"}`, 422, invalid, "by", "is not a member"},
+		"approval of no run":             {"PATCH", "/v1/actions/runs/r_0000000000000000/approval", `{"status":"APPROVE"}`, 404, "not_found", "", ""},
+		"approval of a notice":           {"PATCH", "/v1/actions/runs/d_0000000000000000/approval", `{"status":"APPROVE"}`, 404, "not_found", "", ""},
+		"approval that nobody waits for": {"PATCH", one + "/approval", `{"status":"APPROVE"}`, 422, "run_not_waiting_for_approval", "", "IN_PROGRESS"},
+		"approvers of no run":            {"GET", "/v1/actions/runs/r_0000000000000000/approvers", ``, 404, "not_found", "", ""},
+
 		"log without message":     {"POST", logs, `{}`, 422, invalid, "message", "required"},
 		"log message null":        {"POST", logs, `{"message":null}`, 422, invalid, "message", "required"},
 		"log message of a number": {"POST", logs, `{"message":1}`, 422, invalid, "message", "must be a string"},
@@ -135,6 +146,16 @@ func TestBadInput(t *testing.T) {
 		"log offset too large": {"GET", logs + "?offset=99999999999999999999", ``, 422, invalid, "offset", "from 0"},
 		"log after is no line": {"GET", logs + "?after=x&offset=y", ``, 422, invalid, "after", "id of a log line"},
 		"logs of no run":       {"GET", "/v1/actions/runs/r_0000000000000000/logs", ``, 404, "not_found", "", ""},
+
+		"audit limit 0":          {"GET", "/v1/audit-log?limit=0", ``, 422, invalid, "limit", "from 1 to 1000"},
+		"audit limit 1001":       {"GET", "/v1/audit-log?limit=1001", ``, 422, invalid, "limit", "from 1 to 1000"},
+		"audit limit a word":     {"GET", "/v1/audit-log?limit=all", ``, 422, invalid, "limit", "from 1 to 1000"},
+		"audit from a day":       {"GET", "/v1/audit-log?from=2026-01-31", ``, 422, invalid, "from", "RFC 3339"},
+		"audit to a word":        {"GET", "/v1/audit-log?to=now&from=2026-01-31T00:00:00Z", ``, 422, invalid, "to", "RFC 3339"},
+		"audit from in February": {"GET", "/v1/audit-log?from=2026-02-30T00:00:00Z", ``, 422, invalid, "from", "RFC 3339"},
+		"audit next of a run":    {"GET", "/v1/audit-log?next=r_0000000000000000", ``, 422, invalid, "next", "the next of an answer"},
+		"audit next in small":    {"GET", "/v1/audit-log?next=01jd0000000000000000000000", ``, 422, invalid, "next", "the next of an answer"},
+		"audit, faults together": {"GET", "/v1/audit-log?from=x&to=y&limit=z&next=n", ``, 422, invalid, "next", "to: must be"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

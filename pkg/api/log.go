@@ -118,17 +118,22 @@ func (s *server) appendPlain(r *request, line *run.Log) error {
 // appendReport writes a line together with what it says about the run. Without a status the line
 // counts as plain: a label that comes while the run is not in progress is dropped.
 func (s *server) appendReport(r *request, line *run.Log, status run.Status, label *string) error {
+	by := s.author(r)
+	by.At = line.CreatedAt
 	_, err := s.Runs.Update(r.Context(), line.RunID, func(current *run.Run) (*run.Write, error) {
 		p := run.Patch{StatusLabel: label}
 		if status != "" {
 			p.Status = &status
 		}
+		w := &run.Write{Logs: []*run.Log{line}}
 		if status != "" || current.Status == run.InProgress {
-			if err := current.Apply(line.CreatedAt, r.caller.ID, p); err != nil {
+			before := *current
+			if err := current.Apply(by.At, by.ID, p); err != nil {
 				return nil, err
 			}
+			w.Entry = run.Changed(&before, current, by)
 		}
-		return &run.Write{Logs: []*run.Log{line}}, nil
+		return w, nil
 	})
 	if err != nil {
 		return fmt.Errorf("append log: %w", err)

@@ -72,6 +72,8 @@ var routes = []*route{
 	{method: "GET", pattern: "/v1/actions/runs/{run_id}", access: Token, handle: (*server).getRun},
 	{method: "PATCH", pattern: "/v1/actions/runs/{run_id}", access: Token, body: true, handle: (*server).patchRun},
 	{method: "GET", pattern: "/v1/actions/runs/{run_id}/attempts", access: Token, handle: (*server).listAttempts},
+	{method: "PATCH", pattern: "/v1/actions/runs/{run_id}/approval", access: Token, body: true, starts: true, handle: (*server).decideRun},
+	{method: "GET", pattern: "/v1/actions/runs/{run_id}/approvers", access: Token, handle: (*server).listApprovers},
 	{method: "POST", pattern: "/v1/actions/runs/{run_id}/redeliver", access: Token, starts: true, handle: (*server).redeliver},
 	{method: "GET", pattern: "/v1/actions/runs/{run_id}/logs", access: Token, handle: (*server).listLogs},
 	{method: "POST", pattern: "/v1/actions/runs/{run_id}/logs", access: Token, body: true, handle: (*server).appendLog},
@@ -115,6 +117,7 @@ var routes = []*route{
 	{method: "GET", pattern: "/v1/organization/secrets/{secret_name}", access: Token, handle: withOrganization((*server).getSecret)},
 	{method: "PATCH", pattern: "/v1/organization/secrets/{secret_name}", access: Token, body: true, handle: withOrganization((*server).patchSecret)},
 	{method: "DELETE", pattern: "/v1/organization/secrets/{secret_name}", access: Token, handle: withOrganization((*server).deleteSecret)},
+	{method: "GET", pattern: "/v1/audit-log", access: Token, handle: (*server).listAudit},
 
 	{method: "POST", pattern: "/v1/jq", access: Token, body: true, starts: true, handle: (*server).evaluate},
 

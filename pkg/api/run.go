@@ -39,6 +39,7 @@ func (s *server) startRun(r *request) (*answer, error) {
 	request := trigger.Request{
 		Caller: r.caller, Action: r.params["action_identifier"],
 		Properties: b.members("properties"), RunAs: q.text("run_as"), IdempotencyKey: r.Header.Get("Idempotency-Key"),
+		Address: address(r.Request),
 	}
 	if entity := b.text("entity", 0); entity != nil {
 		request.Entity = *entity
@@ -259,12 +260,13 @@ func (s *server) patchRun(r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	now := s.now()
+	by := s.author(r)
 	moved, err := s.Runs.Update(r.Context(), record.ID, func(current *run.Run) (*run.Write, error) {
-		if err := current.Apply(now, r.caller.ID, p); err != nil {
+		before := *current
+		if err := current.Apply(by.At, by.ID, p); err != nil {
 			return nil, err
 		}
-		return &run.Write{}, nil
+		return &run.Write{Entry: run.Changed(&before, current, by)}, nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("report on run: %w", err)

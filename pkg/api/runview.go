@@ -28,7 +28,7 @@ type runView struct {
 	Entity           *named          `json:"entity"`
 	Source           string          `json:"source"`
 	RequiredApproval json.RawMessage `json:"requiredApproval"`
-	Approval         *struct{}       `json:"approval"`
+	Approval         *approvalView   `json:"approval"`
 	Link             json.RawMessage `json:"link,omitempty"`
 	Summary          string          `json:"summary,omitempty"`
 	ExternalRunID    string          `json:"externalRunId,omitempty"`
@@ -95,7 +95,7 @@ func newRunView(r *run.Record, actionDeleted bool) *runView {
 	v := &runView{
 		ID: r.ID, Status: r.Status, StatusLabel: orNil(r.StatusLabel),
 		Action: named{r.Action.Identifier, orNil(r.Action.Title), orNil(r.Action.Icon), actionDeleted},
-		Source: r.Source, Properties: orElse(r.Properties, "{}"), RequiredApproval: orElse(r.RequiredApproval, "false"),
+		Source: r.Source, Properties: orElse(r.Properties, "{}"), RequiredApproval: orElse(r.RequiredApproval, "false"), Approval: lastDecision(r.Run),
 		Payload: orElse(nil, "null"), Response: r.Response, Link: r.Link, Summary: r.Summary, ExternalRunID: r.ExternalRunID,
 		Generation: r.Generation, Waiting: orNil(r.Delivery.Waiting),
 		User: orElse(r.User, "null"), UserID: r.UserID, CreatedBy: r.CreatedBy, UpdatedBy: r.UpdatedBy,

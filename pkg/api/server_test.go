@@ -21,6 +21,8 @@ import (
 
 	"longshore/pkg/action"
 	"longshore/pkg/api"
+	"longshore/pkg/approval"
+	"longshore/pkg/audit"
 	"longshore/pkg/catalog"
 	"longshore/pkg/identity"
 	"longshore/pkg/invocation"
@@ -66,15 +68,19 @@ func newFixtureOn(t *testing.T, s stores, change ...func(*api.Config)) *fixture 
 	cache := action.NewCache(f.actions)
 	c := api.Config{
 		Tokens: f.tokens, Actions: f.actions, Cache: cache, Runs: f.runs, Log: log,
-		Catalog:      catalog.NewService(f.catalog, time.Now),
+		Catalog: catalog.NewService(f.catalog, time.Now), Audit: f.audit,
 		Organization: organization.NewService(f.organization, newSealer(t)),
 		Starter: trigger.New(trigger.Config{
 			Actions: cache, Entities: catalog.NewReader(f.catalog, nil), Runs: f.runs, Sender: f.sent, OrgID: "org_1", Log: log,
 			Secrets: organization.NewVault(f.organization, newSealer(t)), Sealer: newSealer(t),
+			Approvers:  approvers{{UserID: "usr_1", Email: "ada@example.com"}, {UserID: "usr_2", Email: "bo@example.com"}},
 			Accepter:   &trigger.StoreAndSend{Store: f.runs, Sender: f.sent, Log: log},
 			Configured: func(backend string) bool { return backend == invocation.BackendWebhook },
 		}),
 	}
+	c.Decider = approval.New(approval.Config{
+		Runs: f.runs, Send: f.sent, Log: log, Configured: func(backend string) bool { return backend == invocation.BackendWebhook },
+	})
 	for _, apply := range change {
 		apply(&c)
 	}
@@ -399,6 +405,7 @@ type snapshot struct {
 	Entities   []*catalog.Entity
 	Settings   *organization.Settings
 	Secrets    []*organization.Secret
+	Audits     []*audit.Entry
 }
 
 func (f *fixture) snapshot() snapshot {
@@ -438,6 +445,11 @@ func (f *fixture) snapshot() snapshot {
 		}
 		s.Entities = append(s.Entities, page.Entities...)
 	}
+	entries, err := f.audit.List(ctx, audit.Filter{Limit: 1000})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	s.Audits = entries.Entries
 	return s
 }
 

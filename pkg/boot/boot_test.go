@@ -30,7 +30,7 @@ func TestDurationTakesDays(t *testing.T) {
 }
 
 func TestSettingsFromAnEmptyEnvironmentWork(t *testing.T) {
-	for _, name := range []string{"LONGSHORE_LOG_LEVEL", "LONGSHORE_RUN_TIMEOUT", "LONGSHORE_CALL_TIMEOUT", "LONGSHORE_BACKENDS"} {
+	for _, name := range []string{"LONGSHORE_LOG_LEVEL", "LONGSHORE_RUN_TIMEOUT", "LONGSHORE_APPROVAL_TIMEOUT", "LONGSHORE_CALL_TIMEOUT", "LONGSHORE_BACKENDS"} {
 		t.Setenv(name, "")
 	}
 	var s boot.Settings
@@ -46,6 +46,13 @@ func TestSettingsFromAnEmptyEnvironmentWork(t *testing.T) {
 	if got := s.Timeout("github"); got != 35*24*time.Hour {
 		t.Errorf("time-out of a workflow's run: got %s, want 35 days", got)
 	}
+	if got := s.Approval(); got != 30*24*time.Hour {
+		t.Errorf("time-out of an approval: got %s, want 30 days", got)
+	}
+	s.RunRetention = boot.Duration(14 * 24 * time.Hour)
+	if got, err := s.Approval(), s.Validate(); got != 7*24*time.Hour || err != nil {
+		t.Errorf("time-out of an approval where runs are kept for 14 days: got %s, %v; want 7 days", got, err)
+	}
 	if s.Configured("webhook") {
 		t.Error("webhook is configured without a setting")
 	}
@@ -56,12 +63,14 @@ func TestSettingsNameEveryFaultAtOnce(t *testing.T) {
 	t.Setenv("LONGSHORE_CONNECT_TIMEOUT", "1ms")
 	t.Setenv("LONGSHORE_RUN_TIMEOUT", "30d")
 	t.Setenv("LONGSHORE_RUN_RETENTION", "30d")
+	t.Setenv("LONGSHORE_APPROVAL_TIMEOUT", "31d")
+	t.Setenv("LONGSHORE_SES_SENDER", "longshore")
 	var s boot.Settings
 	if err := boot.Read(&s); err != nil {
 		t.Fatal(err)
 	}
 	err := s.Validate()
-	for _, want := range []string{"LONGSHORE_CALL_TIMEOUT", "LONGSHORE_CONNECT_TIMEOUT", "LONGSHORE_RUN_RETENTION"} {
+	for _, want := range []string{"LONGSHORE_CALL_TIMEOUT", "LONGSHORE_CONNECT_TIMEOUT", "LONGSHORE_RUN_RETENTION", "LONGSHORE_APPROVAL_TIMEOUT", "LONGSHORE_SES_SENDER"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want it to name %s", err, want)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/mail"
 	"strconv"
 	"strings"
 	"time"
@@ -23,13 +24,16 @@ type Settings struct {
 	ClientID string     `name:"client-id" env:"LONGSHORE_CLIENT_ID" help:"The client id; generated and kept by default."`
 	BaseURL  string     `name:"base-url" env:"LONGSHORE_BASE_URL" help:"The address that clients use; by default the address that is listened on."`
 
-	RunTimeout     Duration `name:"run-timeout" env:"LONGSHORE_RUN_TIMEOUT" help:"How long a run may stay IN_PROGRESS; by default 7d, GitHub and GitLab 35d."`
-	RunRetention   Duration `name:"run-retention" env:"LONGSHORE_RUN_RETENTION" default:"365d" envDefault:"365d" help:"How long a run is kept."`
-	CallTimeout    Duration `name:"call-timeout" env:"LONGSHORE_CALL_TIMEOUT" default:"25s" envDefault:"25s" help:"Longest call to a backend, 1s to 45s."`
-	ConnectTimeout Duration `name:"connect-timeout" env:"LONGSHORE_CONNECT_TIMEOUT" default:"5s" envDefault:"5s" help:"Longest wait for a connection to a backend."`
+	RunTimeout      Duration `name:"run-timeout" env:"LONGSHORE_RUN_TIMEOUT" help:"How long a run may stay IN_PROGRESS; by default 7d, GitHub and GitLab 35d."`
+	ApprovalTimeout Duration `name:"approval-timeout" env:"LONGSHORE_APPROVAL_TIMEOUT" help:"How long a run may wait for approval; by default 30d, at most half of the retention."`
+	RunRetention    Duration `name:"run-retention" env:"LONGSHORE_RUN_RETENTION" default:"365d" envDefault:"365d" help:"How long a run is kept."`
+	AuditRetention  Duration `name:"audit-retention" env:"LONGSHORE_AUDIT_RETENTION" default:"365d" envDefault:"365d" help:"How long an entry of the audit log is kept."`
+	CallTimeout     Duration `name:"call-timeout" env:"LONGSHORE_CALL_TIMEOUT" default:"25s" envDefault:"25s" help:"Longest call to a backend, 1s to 45s."`
+	ConnectTimeout  Duration `name:"connect-timeout" env:"LONGSHORE_CONNECT_TIMEOUT" default:"5s" envDefault:"5s" help:"Longest wait for a connection to a backend."`
 
 	RunsTable    string `name:"runs-table" env:"LONGSHORE_RUNS_TABLE" default:"longshore-runs" envDefault:"longshore-runs" help:"DynamoDB table of runs."`
 	CatalogTable string `name:"catalog-table" env:"LONGSHORE_CATALOG_TABLE" default:"longshore-catalog" envDefault:"longshore-catalog" help:"DynamoDB table of definitions."`
+	SESSender    string `name:"ses-sender" env:"LONGSHORE_SES_SENDER" help:"The address that e-mails to approvers come from, through Amazon SES; without it none are sent."`
 	QueueWebhook string `name:"queue-webhook" env:"LONGSHORE_QUEUE_WEBHOOK" help:"URL of the SQS queue of webhooks."`
 	// Backends are the configured ones, separated by commas. The local process derives them.
 	Backends string `kong:"-" env:"LONGSHORE_BACKENDS"`
@@ -48,6 +52,7 @@ func (s *Settings) Validate() error {
 	between("LONGSHORE_CALL_TIMEOUT", time.Duration(s.CallTimeout), time.Second, 45*time.Second)
 	between("LONGSHORE_CONNECT_TIMEOUT", time.Duration(s.ConnectTimeout), 100*time.Millisecond, 45*time.Second)
 	between("LONGSHORE_RUN_RETENTION", time.Duration(s.RunRetention), time.Minute, 100*365*24*time.Hour)
+	between("LONGSHORE_AUDIT_RETENTION", time.Duration(s.AuditRetention), time.Minute, 100*365*24*time.Hour)
 	if s.RunTimeout != 0 {
 		between("LONGSHORE_RUN_TIMEOUT", time.Duration(s.RunTimeout), time.Second, 100*365*24*time.Hour)
 	}
@@ -61,12 +66,32 @@ func (s *Settings) Validate() error {
 			break
 		}
 	}
+	if s.ApprovalTimeout != 0 {
+		between("LONGSHORE_APPROVAL_TIMEOUT", time.Duration(s.ApprovalTimeout), time.Second, 100*365*24*time.Hour)
+	}
+	if s.ApprovalTimeout >= s.RunRetention {
+		faults = append(faults, fmt.Errorf("LONGSHORE_RUN_RETENTION is %s, expected more than LONGSHORE_APPROVAL_TIMEOUT, %s",
+			time.Duration(s.RunRetention), time.Duration(s.ApprovalTimeout)))
+	}
+	if s.SESSender != "" {
+		if _, err := mail.ParseAddress(s.SESSender); err != nil {
+			faults = append(faults, fmt.Errorf("LONGSHORE_SES_SENDER is %q, expected an e-mail address", s.SESSender))
+		}
+	}
 	return errors.Join(faults...)
 }
 
 // Timeout returns how long a run of a backend may stay IN_PROGRESS.
 func (s *Settings) Timeout(backend string) time.Duration {
 	return run.Timeouts(time.Duration(s.RunTimeout))(backend)
+}
+
+// Approval returns how long a run may wait for approval. Without a setting it fits the retention.
+func (s *Settings) Approval() time.Duration {
+	if s.ApprovalTimeout != 0 {
+		return time.Duration(s.ApprovalTimeout)
+	}
+	return min(run.ApprovalTimeout, time.Duration(s.RunRetention)/2)
 }
 
 // Configured reports whether runs of a backend can be delivered.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"longshore/pkg/audit"
 	"longshore/pkg/document"
 	"longshore/pkg/fault"
 )
@@ -51,7 +52,7 @@ func (s *Service) CreateBlueprint(ctx context.Context, text json.RawMessage, pag
 		Identifier: d.Identifier, ID: NewBlueprintID(), Definition: compact, Page: page,
 		CreatedAt: by.At, UpdatedAt: by.At, CreatedBy: by.ID, UpdatedBy: by.ID,
 	}
-	if err := s.store.CreateBlueprint(ctx, b); err != nil {
+	if err := s.store.CreateBlueprint(ctx, b, blueprintEntry(audit.Create, nil, b, by)); err != nil {
 		return nil, fmt.Errorf("create blueprint: %w", err)
 	}
 	return &Kept{Record: b, Definition: d}, nil
@@ -128,7 +129,7 @@ func (s *Service) tryBlueprint(ctx context.Context, identifier string, by Author
 	}
 	b := *old.Record
 	b.Identifier, b.Definition, b.UpdatedAt, b.UpdatedBy = d.Identifier, text, by.At, by.ID
-	if err := s.store.ReplaceBlueprint(ctx, identifier, &b); err != nil {
+	if err := s.store.ReplaceBlueprint(ctx, identifier, &b, blueprintEntry(audit.Update, old.Record, &b, by)); err != nil {
 		return nil, fmt.Errorf("replace blueprint: %w", err)
 	}
 	return &Kept{Record: &b, Definition: d}, nil
@@ -187,7 +188,8 @@ func (s *Service) tryFollow(ctx context.Context, from, to string, by Author) err
 			return err
 		}
 		b.UpdatedAt, b.UpdatedBy = by.At, by.ID
-		if err := s.store.ReplaceBlueprint(ctx, b.Identifier, &b); err != nil && !absent(err) {
+		err := s.store.ReplaceBlueprint(ctx, b.Identifier, &b, blueprintEntry(audit.Update, k.Record, &b, by))
+		if err != nil && !absent(err) {
 			return fmt.Errorf("let relations of blueprint %s follow: %w", b.Identifier, err)
 		}
 	}
@@ -246,7 +248,7 @@ func (s *Service) tryDelete(ctx context.Context, identifier string, by Author) e
 			break
 		}
 	}
-	if err := s.store.DeleteBlueprint(ctx, k.Record, by); err != nil {
+	if err := s.store.DeleteBlueprint(ctx, k.Record, by, blueprintEntry(audit.Delete, k.Record, nil, by)); err != nil {
 		return fmt.Errorf("delete blueprint: %w", err)
 	}
 	return nil

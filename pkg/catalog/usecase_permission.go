@@ -55,7 +55,7 @@ func (k *Kept) permissions() json.RawMessage {
 
 // PatchPermissions merges a change into a blueprint's permissions and returns them: blocks are merged
 // member by member, lists and policies replaced; null removes a block or a policy.
-func (s *Service) PatchPermissions(ctx context.Context, identifier string, text json.RawMessage) (json.RawMessage, error) {
+func (s *Service) PatchPermissions(ctx context.Context, identifier string, text json.RawMessage, by Author) (json.RawMessage, error) {
 	if err := checkPermissions(text); err != nil {
 		return nil, err
 	}
@@ -70,7 +70,7 @@ func (s *Service) PatchPermissions(ctx context.Context, identifier string, text 
 		}
 		b := *k.Record
 		b.Permissions = mergePermissions(k.permissions(), change)
-		err = s.store.ReplaceBlueprint(ctx, identifier, &b)
+		err = s.store.ReplaceBlueprint(ctx, identifier, &b, permissionsEntry(&b, k.permissions(), b.Permissions, by))
 		if err == nil {
 			return b.Permissions, nil
 		}

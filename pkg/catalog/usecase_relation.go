@@ -3,7 +3,6 @@ package catalog
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -50,13 +49,7 @@ func (s *Service) rename(ctx context.Context, n *snapshot, k *Kept, old, e *Enti
 		return err
 	}
 	e.Rev = 0
-	if err := s.createEntity(ctx, n, e, edges); err != nil {
-		return err
-	}
-	if err := s.deleteEntity(ctx, n, old, before, by); err != nil {
-		if undo := s.deleteEntity(ctx, n, e, edges, by); undo != nil {
-			return errors.Join(err, undo)
-		}
+	if err := s.renameEntity(ctx, n, old, e, edges, before, by); err != nil {
 		return err
 	}
 	for _, source := range sources {

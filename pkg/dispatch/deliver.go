@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,13 +36,14 @@ func (d *Dispatcher) handle(ctx context.Context, log *slog.Logger, received queu
 	call := m.Invocation
 	group := call.Group()
 	var mask *secret.Mask
-	if call == nil {
+	if call == nil || run.IsNotice(m.PK) {
 		record, err := d.c.Runs.Read(start, m.PK)
-		switch {
-		case err == nil:
+		if err == nil {
 			// A group that queues may show is that of the masked invocation.
 			call, group = record.Invocation, record.Invocation.Group()
-		case start.Err() == nil:
+			err = d.orphan(start, record)
+		}
+		if err != nil && start.Err() == nil {
 			return d.refused(ctx, log, "read the run", err)
 		}
 		if err == nil && record.Secrets {
@@ -82,6 +84,32 @@ func (d *Dispatcher) handle(ctx context.Context, log *slog.Logger, received queu
 	began := d.c.Now()
 	outcome := hide(d.call(ctx, r, call), mask)
 	return d.settle(ctx, log, received, m, owner, outcome, d.c.Now().Sub(began))
+}
+
+// orphan ends a notice whose run does not know it, because the trigger that wrote it died before the
+// run was recorded, and returns run.ErrNotDue then. It returns nil for anything else.
+func (d *Dispatcher) orphan(ctx context.Context, n *run.Record) error {
+	if n.NoticeOf == "" || n.Status.Ended() {
+		return nil
+	}
+	of, err := d.c.Runs.Read(ctx, n.NoticeOf)
+	switch {
+	case err == nil && of.Approval != nil && slices.Contains(of.Approval.Notices, n.ID):
+		return nil
+	case err != nil && fault.KindOf(err) != fault.NotFound:
+		return err
+	}
+	_, err = d.c.Runs.Update(ctx, n.ID, func(r *run.Run) (*run.Write, error) {
+		if r.Status.Ended() {
+			return nil, nil
+		}
+		r.Drop(d.c.Now())
+		return &run.Write{}, nil
+	})
+	if err != nil {
+		return err
+	}
+	return run.ErrNotDue
 }
 
 // untilStart returns a context that ends when a call may not begin any more: with less left than the
@@ -186,9 +214,12 @@ func (d *Dispatcher) settle(ctx context.Context, log *slog.Logger, received queu
 		switch {
 		case r.Delivery.State == run.Delivered:
 			event = Delivered
+			if ended && r.NoticeOf != "" {
+				write.Logs = []*run.Log{run.NewLog(now, r.LogID(), run.Own, what(r)+" was delivered.")}
+			}
 		case ended:
 			event = Failed
-			write.Logs = []*run.Log{run.NewLog(now, r.ID, run.Own, failure(len(r.Attempts), why(o)))}
+			write.Logs = []*run.Log{run.NewLog(now, r.LogID(), run.Own, failure(r, why(o)))}
 		case inProgress:
 			event = Retried
 		default:
@@ -269,11 +300,20 @@ func why(o backend.Outcome) string {
 // maxLog is how long a log line may be, in bytes.
 const maxLog = 64 << 10
 
-// failure is the log line of a run whose delivery failed for good.
-func failure(attempts int, why string) string {
-	line := fmt.Sprintf("Delivery failed after %d attempts; the last: %s", attempts, why)
+// what is called by its name in a log line.
+func what(r *run.Run) string {
+	if r.NoticeOf != "" {
+		return "The notice to approvers"
+	}
+	return "Delivery"
+}
+
+// failure is the log line of a run or a notice whose delivery failed for good.
+func failure(r *run.Run, why string) string {
+	attempts := len(r.Attempts)
+	line := fmt.Sprintf("%s failed after %d attempts; the last: %s", what(r), attempts, why)
 	if attempts == 1 {
-		line = "Delivery failed after 1 attempt: " + why
+		line = what(r) + " failed after 1 attempt: " + why
 	}
 	if len(line) > maxLog {
 		line = strings.ToValidUTF8(line[:maxLog], "")
@@ -284,5 +324,5 @@ func failure(attempts int, why string) string {
 // usedUp is the log line of a run that a claim ended instead of starting one attempt more.
 func usedUp(now time.Time, r *run.Run) []*run.Log {
 	last := r.Attempts[len(r.Attempts)-1]
-	return []*run.Log{run.NewLog(now, r.ID, run.Own, failure(len(r.Attempts), why(backend.Outcome{Error: last.Error, StatusCode: last.StatusCode})))}
+	return []*run.Log{run.NewLog(now, r.LogID(), run.Own, failure(r, why(backend.Outcome{Error: last.Error, StatusCode: last.StatusCode})))}
 }

@@ -1,4 +1,4 @@
-// Package emulator runs DynamoDB Local and ElasticMQ for tests and benchmarks. Only they import it.
+// Package emulator runs DynamoDB Local, ElasticMQ and Kafka for tests and benchmarks. Only they import it.
 //
 // It promises:
 //   - the jars are fetched by Maven once a machine, into the user's cache directory, whichever of
@@ -102,15 +102,20 @@ func startShared(s service) (*Server, error) {
 func endpoint(t testing.TB, name string, get func() (*Server, error)) string {
 	t.Helper()
 	server, err := get()
+	need(t, name, err)
+	return server.Endpoint
+}
+
+// need skips a test whose service cannot be had, or fails it.
+func need(t testing.TB, name string, err error) {
+	t.Helper()
 	switch {
 	case err == nil:
-		return server.Endpoint
 	case os.Getenv("LONGSHORE_REQUIRE_SERVICES") == "1":
 		t.Fatalf("%s cannot be had, and LONGSHORE_REQUIRE_SERVICES=1 asks for it: %v", name, err)
 	default:
 		t.Skipf("%s cannot be had: %v", name, err)
 	}
-	return ""
 }
 
 // Config returns a configuration of the AWS SDK for an emulator's address. It asks nobody for

@@ -136,3 +136,23 @@ func listens(t *testing.T, endpoint string) bool {
 	_ = connection.Close()
 	return true
 }
+
+func TestKafkaAnswersAgainAfterItsEnd(t *testing.T) {
+	t.Parallel()
+	b := emulator.NewKafka(t)
+	if !listens(t, "tcp://"+b.TLS) {
+		t.Error("nobody listens before Stop")
+	}
+	if err := b.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if listens(t, "tcp://"+b.Plain) {
+		t.Error("somebody listens after Stop")
+	}
+	if err := b.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if !listens(t, "tcp://"+b.Plain) {
+		t.Error("nobody listens after the second start")
+	}
+}

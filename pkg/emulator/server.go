@@ -121,24 +121,30 @@ func launch(s service, jars, host string, port int) (*Server, error) {
 	return server, nil
 }
 
-// ready waits until the service answers.
+// ready waits until the service answers a request.
 func (s *Server) ready(ctx context.Context, probe string) error {
+	return s.await(ctx, func(ctx context.Context) bool {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.Endpoint+probe, nil)
+		if err != nil {
+			return false
+		}
+		answer, err := http.DefaultClient.Do(request)
+		if err != nil {
+			return false
+		}
+		_ = answer.Body.Close()
+		// DynamoDB Local refuses the probe, which carries no operation, with a 400.
+		return answer.StatusCode < http.StatusInternalServerError
+	})
+}
+
+// await waits until the service answers.
+func (s *Server) await(ctx context.Context, answers func(context.Context) bool) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
 	every := time.NewTicker(50 * time.Millisecond)
 	defer every.Stop()
-	for {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.Endpoint+probe, nil)
-		if err != nil {
-			return fmt.Errorf("ask whether it is ready: %w", err)
-		}
-		if answer, err := http.DefaultClient.Do(request); err == nil {
-			_ = answer.Body.Close()
-			// DynamoDB Local refuses the probe, which carries no operation, with a 400.
-			if answer.StatusCode < http.StatusInternalServerError {
-				return nil
-			}
-		}
+	for !answers(ctx) {
 		select {
 		case <-s.done:
 			return fmt.Errorf("it ended before it was ready: %s", s.output.String())
@@ -147,6 +153,7 @@ func (s *Server) ready(ctx context.Context, probe string) error {
 		case <-every.C:
 		}
 	}
+	return nil
 }
 
 // Stop ends the service and waits until it is gone.

@@ -38,6 +38,21 @@ type Invocation struct {
 	Payload json.RawMessage `json:"payload,omitempty"`
 	// Webhook is set for type WEBHOOK.
 	Webhook *Webhook `json:"webhook,omitempty"`
+	// Email is set for TypeEmail.
+	Email *Email `json:"email,omitempty"`
+}
+
+// TypeEmail is the type of an e-mail to approvers. No definition has it.
+const TypeEmail = "EMAIL"
+
+// MaxRecipients is how many recipients one e-mail takes (SES, SendEmail: 50).
+const MaxRecipients = 50
+
+// Email is an e-mail in plain text. Recipients do not see each other.
+type Email struct {
+	To      []string `json:"to"`
+	Subject string   `json:"subject"`
+	Text    string   `json:"text"`
 }
 
 // Webhook is an HTTP call. Everything in it was checked when the run was triggered.

@@ -45,6 +45,10 @@ func goldens() map[string]invocation.Invocation {
 				Body: pointer(`{"a":null}`), Agent: true,
 			},
 		},
+		"v1-email": {
+			V: 1, Type: invocation.TypeEmail, Backend: invocation.BackendWebhook,
+			Email: &invocation.Email{To: []string{"ada@example.com", "bo@example.com"}, Subject: "Approval needed: <a>", Text: "Run r_1\n"},
+		},
 		"v1-github": {
 			V: 1, Type: "GITHUB", Backend: invocation.BackendGitHub,
 			Payload: json.RawMessage(`{"type":"GITHUB","org":"acme","repo":"shop","workflow":"deploy.yml","workflowInputs":{"n":1},"reportWorkflowStatus":false}`),

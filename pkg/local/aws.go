@@ -17,6 +17,7 @@ import (
 	"longshore/pkg/invocation"
 	"longshore/pkg/queue"
 	"longshore/pkg/queue/sqsqueue"
+	"longshore/pkg/run"
 	"longshore/pkg/store/dynamostore"
 	"longshore/pkg/store/dynamostore/dynamocatalog"
 	"longshore/pkg/trigger"
@@ -75,12 +76,16 @@ func openAWS(ctx context.Context, c Config) (*stores, error) {
 	if skew.Abs() > maxSkew {
 		return nil, fmt.Errorf("this machine's clock is %s away from AWS's: leases would lapse early or late; set it first", skew.Round(time.Second))
 	}
-	runs := dynamostore.NewRuns(table, c.RunsTable, c.Retention, time.Now)
+	entries := dynamocatalog.NewAudit(table, c.CatalogTable, c.AuditRetention, time.Now)
+	runs := &run.Audited{Store: dynamostore.NewRuns(table, c.RunsTable, c.Retention, time.Now), Audit: entries, Log: c.Log}
+	actions, entities := dynamocatalog.NewActions(table, c.CatalogTable), dynamocatalog.NewCatalog(table, c.CatalogTable, time.Now)
+	actions.AuditRetention, entities.AuditRetention, entities.Log = c.AuditRetention, c.AuditRetention, c.Log
+	settings := dynamocatalog.NewOrganization(table, c.CatalogTable)
+	settings.AuditRetention = c.AuditRetention
 	queues := sqsqueue.New(messages, urls)
 	return &stores{
 		runs: runs, deliveries: runs, queue: queues,
-		actions: dynamocatalog.NewActions(table, c.CatalogTable), organization: dynamocatalog.NewOrganization(table, c.CatalogTable),
-		catalog:  dynamocatalog.NewCatalog(table, c.CatalogTable, time.Now),
+		actions: actions, catalog: entities, audit: entries, organization: settings,
 		accepter: &trigger.StoreAndSend{Store: runs, Sender: queues, Log: c.Log},
 		settler:  &dispatch.StoreAndSend{Runs: runs, Send: queues, Backend: invocation.BackendWebhook, Log: c.Log},
 		acked:    func(string) bool { return false },

@@ -15,8 +15,13 @@ import (
 	"sync"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+
 	"longshore/pkg/action"
 	"longshore/pkg/api"
+	"longshore/pkg/approval"
+	"longshore/pkg/audit"
+	"longshore/pkg/backend/email"
 	"longshore/pkg/backend/webhook"
 	"longshore/pkg/boot"
 	"longshore/pkg/catalog"
@@ -26,6 +31,7 @@ import (
 	"longshore/pkg/invocation"
 	"longshore/pkg/metric"
 	"longshore/pkg/organization"
+	"longshore/pkg/permission"
 	"longshore/pkg/queue"
 	"longshore/pkg/run"
 	"longshore/pkg/secret"
@@ -45,13 +51,19 @@ type Config struct {
 	OrgID, ClientID, ClientSecret, TokenKey, SealingKey string
 	ClientSecretPrevious                                string
 	// SealingKeyPrevious are older sealing keys, separated by commas.
-	SealingKeyPrevious                     string
-	EgressAllow                            egress.Allow
-	Timeout                                func(backend string) time.Duration
-	Retention, CallTimeout, ConnectTimeout time.Duration
+	SealingKeyPrevious          string
+	EgressAllow                 egress.Allow
+	Timeout                     func(backend string) time.Duration
+	Retention, AuditRetention   time.Duration
+	CallTimeout, ConnectTimeout time.Duration
 	// AWS selects DynamoDB and SQS; AWSCreate makes tables and queues that are missing.
 	AWS, AWSCreate          bool
 	RunsTable, CatalogTable string
+	// ApprovalTimeout is how long a run may wait for approval; 0 means run.ApprovalTimeout.
+	ApprovalTimeout time.Duration
+	// SESSender is the address that e-mails come from, empty for none; BaseURL the one that clients use,
+	// empty for that of each request.
+	SESSender, BaseURL string
 	// QueueWebhook is the queue's URL; empty means the queue called longshore-webhook.
 	QueueWebhook string
 	// Workers is how many deliveries run at once; 0 means 100.
@@ -72,6 +84,7 @@ type stores struct {
 	catalog    catalog.Store
 	// organization has settings and secrets.
 	organization organization.Store
+	audit        audit.Store
 	queue        queue.Queue
 	accepter     trigger.Accepter
 	settler      dispatch.Settler
@@ -196,24 +209,34 @@ func (s *Server) assemble() error {
 	}
 	sealer := secret.NewSealer(ring)
 	cache := action.NewCache(st.actions)
+	reader := catalog.NewReader(st.catalog, time.Now)
 	starter := trigger.New(trigger.Config{
-		Actions: cache, Entities: catalog.NewReader(st.catalog, time.Now), Runs: st.runs, Accepter: st.accepter, Sender: st.queue,
+		Actions: cache, Entities: reader, Runs: st.runs, Accepter: st.accepter, Sender: st.queue,
+		Approvers: permission.Admins{Users: reader.Users}, ApprovalTimeout: c.ApprovalTimeout, Mails: c.SESSender != "", BaseURL: c.BaseURL,
 		OrgID: s.credentials.OrgID, Configured: configured, Log: c.Log,
 		ClientSecret: s.credentials.ClientSecret, Key: key,
 		Secrets: organization.NewVault(st.organization, sealer), Sealer: sealer,
 	})
 	s.handler = api.New(api.Config{
 		Tokens: tokens, Actions: st.actions, Cache: cache, Runs: st.runs, Starter: starter,
-		Catalog: catalog.NewService(st.catalog, time.Now), Organization: organization.NewService(st.organization, sealer),
-		Log: c.Log, Ready: st.ready, Metrics: metrics.Handler(),
+		Catalog: catalog.NewService(st.catalog, time.Now), Audit: st.audit,
+		Organization: organization.NewService(st.organization, sealer),
+		Decider:      approval.New(approval.Config{Runs: st.runs, Send: st.queue, Configured: configured, Log: c.Log}),
+		Log:          c.Log, Ready: st.ready, Metrics: metrics.Handler(),
 	})
 	secrets := signature.Secrets{Current: s.credentials.ClientSecret, Previous: c.ClientSecretPrevious}
+	var ses aws.Config
+	if c.SESSender != "" {
+		if ses, err = boot.LoadAWS(s.background); err != nil {
+			return err
+		}
+	}
 	s.webhook = dispatch.New(dispatch.Config{
-		Backend: webhook.New(webhook.Config{
+		Backend: email.Open(c.SESSender, ses, webhook.New(webhook.Config{
 			Secrets: func(context.Context) (signature.Secrets, error) { return secrets, nil },
 			Client:  egress.New(egress.Config{Allow: c.EgressAllow, ConnectTimeout: c.ConnectTimeout}),
 			Version: c.Version, CallTimeout: c.CallTimeout,
-		}),
+		})),
 		Name: invocation.BackendWebhook, Runs: st.deliveries, Send: st.queue, Settler: st.settler, Sealer: sealer,
 		CallTimeout: c.CallTimeout, Timeout: c.Timeout, Log: c.Log,
 		Count: func(e dispatch.Event) {

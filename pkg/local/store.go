@@ -46,6 +46,10 @@ func overSQLite(ctx context.Context, c Config, db *sqlite.DB) (*stores, error) {
 	if err != nil {
 		return nil, err
 	}
+	entries, err := sqlitestore.NewAudit(ctx, db, c.AuditRetention, time.Now)
+	if err != nil {
+		return nil, err
+	}
 	messages, err := sqlitequeue.New(ctx, db, sqlitequeue.Options{Chaos: c.chaos})
 	if err != nil {
 		return nil, err
@@ -53,7 +57,7 @@ func overSQLite(ctx context.Context, c Config, db *sqlite.DB) (*stores, error) {
 	commits := &Commits{DB: db, Runs: runs, Queue: messages, recent: newRecent()}
 	settled := &settledReceipts{Settler: commits}
 	return &stores{
-		runs: runs, deliveries: &deliveries{runs, commits.recent}, actions: actions, catalog: entities, organization: settings, queue: messages,
+		runs: runs, deliveries: &deliveries{runs, commits.recent}, actions: actions, catalog: entities, audit: entries, organization: settings, queue: messages,
 		accepter: commits, settler: settled, acked: settled.acked, drains: true,
 		ready: db.Ping,
 		start: func(ctx context.Context) error {
@@ -71,7 +75,10 @@ func overSQLite(ctx context.Context, c Config, db *sqlite.DB) (*stores, error) {
 			if err := actions.Purge(ctx, now); err != nil {
 				return err
 			}
-			return entities.Purge(ctx, now)
+			if err := entities.Purge(ctx, now); err != nil {
+				return err
+			}
+			return entries.Purge(ctx, now)
 		},
 		close: db.Close,
 	}, nil

@@ -2,6 +2,7 @@ package run
 
 import (
 	"crypto/rand"
+	"strings"
 	"time"
 )
 
@@ -9,8 +10,13 @@ const idAlphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 
 // NewID returns "r_" and 16 characters of [0-9A-Za-z]: 8 for the milliseconds of now, 8 random.
 // Identifiers sort by time.
-func NewID(now time.Time) string {
-	id := [18]byte{0: 'r', 1: '_'}
+func NewID(now time.Time) string { return newID('r', now) }
+
+// NewNoticeID returns the id of a delivery that is no run: as NewID, with "d_" in front.
+func NewNoticeID(now time.Time) string { return newID('d', now) }
+
+func newID(kind byte, now time.Time) string {
+	id := [18]byte{0: kind, 1: '_'}
 	ms := max(now.UnixMilli(), 0)
 	for i := 9; i >= 2; i-- {
 		id[i] = idAlphabet[ms%62]
@@ -30,9 +36,26 @@ func NewID(now time.Time) string {
 	return string(id[:])
 }
 
-// IDTime returns the time in a run id, false when the text is no run id.
-func IDTime(id string) (time.Time, bool) {
-	if len(id) != 18 || id[:2] != "r_" {
+// IsNotice reports whether an id is one of NewNoticeID's.
+func IsNotice(id string) bool { return strings.HasPrefix(id, "d_") }
+
+// IDTime returns the time in a run id, false when the text is no run id: that of a notice is none.
+func IDTime(id string) (time.Time, bool) { return timeIn('r', id) }
+
+// Expires returns when a run or a notice vanishes: a run once retention has passed since the time in its
+// id, a notice after NoticeRetention. It is false when the text is no id of either.
+func Expires(id string, retention time.Duration) (time.Time, bool) {
+	kind := byte('r')
+	if IsNotice(id) {
+		kind, retention = 'd', NoticeRetention
+	}
+	at, ok := timeIn(kind, id)
+	return at.Add(retention), ok
+}
+
+// timeIn returns the time in an id of a kind.
+func timeIn(kind byte, id string) (time.Time, bool) {
+	if len(id) != 18 || id[0] != kind || id[1] != '_' {
 		return time.Time{}, false
 	}
 	var ms int64

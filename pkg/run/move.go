@@ -33,6 +33,7 @@ var (
 const (
 	undelivered = "delivery failed"
 	timedOut    = "timed out"
+	notApproved = "approval timed out"
 )
 
 // Claim takes the lease for owner and counts the attempt before the call. An attempt that an
@@ -118,8 +119,12 @@ func (r *Run) Settle(now time.Time, generation int, owner string, timeout time.D
 	if r.Status != InProgress {
 		return nil
 	}
-	if o.Verdict == Retry && n >= MaxAttempts {
+	switch {
+	case o.Verdict == Retry && n >= MaxAttempts:
 		o.Verdict = Fail
+	case o.Verdict == Deliver && r.NoticeOf != "":
+		// Nobody reports the end of a notice.
+		o.Verdict = Succeed
 	}
 	switch o.Verdict {
 	case Retry:
@@ -151,6 +156,9 @@ func (r *Run) Settle(now time.Time, generation int, owner string, timeout time.D
 
 // deadline is until when the run may stay IN_PROGRESS.
 func (r *Run) deadline(timeout time.Duration) time.Time {
+	if r.NoticeOf != "" {
+		timeout = min(timeout, NoticeTimeout)
+	}
 	if r.Delivery.State == Delivered {
 		return r.Delivery.DeliveredAt.Add(timeout)
 	}
@@ -261,10 +269,15 @@ const (
 
 // Sweep moves a run that is due and says what to do. Timeout is how long the run may stay
 // IN_PROGRESS after its delivery or, undelivered, after its start. Waiting is why the run cannot be
-// sent now; empty when it can. A run whose lease is not held never rests beyond its deadline.
+// sent now; empty when it can. A run whose lease is not held never rests beyond its deadline. One that
+// is due while it waits for approval has waited too long.
 func (r *Run) Sweep(now time.Time, timeout time.Duration, waiting string) Step {
 	if r.Status.Ended() || r.Due.After(now) {
 		return Rest
+	}
+	if r.Status == WaitingForApproval {
+		r.end(now, Own, Failure, notApproved)
+		return TimedOut
 	}
 	deadline := r.deadline(timeout)
 	switch {

@@ -78,6 +78,11 @@ type Run struct {
 	Delivery    Delivery
 	// Attempts are those of this generation, oldest first.
 	Attempts []Attempt
+	// Decisions are those on a run that needs approval, at most one of each approver, the latest last.
+	Decisions []Decision
+	// NoticeOf is set on a notice: the id of the run that it tells of. A notice is kept, delivered and
+	// retried as a run is, and is none for anybody else: see Run.LogID.
+	NoticeOf string
 	// Due is when the sweeper looks at the run; zero once it has ended.
 	Due time.Time
 }
@@ -152,6 +157,8 @@ type Body struct {
 	Secrets bool `json:"secrets,omitempty"`
 	// Sealed is the sealed invocation of a run with Secrets, for Store.Create; nothing else has it.
 	Sealed []byte `json:"-"`
+	// Approval is set on a run that needs approval.
+	Approval *Approval `json:"approval,omitempty"`
 }
 
 // Log is one line of a run's log.

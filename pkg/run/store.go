@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"time"
+
+	"longshore/pkg/audit"
 )
 
 // Store keeps runs. dynamostore and sqlitestore implement it; storetest defines what it promises.
@@ -12,8 +14,8 @@ import (
 // it was to write is then either whole or absent.
 type Store interface {
 	// Create records a run: body and sealed invocation first, then the head, whose existence makes the
-	// run exist.
-	// fault.Conflict when the id is taken.
+	// run exist. fault.Conflict when the id is taken. Its entry in the audit log, Created, is written as
+	// Write.Entry is.
 	Create(ctx context.Context, r *Run, b *Body) error
 	// Get reads a head, consistently. fault.NotFound when there is none or it has expired.
 	Get(ctx context.Context, id string) (*Run, error)
@@ -52,13 +54,17 @@ type Store interface {
 
 // Write is what Update writes beside the head.
 type Write struct {
-	// Logs are appended in order.
+	// Logs are appended in order, each to the run that it names: to that of the head or, of a notice, to
+	// the one that it tells of. A line of a run that is not there is lost.
 	Logs []*Log
 	// Response is stored as the run's response when not nil; at most 256 KiB.
 	Response json.RawMessage
 	// Closed are the attempts of generation ClosedGeneration, kept apart from the head.
 	Closed           []Attempt
 	ClosedGeneration int
+	// Entry is the move's entry in the audit log, nil for none. A store that has the log in its own
+	// database writes it with the head; for others Audited records it after the move.
+	Entry *audit.Entry
 }
 
 // Record is a run whole.

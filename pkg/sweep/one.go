@@ -69,8 +69,8 @@ func (s *Sweeper) one(ctx context.Context, id string) (due time.Time, did result
 		write := &run.Write{}
 		switch {
 		case step == run.TimedOut:
-			write.Logs = []*run.Log{run.NewLog(now, id, run.Own, overdue(head, timeout))}
-		case waited == "" && r.Delivery.Waiting != "":
+			write.Logs = []*run.Log{run.NewLog(now, head.LogID(), run.Own, overdue(head, timeout))}
+		case waited == "" && r.Delivery.Waiting != "" && r.NoticeOf == "":
 			write.Logs = []*run.Log{run.NewLog(now, id, run.Own, waiting)}
 		}
 		return write, nil
@@ -94,6 +94,10 @@ func (s *Sweeper) one(ctx context.Context, id string) (due time.Time, did result
 // overdue is the log line of a run whose time is over.
 func overdue(head *run.Run, timeout time.Duration) string {
 	switch {
+	case head.Status == run.WaitingForApproval:
+		return fmt.Sprintf("Timed out: not approved within %s.", head.Due.Sub(head.StartedAt).Round(time.Second))
+	case head.NoticeOf != "":
+		return fmt.Sprintf("The notice to approvers was not delivered within %s; it is given up.", min(timeout, run.NoticeTimeout))
 	case head.Delivery.State == run.Delivered:
 		return fmt.Sprintf("Timed out: no end was reported within %s of the delivery.", timeout)
 	case head.Delivery.Waiting != "":

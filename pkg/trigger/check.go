@@ -13,6 +13,7 @@ import (
 	"longshore/pkg/fault"
 	"longshore/pkg/identity"
 	"longshore/pkg/jqtemplate"
+	"longshore/pkg/run"
 )
 
 // maxKey is the longest idempotency key, in characters.
@@ -32,6 +33,10 @@ type checked struct {
 	// entity is the whole entity that the run is for, called entityID; nil and empty for none.
 	entity   *jqtemplate.Object
 	entityID string
+	// approvers are those of a run that needs approval, nil for any other.
+	approvers []run.Approver
+	// address is the request's.
+	address string
 }
 
 // check checks everything about a request that needs no rendering.
@@ -46,7 +51,7 @@ func (t *Trigger) check(ctx context.Context, q Request, entry *action.Entry) (*c
 	if err := unsupported(q, d); err != nil {
 		return nil, err
 	}
-	c := &checked{Entry: entry, caller: q.Caller, until: time.Now().Add(Deadline)}
+	c := &checked{Entry: entry, caller: q.Caller, address: q.Address, until: time.Now().Add(Deadline)}
 	var details []fault.Detail
 	if message := keyFault(q.IdempotencyKey); message != "" {
 		details = append(details, fault.Detail{Path: "Idempotency-Key", Message: message})
@@ -70,7 +75,7 @@ func (t *Trigger) check(ctx context.Context, q Request, entry *action.Entry) (*c
 	if err := fault.InvalidDetails(details); err != nil {
 		return nil, err
 	}
-	return c, nil
+	return c, t.findApprovers(ctx, c)
 }
 
 // lookUp reads the entity that a run is for and checks the action's condition.
@@ -103,7 +108,6 @@ func unsupported(q Request, d *action.Definition) error {
 		path    string
 		feature string
 	}{
-		{d.ApprovalRequired, "", "requiredApproval"},
 		{q.RunAs != "", "run_as", "run_as"},
 	}
 	var details []fault.Detail

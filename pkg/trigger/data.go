@@ -103,8 +103,8 @@ func (t *Trigger) by(r *run.Run, user *jqtemplate.Object) *jqtemplate.Object {
 // stamp is the time of the run in RFC 3339 with milliseconds.
 func stamp(r *run.Run) string { return r.CreatedAt.Format("2006-01-02T15:04:05.000Z07:00") }
 
-// runMessage is what actions of the first generation send.
-func (t *Trigger) runMessage(c *checked, r *run.Run, user *jqtemplate.Object, inputs []byte) ([]byte, error) {
+// runMessage is what actions of the first generation send, and what notices tell of a run.
+func (t *Trigger) runMessage(c *checked, r *run.Run, user *jqtemplate.Object, inputs []byte, status string) ([]byte, error) {
 	definition, err := t.definition(c.Entry)
 	if err != nil {
 		return nil, err
@@ -112,7 +112,7 @@ func (t *Trigger) runMessage(c *checked, r *run.Run, user *jqtemplate.Object, in
 	head := jqtemplate.Encode(object(
 		member{"action", r.Action.Identifier},
 		member{"resourceType", "run"},
-		member{"status", "TRIGGERED"},
+		member{"status", status},
 		member{"trigger", object(
 			member{"by", t.by(r, user)},
 			member{"origin", r.Source},

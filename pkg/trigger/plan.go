@@ -19,6 +19,11 @@ type plan struct {
 	line    *run.Log
 	data    *jqtemplate.Object
 	failed  []jqtemplate.Warning
+	// user is trigger.by.user.
+	user *jqtemplate.Object
+	// link is where a run that waits for approval can be read; notices are its.
+	link    string
+	notices []notice
 }
 
 // plan renders a request as the run of that id. Report collects the failed expressions.
@@ -57,6 +62,7 @@ func (t *Trigger) render(ctx context.Context, c *checked, id string, now time.Ti
 	p := &plan{
 		run:  r,
 		body: &run.Body{Properties: properties, User: jqtemplate.Encode(who)},
+		user: who,
 	}
 	var err error
 	if d.Generation == action.V1 {
@@ -64,7 +70,7 @@ func (t *Trigger) render(ctx context.Context, c *checked, id string, now time.Ti
 			p.data = t.triggerData(c, r, who)
 		}
 		var message []byte
-		if message, err = t.runMessage(c, r, who, properties); err == nil {
+		if message, err = t.runMessage(c, r, who, properties, "TRIGGERED"); err == nil {
 			p.body.Invocation, err = invokeV1(d, c.properties, message)
 		}
 	} else {
@@ -85,6 +91,9 @@ func (t *Trigger) render(ctx context.Context, c *checked, id string, now time.Ti
 		if p.body.Secrets {
 			p.message.Invocation = nil
 		}
+	}
+	if d.ApprovalRequired {
+		return p, t.await(p, c, now)
 	}
 	return p, nil
 }

@@ -59,24 +59,32 @@ type Entities interface {
 
 // Runs is what a trigger needs of a run.Store, whose comments say what the methods promise.
 type Runs interface {
+	Create(ctx context.Context, r *run.Run, b *run.Body) error
 	Read(ctx context.Context, id string) (*run.Record, error)
 	Update(ctx context.Context, id string, move func(*run.Run) (*run.Write, error)) (*run.Run, error)
 	Reserved(ctx context.Context, key string, now time.Time) (held run.Reservation, found bool, err error)
 	Reserve(ctx context.Context, want run.Reservation, now time.Time) (held run.Reservation, won bool, err error)
 }
 
-// Config is what a trigger works with. Actions, Entities, Runs, Accepter, Sender, Configured and Log
-// are required; ClientSecret and Key where inputs are encrypted.
+// Config is what a trigger works with. Actions, Entities, Approvers, Runs, Accepter, Sender, Configured
+// and Log are required; ClientSecret and Key where inputs are encrypted.
 type Config struct {
-	Actions  Actions
-	Entities Entities
-	Runs     Runs
-	Accepter Accepter
-	// Sender carries the messages of redelivered runs; first messages are Accepter's.
+	Actions   Actions
+	Entities  Entities
+	Approvers Approvers
+	Runs      Runs
+	Accepter  Accepter
+	// Sender carries the messages of redelivered runs and of notices; first messages are Accepter's.
 	Sender queue.Sender
 	// Secrets are those that templates may read, nil for none, and Sealer seals what was made of them.
 	Secrets Secrets
 	Sealer  *secret.Sealer
+	// ApprovalTimeout is how long a run waits for approval; 0 means run.ApprovalTimeout.
+	ApprovalTimeout time.Duration
+	// Mails says that this deployment sends e-mails.
+	Mails bool
+	// BaseURL is the address that clients use, for links; empty means that of the request.
+	BaseURL string
 	// OrgID is the organization's id, as trigger data and run messages show it.
 	OrgID string
 	// ClientSecret is the organization's current one; inputs are encrypted under it.
@@ -105,6 +113,8 @@ type Request struct {
 	RunAs string
 	// IdempotencyKey is the header's value, empty when absent.
 	IdempotencyKey string
+	// Address is where the request came in: scheme and host.
+	Address string
 }
 
 // Started is a run that was accepted, or that an idempotency key answered again.
@@ -147,6 +157,9 @@ func New(c Config) *Trigger {
 	}
 	if c.NewID == nil {
 		c.NewID = run.NewID
+	}
+	if c.ApprovalTimeout <= 0 {
+		c.ApprovalTimeout = run.ApprovalTimeout
 	}
 	return &Trigger{Config: c, hashKey: hashKey(c.Key), texts: map[string]definitionText{}}
 }
@@ -198,6 +211,9 @@ func (t *Trigger) Start(ctx context.Context, q Request) (*Started, error) {
 			}
 		}
 	}
+	if err := t.recordNotices(ctx, p); err != nil {
+		return nil, notRecorded(err)
+	}
 	err = t.Accepter.Accept(ctx, p.run, p.body, p.message, p.line)
 	if fault.KindOf(err) == fault.Conflict && q.IdempotencyKey != "" {
 		return t.overtaken(ctx, c, p)
@@ -205,6 +221,7 @@ func (t *Trigger) Start(ctx context.Context, q Request) (*Started, error) {
 	if err != nil {
 		return nil, notRecorded(err)
 	}
+	t.sendNotices(ctx, p)
 	t.Log.LogAttrs(ctx, slog.LevelInfo, "run accepted", slog.String("run_id", p.run.ID),
 		slog.String("action", p.run.Action.Identifier), slog.String("backend", p.run.Backend),
 		slog.String("waiting", p.run.Delivery.Waiting))

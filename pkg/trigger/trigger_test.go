@@ -148,21 +148,9 @@ func TestRefused(t *testing.T) {
 			edit: func(q *trigger.Request) { q.Entity, q.IdempotencyKey = "cart", "k" },
 			kind: fault.Invalid, word: "condition_not_met", sentences: []string{`"cart"`, "condition of action a"}, paths: []string{"entity"},
 		},
-		"approval": {
-			definition: self(create, `,"requiredApproval":true`),
-			kind:       fault.Invalid, word: "not_supported", sentences: []string{"requiredApproval"},
-		},
-		"approval of all": {
-			definition: self(create, `,"requiredApproval":{"type":"ALL"}`),
-			kind:       fault.Invalid, word: "not_supported", sentences: []string{"requiredApproval"},
-		},
 		"run_as": {
 			definition: self(create, ""), edit: func(q *trigger.Request) { q.RunAs = "a@example.com" },
 			kind: fault.Invalid, word: "not_supported", paths: []string{"run_as"},
-		},
-		"two at once": {
-			definition: self(create, `,"requiredApproval":true`), edit: func(q *trigger.Request) { q.RunAs = "a@example.com" },
-			kind: fault.Invalid, word: "not_supported", sentences: []string{"requiredApproval", "run_as"}, paths: []string{"", "run_as"},
 		},
 		"inputs and key": {
 			definition: self(create+`,"userInputs":{"properties":{"n":{"type":"number"},"s":{"type":"string"}},"required":["s"]}`, ""),

@@ -124,7 +124,7 @@ func (w *world) restart(edit func(*world, *trigger.Config)) {
 	log := slog.New(slog.NewJSONHandler(w.log, nil))
 	c := trigger.Config{
 		Actions: action.NewCache(w.actions), Entities: catalog.NewReader(w.catalog, nil),
-		Runs: w.store, Sender: w.queue, OrgID: "org_1", Log: log,
+		Runs: w.store, Sender: w.queue, OrgID: "org_1", Log: log, Approvers: approvers{{UserID: "usr_1", Email: "ada@example.com"}},
 		Accepter:     &trigger.StoreAndSend{Store: w.store, Sender: w.queue, Log: log},
 		Configured:   func(backend string) bool { return backend == invocation.BackendWebhook },
 		ClientSecret: clientSecret, Key: []byte("a key of hashes"),

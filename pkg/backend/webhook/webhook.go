@@ -21,14 +21,6 @@ import (
 	"longshore/pkg/signature"
 )
 
-const (
-	// DefaultCallTimeout bounds one call, connecting and reading the answer included.
-	DefaultCallTimeout = 25 * time.Second
-	// drainTime is how long the rest of an answer that nobody needs is read, so that its connection
-	// can be used again.
-	drainTime = 200 * time.Millisecond
-)
-
 // Config is what a Backend needs. All but CallTimeout and Now is required.
 type Config struct {
 	// Secrets returns the client secrets to sign with. It is asked at each call and caches by itself.
@@ -36,7 +28,7 @@ type Config struct {
 	Client  *egress.Client
 	// Version is Longshore's, for User-Agent.
 	Version string
-	// CallTimeout is DefaultCallTimeout if it is 0.
+	// CallTimeout is backend.DefaultCallTimeout if it is 0.
 	CallTimeout time.Duration
 	// Now is time.Now if it is nil.
 	Now func() time.Time
@@ -55,7 +47,7 @@ var (
 // New returns a backend.
 func New(c Config) *Backend {
 	if c.CallTimeout == 0 {
-		c.CallTimeout = DefaultCallTimeout
+		c.CallTimeout = backend.DefaultCallTimeout
 	}
 	if c.Now == nil {
 		c.Now = time.Now
@@ -107,7 +99,7 @@ func (b *Backend) Call(ctx context.Context, c backend.Call) backend.Outcome {
 		return o
 	}
 	if !w.Synchronized {
-		drain(resp.Body, cancel)
+		backend.Drain(resp.Body, cancel)
 		return o
 	}
 	answer, more, err := egress.ReadUpTo(resp.Body, MaxResponse)
@@ -156,28 +148,10 @@ func (b *Backend) request(ctx context.Context, runID string, w *invocation.Webho
 			req.Header[name] = append(req.Header[name], h.Value)
 		}
 	}
-	fallback(req.Header, "User-Agent", "Longshore/"+b.c.Version)
-	fallback(req.Header, "Idempotency-Key", runID)
-	if body != nil {
-		fallback(req.Header, "Content-Type", "application/json")
-	}
+	backend.SetHeaders(req.Header, b.c.Version, runID, body != nil)
 	// The signature's headers replace those of the action.
 	if err := signature.Set(req.Header, secrets, runID, b.c.Now(), sent); err != nil {
 		return nil, "the call cannot be signed: the client secret is empty"
 	}
 	return req, ""
-}
-
-// fallback sets a header that the action does not set, under its canonical name.
-func fallback(h http.Header, name, value string) {
-	if _, ok := h[name]; !ok {
-		h[name] = []string{value}
-	}
-}
-
-// drain reads the rest of an answer, within bounds.
-func drain(body io.Reader, cancel context.CancelFunc) {
-	timer := time.AfterFunc(drainTime, cancel)
-	defer timer.Stop()
-	_, _ = io.CopyN(io.Discard, body, MaxResponse)
 }

@@ -45,6 +45,12 @@ func Crashes(t *testing.T, open func(t *testing.T) (run.Store, queue.Queue)) {
 		{"tick: message sent, dueAt not moved", tickNotMoved},
 		{"tick: two at once", tickTwice},
 		{"redeliver: reopened, not sent", redeliverNotSent},
+		{"approval: decision written, not sent", approvalNotSent},
+		{"approval: waited for too long", approvalTimedOut},
+		{"trigger: notice written, run not", noticeOfNoRun},
+		{"trigger: notice and run written, notice not sent", noticeNotSent},
+		{"notice: attempts used up", noticeGivenUp},
+		{"notice: dead letter", noticeDeadLetter},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

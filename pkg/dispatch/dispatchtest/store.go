@@ -124,7 +124,12 @@ func (s *Store) Update(_ context.Context, id string, move func(*run.Run) (*run.W
 	}
 	r.Rev++
 	k.head = *copied(*r)
-	k.logs = append(k.logs, write.Logs...)
+	for _, l := range write.Logs {
+		// A notice writes to the log of its run.
+		if of := s.runs[l.RunID]; of != nil {
+			of.logs = append(of.logs, l)
+		}
+	}
 	if write.Response != nil {
 		k.response = write.Response
 	}

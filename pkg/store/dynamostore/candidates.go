@@ -65,7 +65,8 @@ func (s *Runs) candidates(ctx context.Context, f run.Filter) (*candidates, error
 	return c, nil
 }
 
-// active reads all runs that have not ended: the index has them by the time they are due.
+// active reads all runs that have not ended: the index has them by the time they are due, and notices
+// beside them.
 func (c *candidates) active(ctx context.Context, f run.Filter) error {
 	found := make([][]string, shards)
 	err := table.Parallel(shards, func(n int) error {
@@ -81,7 +82,9 @@ func (c *candidates) active(ctx context.Context, f run.Filter) error {
 		}
 		return c.store.table.Query(ctx, input, func(page []map[string]types.AttributeValue) bool {
 			for _, i := range page {
-				found[n] = append(found[n], table.Item(i).Text("pk"))
+				if id := table.Item(i).Text("pk"); !run.IsNotice(id) {
+					found[n] = append(found[n], id)
+				}
 			}
 			return true
 		})

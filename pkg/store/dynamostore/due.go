@@ -12,7 +12,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"longshore/pkg/fault"
-	"longshore/pkg/run"
 	"longshore/pkg/store/dynamostore/internal/table"
 )
 
@@ -68,7 +67,7 @@ func (s *Runs) Due(ctx context.Context, now time.Time, limit int) ([]string, err
 // gone reports whether a run's time has passed. The index does not say; the head of a run that is
 // old enough does.
 func (s *Runs) gone(ctx context.Context, id string) (bool, error) {
-	if created, ok := run.IDTime(id); !ok || created.Add(s.retention).After(s.now()) {
+	if expires, err := s.expires(id); err != nil || expires.After(s.now()) {
 		return false, nil
 	}
 	_, err := s.head(ctx, id)

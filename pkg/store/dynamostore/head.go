@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 	"time"
@@ -46,6 +47,8 @@ type head struct {
 type detail struct {
 	Summary string          `json:"summary,omitempty"`
 	Link    json.RawMessage `json:"link,omitempty"`
+	// Descriptions are those of decisions, by user id.
+	Descriptions map[string]string `json:"descriptions,omitempty"`
 }
 
 // aside returns the texts of a run that do not fit its head.
@@ -57,13 +60,21 @@ func aside(r *run.Run) detail {
 	if len(r.Link) > maxInHead {
 		d.Link = r.Link
 	}
+	for _, decision := range r.Decisions {
+		if decision.Description != "" {
+			if d.Descriptions == nil {
+				d.Descriptions = map[string]string{}
+			}
+			d.Descriptions[decision.UserID] = decision.Description
+		}
+	}
 	return d
 }
 
-func (d detail) empty() bool { return d.Summary == "" && d.Link == nil }
+func (d detail) empty() bool { return d.Summary == "" && d.Link == nil && len(d.Descriptions) == 0 }
 
 func (d detail) equal(other detail) bool {
-	return d.Summary == other.Summary && string(d.Link) == string(other.Link)
+	return d.Summary == other.Summary && string(d.Link) == string(other.Link) && maps.Equal(d.Descriptions, other.Descriptions)
 }
 
 // names of a run's other items, as its head has them.
@@ -87,18 +98,22 @@ func encodeHead(r *run.Run, n names, expires time.Time) (table.Item, error) {
 	i.SetExpiry(expires)
 	i.SetInt("rev", r.Rev)
 
-	i.SetText("allShard", shard(r.ID))
 	i.SetText("action", r.Action.Identifier)
-	i.SetText("actionKey", table.KeyPart(r.Action.Identifier))
 	i.SetText("blueprint", r.Blueprint)
 	i.SetText("entity", r.Entity)
-	i.SetText("entityKey", table.KeyPart(r.Entity))
 	i.SetText("user", r.UserID)
-	if strings.HasPrefix(r.UserID, userPrefix) {
-		i.SetText("userKey", table.KeyPart(r.UserID))
-	}
 	i.SetText("source", r.Source)
-	i.SetText("externalRunId", table.KeyPart(r.ExternalRunID))
+	if r.NoticeOf == "" {
+		// What is no run is in no list of runs.
+		i.SetText("allShard", shard(r.ID))
+		i.SetText("actionKey", table.KeyPart(r.Action.Identifier))
+		i.SetText("entityKey", table.KeyPart(r.Entity))
+		if strings.HasPrefix(r.UserID, userPrefix) {
+			i.SetText("userKey", table.KeyPart(r.UserID))
+		}
+		i.SetText("externalRunId", table.KeyPart(r.ExternalRunID))
+	}
+	i.SetText("noticeOf", r.NoticeOf)
 	if len(r.ExternalRunID) > table.MaxKeyPart {
 		i.SetText("external", r.ExternalRunID)
 	}
@@ -145,6 +160,13 @@ func encodeHead(r *run.Run, n names, expires time.Time) (table.Item, error) {
 	if r.HasResponse {
 		i["response"] = table.Text(n.response)
 	}
+	if len(r.Decisions) > 0 {
+		decisions, err := table.Encode(shortDecisions(r.Decisions))
+		if err != nil {
+			return nil, fmt.Errorf("encode approvals: %w", err)
+		}
+		i.SetText("approvals", decisions)
+	}
 	if len(r.Attempts) == 0 {
 		return i, nil
 	}
@@ -179,6 +201,7 @@ func (h head) run() (*run.Run, error) {
 		Entity:           i.Text("entity"),
 		Source:           i.Text("source"),
 		RequiredApproval: raw(i.Text("requiredApproval")),
+		NoticeOf:         i.Text("noticeOf"),
 		UserID:           i.Text("user"),
 		UserEmail:        i.Text("email"),
 		CreatedBy:        i.Text("createdBy"),
@@ -214,6 +237,17 @@ func (h head) run() (*run.Run, error) {
 		}
 		r.Due = time.UnixMilli(ms).UTC()
 	}
+	if approvals := i.Text("approvals"); approvals != "" {
+		var short []shortDecision
+		if err := json.Unmarshal([]byte(approvals), &short); err != nil {
+			return nil, fmt.Errorf("read head of %s: approvals: %w", r.ID, err)
+		}
+		for _, d := range short {
+			r.Decisions = append(r.Decisions, run.Decision{
+				UserID: d.UserID, State: d.State, At: time.UnixMilli(d.At).UTC(), Description: h.detail.Descriptions[d.UserID],
+			})
+		}
+	}
 	if attempts := i.Text("attempts"); attempts != "" {
 		var short []shortAttempt
 		if err := json.Unmarshal([]byte(attempts), &short); err != nil {
@@ -234,6 +268,21 @@ func raw(text string) json.RawMessage {
 		return nil
 	}
 	return json.RawMessage(text)
+}
+
+// shortDecision is a decision as the head has it; its description is in the detail.
+type shortDecision struct {
+	UserID string            `json:"u"`
+	State  run.DecisionState `json:"s"`
+	At     int64             `json:"a"`
+}
+
+func shortDecisions(decisions []run.Decision) []shortDecision {
+	short := make([]shortDecision, len(decisions))
+	for x, d := range decisions {
+		short[x] = shortDecision{d.UserID, d.State, d.At.UnixMilli()}
+	}
+	return short
 }
 
 // shortAttempt is an attempt as the head has it: its generation is the head's, its number its place.

@@ -18,23 +18,27 @@ import (
 	"longshore/pkg/store/dynamostore/internal/table"
 )
 
-func (s *Runs) logItem(id string, l *run.Log, expires time.Time) table.Item {
-	i := table.NewItem(id, logPrefix+l.ID)
+func (s *Runs) logItem(l *run.Log) (table.Item, error) {
+	expires, err := s.expires(l.RunID)
+	if err != nil {
+		return nil, notFound(l.RunID)
+	}
+	i := table.NewItem(l.RunID, logPrefix+l.ID)
 	i.SetExpiry(expires)
 	i["message"] = s.table.Codec.Pack(l.Message)
 	i.SetTime("createdAt", l.CreatedAt)
 	i.SetText("createdBy", l.CreatedBy)
-	return i
+	return i, nil
 }
 
 // AppendLog implements run.Store. It does not look at the run, whose caller has just read it: a line
 // costs one unit.
 func (s *Runs) AppendLog(ctx context.Context, l *run.Log) error {
-	expires, err := s.expires(l.RunID)
+	i, err := s.logItem(l)
 	if err != nil {
-		return notFound(l.RunID)
+		return err
 	}
-	_, _, err = s.table.Put(ctx, s.logItem(l.RunID, l, expires), "", nil)
+	_, _, err = s.table.Put(ctx, i, "", nil)
 	return err
 }
 

@@ -36,11 +36,11 @@ func taken(id string) error { return fault.New(fault.Conflict, "", "run %s exist
 
 // expires returns when the items of a run vanish.
 func (s *Runs) expires(id string) (time.Time, error) {
-	at, ok := run.IDTime(id)
+	at, ok := run.Expires(id, s.retention)
 	if !ok {
 		return time.Time{}, fmt.Errorf("%q is no run id", id)
 	}
-	return at.Add(s.retention), nil
+	return at, nil
 }
 
 // Create implements run.Store.
@@ -169,7 +169,7 @@ func (s *Runs) complete(ctx context.Context, id string, i table.Item, by fetch) 
 
 // head reads a head.
 func (s *Runs) head(ctx context.Context, id string) (head, error) {
-	if _, ok := run.IDTime(id); !ok {
+	if _, err := s.expires(id); err != nil {
 		return head{}, notFound(id)
 	}
 	i, err := s.table.Get(ctx, id, headKey)
@@ -190,7 +190,7 @@ func (s *Runs) Get(ctx context.Context, id string) (*run.Run, error) {
 
 // Read implements run.Store.
 func (s *Runs) Read(ctx context.Context, id string) (*run.Record, error) {
-	if _, ok := run.IDTime(id); !ok {
+	if _, err := s.expires(id); err != nil {
 		return nil, notFound(id)
 	}
 	items := make([]table.Item, 2)
@@ -334,7 +334,11 @@ func (s *Runs) replace(ctx context.Context, old, next head, w *run.Write, expire
 func (s *Runs) beside(id string, w *run.Write, expires time.Time) ([]table.Item, error) {
 	var items []table.Item
 	for _, l := range w.Logs {
-		items = append(items, s.logItem(id, l, expires))
+		i, err := s.logItem(l)
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, i)
 	}
 	if len(w.Closed) > 0 {
 		i, err := s.attemptsItem(id, w, expires)

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -168,6 +169,35 @@ func TestHeadIsBelowAKiB(t *testing.T) {
 	}
 	if diff := cmp.Diff(stored, got); diff != "" {
 		t.Errorf("run (-returned +stored):\n%s", diff)
+	}
+}
+
+// The largest head there is: all decisions, all attempts, everything of its longest.
+func TestHeadIsBelow16KiB(t *testing.T) {
+	t.Parallel()
+	s := newTables(t)
+	runs := s.store(s.client)
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	r, b := newRun(now)
+	r.Action = run.Action{Identifier: strings.Repeat("é", 100), Title: strings.Repeat("t", 300), Icon: strings.Repeat("i", 300), ID: "action_0123456789abcdef"}
+	r.Blueprint, r.Entity, r.ExternalRunID = strings.Repeat("é", 100), strings.Repeat("e", 1000), strings.Repeat("x", 500)
+	r.StatusLabel, r.Delivery.Waiting = strings.Repeat("l", 300), strings.Repeat("w", 300)
+	r.UserID, r.UserEmail = "usr_0123456789abcdef", strings.Repeat("m", 320)
+	for n := range run.MaxApprovers + 1 {
+		r.Decisions = append(r.Decisions, run.Decision{
+			UserID: fmt.Sprintf("usr_%016d", n), State: run.Approved, At: now, Description: strings.Repeat("d", run.MaxDecisionText),
+		})
+	}
+	for n := range run.MaxAttempts {
+		r.Attempts = append(r.Attempts, run.Attempt{
+			Generation: 1, Number: n + 1, StartedAt: now, DurationMs: 25_000, StatusCode: 503, Error: strings.Repeat("e", run.MaxAttemptError), NextAttemptAt: &now,
+		})
+	}
+	if err := runs.Create(t.Context(), r, b); err != nil {
+		t.Fatal(err)
+	}
+	if size := sizeOf(t, s.item(t, s.runs, r.ID, "head")); size >= 16<<10 {
+		t.Errorf("a head of %d bytes, want less than 16 KiB", size)
 	}
 }
 

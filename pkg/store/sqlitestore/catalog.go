@@ -33,6 +33,9 @@ func NewCatalog(ctx context.Context, db *sqlite.DB) (*Catalog, error) {
 	if err := db.Migrate(ctx, "catalog", catalogSchema); err != nil {
 		return nil, err
 	}
+	if err := db.Migrate(ctx, "audits", auditsSchema); err != nil {
+		return nil, err
+	}
 	s := &Catalog{db: db}
 	var stamp int64
 	if err := db.Scan(ctx, "SELECT stamp FROM stamps WHERE kind = 'blueprint'", nil, &stamp); err != nil {

@@ -98,17 +98,40 @@ func (c *coder) run(r *run.Run) {
 	text(c, &r.Delivery.Waiting)
 	c.attempts(&r.Attempts)
 	c.time(&r.Due)
+	c.decisions(&r.Decisions)
+	text(c, &r.NoticeOf)
 }
 
-func (c *coder) attempts(attempts *[]run.Attempt) {
-	n := len(*attempts)
+// count writes or reads how many members follow; false when they cannot.
+func count[T any](c *coder, list *[]T) bool {
+	n := len(*list)
 	number(c, &n)
 	if n < 0 || c.reading && n > len(c.text) {
 		c.damaged = true
-		return
+		return false
 	}
 	if c.reading && n > 0 {
-		*attempts = make([]run.Attempt, n)
+		*list = make([]T, n)
+	}
+	return true
+}
+
+func (c *coder) decisions(decisions *[]run.Decision) {
+	if !count(c, decisions) {
+		return
+	}
+	for i := range *decisions {
+		d := &(*decisions)[i]
+		text(c, &d.UserID)
+		text(c, &d.State)
+		text(c, &d.Description)
+		c.time(&d.At)
+	}
+}
+
+func (c *coder) attempts(attempts *[]run.Attempt) {
+	if !count(c, attempts) {
+		return
 	}
 	for i := range *attempts {
 		a := &(*attempts)[i]

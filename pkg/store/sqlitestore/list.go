@@ -93,8 +93,8 @@ func (s *Runs) listing(f run.Filter) (text string, args []any) {
 
 // Due implements run.Store.
 func (s *Runs) Due(ctx context.Context, now time.Time, limit int) ([]string, error) {
-	rows, err := s.db.Rows(ctx, "SELECT id FROM runs WHERE due <= ? AND id >= ? ORDER BY due, id LIMIT ?",
-		now.Add(-s.lag).UnixMilli(), s.oldest(), limit)
+	rows, err := s.db.Rows(ctx, "SELECT id FROM runs WHERE due <= ? AND (id >= ? OR id < 'r_' AND id >= ?) ORDER BY due, id LIMIT ?",
+		now.Add(-s.lag).UnixMilli(), s.oldest(), oldestNotice(s.now()), limit)
 	if err != nil {
 		return nil, sqlite.Explain(err, "list due runs")
 	}

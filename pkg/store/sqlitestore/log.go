@@ -15,7 +15,7 @@ func (s *Runs) AppendLog(ctx context.Context, l *run.Log) error {
 
 // AppendLogTx is AppendLog as a part of an operation.
 func (s *Runs) AppendLogTx(tx *sqlite.Tx, l *run.Log) error {
-	if l.RunID < s.oldest() {
+	if s.expired(l.RunID) {
 		return notFound(l.RunID)
 	}
 	added, err := tx.Exec(`INSERT OR REPLACE INTO logs (run, id, created_at, created_by, message)
@@ -28,7 +28,7 @@ func (s *Runs) AppendLogTx(tx *sqlite.Tx, l *run.Log) error {
 
 // Logs implements run.Store. A Limit of 0 means all lines; a run that does not exist has none.
 func (s *Runs) Logs(ctx context.Context, id string, q run.LogQuery) ([]*run.Log, error) {
-	if id < s.oldest() {
+	if s.expired(id) {
 		return nil, nil
 	}
 	limit := q.Limit

@@ -12,28 +12,29 @@ import (
 // purgeSlice is how many runs one operation of Purge deletes: other writers wait meanwhile.
 const purgeSlice = 100
 
-// Purge deletes what has expired at a time: runs with all that belongs to them, idempotency keys. It
+// Purge deletes what has expired at a time: runs and notices with all that belongs to them, idempotency keys. It
 // does so in slices, so that it holds up nobody for long, and returns how many runs it deleted.
 func (s *Runs) Purge(ctx context.Context, now time.Time) (deleted int64, err error) {
-	limit := before(now.Add(-s.retention))
-	for _, slice := range []string{
-		"SELECT max(id) FROM (SELECT id FROM runs WHERE id < ? ORDER BY id LIMIT ?)",
-		// A crash leaves bodies without a head.
-		"SELECT max(run) FROM (SELECT run FROM bodies WHERE run < ? ORDER BY run LIMIT ?)",
-	} {
-		for {
-			var last *string
-			if err := s.db.Scan(ctx, slice, []any{limit, purgeSlice}, &last); err != nil {
-				return deleted, sqlite.Explain(err, "find expired runs")
+	for _, kind := range []struct{ first, limit string }{{"r_", before(now.Add(-s.retention))}, {"", oldestNotice(now)}} {
+		for _, slice := range []string{
+			"SELECT max(id) FROM (SELECT id FROM runs WHERE id >= ? AND id < ? ORDER BY id LIMIT ?)",
+			// A crash leaves bodies without a head.
+			"SELECT max(run) FROM (SELECT run FROM bodies WHERE run >= ? AND run < ? ORDER BY run LIMIT ?)",
+		} {
+			for {
+				var last *string
+				if err := s.db.Scan(ctx, slice, []any{kind.first, kind.limit, purgeSlice}, &last); err != nil {
+					return deleted, sqlite.Explain(err, "find expired runs")
+				}
+				if last == nil {
+					break
+				}
+				n, err := s.purge(ctx, kind.first, *last)
+				if err != nil {
+					return deleted, err
+				}
+				deleted += n
 			}
-			if last == nil {
-				break
-			}
-			n, err := s.purge(ctx, *last)
-			if err != nil {
-				return deleted, err
-			}
-			deleted += n
 		}
 	}
 	for {
@@ -51,21 +52,21 @@ func (s *Runs) Purge(ctx context.Context, now time.Time) (deleted int64, err err
 	}
 }
 
-// purge deletes all runs up to an id and what belongs to them.
-func (s *Runs) purge(ctx context.Context, last string) (deleted int64, err error) {
+// purge deletes all runs from an id up to another and what belongs to them.
+func (s *Runs) purge(ctx context.Context, first, last string) (deleted int64, err error) {
 	err = s.db.Write(ctx, func(tx *sqlite.Tx) error {
 		for _, text := range []string{
-			"DELETE FROM bodies WHERE run <= ?",
-			"DELETE FROM sealed WHERE run <= ?",
-			"DELETE FROM responses WHERE run <= ?",
-			"DELETE FROM logs WHERE run <= ?",
-			"DELETE FROM attempts WHERE run <= ?",
+			"DELETE FROM bodies WHERE run >= ? AND run <= ?",
+			"DELETE FROM responses WHERE run >= ? AND run <= ?",
+			"DELETE FROM logs WHERE run >= ? AND run <= ?",
+			"DELETE FROM attempts WHERE run >= ? AND run <= ?",
+			"DELETE FROM sealed WHERE run >= ? AND run <= ?",
 		} {
-			if _, err := tx.Exec(text, last); err != nil {
+			if _, err := tx.Exec(text, first, last); err != nil {
 				return err
 			}
 		}
-		deleted, err = tx.Exec("DELETE FROM runs WHERE id <= ?", last)
+		deleted, err = tx.Exec("DELETE FROM runs WHERE id >= ? AND id <= ?", first, last)
 		return err
 	})
 	return deleted, sqlite.Explain(err, "delete expired runs")
@@ -84,8 +85,8 @@ func (s *Runs) FreeKeys(ctx context.Context, now time.Time) error {
 // this one has its data. The next claim writes the interrupted attempt down. It returns how many
 // runs it took over.
 func (s *Runs) TakeOverLeases(ctx context.Context, now time.Time) (int, error) {
-	rows, err := s.db.Rows(ctx, "SELECT id FROM runs INDEXED BY runs_active WHERE active = 1 AND lease > ? AND id >= ?",
-		nanos(now), s.oldest())
+	rows, err := s.db.Rows(ctx, "SELECT id FROM runs INDEXED BY runs_active WHERE active = 1 AND lease > ? AND (id >= ? OR id < 'r_' AND id >= ?)",
+		nanos(now), s.oldest(), oldestNotice(now))
 	if err != nil {
 		return 0, sqlite.Explain(err, "find leases")
 	}

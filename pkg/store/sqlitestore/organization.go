@@ -51,6 +51,9 @@ func NewOrganization(ctx context.Context, db *sqlite.DB) (*Organization, error) 
 	if err := db.Migrate(ctx, "actions", actionsSchema); err != nil {
 		return nil, err
 	}
+	if err := db.Migrate(ctx, "audits", auditsSchema); err != nil {
+		return nil, err
+	}
 	if err := db.Migrate(ctx, "organization", organizationSchema); err != nil {
 		return nil, err
 	}
@@ -69,7 +72,7 @@ func (s *Organization) change(ctx context.Context, e *audit.Entry, write func(*s
 		if err := write(tx); err != nil {
 			return err
 		}
-		return recordAudit(tx, e)
+		return recordTx(tx, []*audit.Entry{e})
 	})
 }
 
@@ -220,6 +223,3 @@ func (s *Organization) raise(tx *sqlite.Tx) (int64, error) {
 	tx.AfterCommit(func() { s.stamp.Store(stamp) })
 	return stamp, err
 }
-
-// recordAudit is where an entry is written in the change's own operation.
-func recordAudit(_ *sqlite.Tx, _ *audit.Entry) error { return nil }

@@ -1,5 +1,6 @@
-// Package sqlitestore keeps runs, definitions and the catalog in SQLite: run.Store, action.Store and
-// catalog.Store over one sqlite.DB.
+// Package sqlitestore keeps runs, definitions, the catalog and the audit log in SQLite: run.Store,
+// action.Store, catalog.Store and audit.Store over one sqlite.DB. An entry of the audit log is written in
+// the commit of the change that it is about.
 //
 // What a method writes is one operation of the database's writer; functions with Tx in their names
 // are parts of a larger one, so that the local process accepts or settles a run in one commit.
@@ -14,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"longshore/pkg/audit"
 	"longshore/pkg/fault"
 	"longshore/pkg/invocation"
 	"longshore/pkg/run"
@@ -58,14 +60,33 @@ func NewRuns(ctx context.Context, db *sqlite.DB, o RunsOptions) (*Runs, error) {
 	if err := db.Migrate(ctx, "sealed", sealedSchema); err != nil {
 		return nil, err
 	}
+	if err := db.Migrate(ctx, "approval", approvalSchema); err != nil {
+		return nil, err
+	}
+	if err := db.Migrate(ctx, "audits", auditsSchema); err != nil {
+		return nil, err
+	}
 	return &Runs{db: db, retention: o.Retention, lag: o.IndexLag, now: o.Now}, nil
 }
 
 // before returns what sorts before every run id of a time or later.
 func before(t time.Time) string { return run.NewID(t)[:len("r_")+8] }
 
-// oldest returns what sorts before every run that is kept.
+// oldest returns what sorts before every run that is kept. Every notice sorts before it.
 func (s *Runs) oldest() string { return before(s.now().Add(-s.retention)) }
+
+// oldestNotice returns what sorts before every notice that is kept at a time.
+func oldestNotice(now time.Time) string {
+	return run.NewNoticeID(now.Add(-run.NoticeRetention))[:len("d_")+8]
+}
+
+// expired reports whether the time of a run or a notice has passed.
+func (s *Runs) expired(id string) bool {
+	if run.IsNotice(id) {
+		return id < oldestNotice(s.now())
+	}
+	return id < s.oldest()
+}
 
 func notFound(id string) error {
 	return fault.New(fault.NotFound, "", "there is no run %s", id)
@@ -89,7 +110,14 @@ func (s *Runs) Creation(r *run.Run, b *run.Body) (func(*sqlite.Tx) error, error)
 	if err != nil {
 		return nil, err
 	}
+	var approval []byte
+	if b.Approval != nil {
+		if approval, err = json.Marshal(b.Approval); err != nil {
+			return nil, fmt.Errorf("encode approval: %w", err)
+		}
+	}
 	text, properties, user, secrets, sealed := encodeHead(&stored), []byte(b.Properties), []byte(b.User), b.Secrets, b.Sealed
+	entries := []*audit.Entry{run.Created(&stored)}
 	return func(tx *sqlite.Tx) error {
 		added, err := tx.Exec(`INSERT INTO runs
 			(id, action, blueprint, entity, user_id, user_email, source, external, active, due, lease, head)
@@ -103,19 +131,23 @@ func (s *Runs) Creation(r *run.Run, b *run.Body) (func(*sqlite.Tx) error, error)
 		if added == 0 {
 			return fault.New(fault.Conflict, "", "run %s exists already", stored.ID)
 		}
-		_, err = tx.Exec("INSERT OR REPLACE INTO bodies (run, properties, user, invocation, secrets) VALUES (?, ?, ?, ?, ?)",
-			stored.ID, properties, user, called, secrets)
-		if err != nil || !secrets {
+		_, err = tx.Exec("INSERT OR REPLACE INTO bodies (run, properties, user, invocation, approval, secrets) VALUES (?, ?, ?, ?, ?, ?)",
+			stored.ID, properties, user, called, approval, secrets)
+		if err != nil {
 			return sqlite.Explain(err, "write run's body")
 		}
-		_, err = tx.Exec("INSERT OR REPLACE INTO sealed (run, invocation) VALUES (?, ?)", stored.ID, sealed)
-		return sqlite.Explain(err, "write run's sealed invocation")
+		if secrets {
+			if _, err := tx.Exec("INSERT OR REPLACE INTO sealed (run, invocation) VALUES (?, ?)", stored.ID, sealed); err != nil {
+				return sqlite.Explain(err, "write run's sealed invocation")
+			}
+		}
+		return recordTx(tx, entries)
 	}, nil
 }
 
 // Get implements run.Store.
 func (s *Runs) Get(ctx context.Context, id string) (*run.Run, error) {
-	if id < s.oldest() {
+	if s.expired(id) {
 		return nil, notFound(id)
 	}
 	var text []byte
@@ -130,12 +162,12 @@ func (s *Runs) Get(ctx context.Context, id string) (*run.Run, error) {
 }
 
 // wholeRun is the SELECT of all that a Record has.
-const wholeRun = `SELECT r.id, r.head, b.properties, b.user, b.invocation, b.secrets, p.response FROM runs r %s
+const wholeRun = `SELECT r.id, r.head, b.properties, b.user, b.invocation, b.approval, b.secrets, p.response FROM runs r %s
 	LEFT JOIN bodies b ON b.run = r.id LEFT JOIN responses p ON p.run = r.id `
 
 // Read implements run.Store.
 func (s *Runs) Read(ctx context.Context, id string) (*run.Record, error) {
-	if id < s.oldest() {
+	if s.expired(id) {
 		return nil, notFound(id)
 	}
 	rows, err := s.db.Rows(ctx, fmt.Sprintf(wholeRun, "")+"WHERE r.id = ?", id)
@@ -156,9 +188,9 @@ func (s *Runs) Read(ctx context.Context, id string) (*run.Record, error) {
 // readRecord reads a row of wholeRun and says how many bytes body and response have.
 func readRecord(rows *sql.Rows) (*run.Record, int, error) {
 	var id string
-	var text, properties, user, called, response []byte
+	var text, properties, user, called, approval, response []byte
 	var secrets sql.NullBool // of a missing body
-	if err := rows.Scan(&id, &text, &properties, &user, &called, &secrets, &response); err != nil {
+	if err := rows.Scan(&id, &text, &properties, &user, &called, &approval, &secrets, &response); err != nil {
 		return nil, 0, err
 	}
 	r, err := decodeHead(id, text)
@@ -172,6 +204,11 @@ func readRecord(rows *sql.Rows) (*run.Record, int, error) {
 	if called != nil {
 		if record.Invocation, err = invocation.Decode(called); err != nil {
 			return nil, 0, fmt.Errorf("run %s: %w", id, err)
+		}
+	}
+	if approval != nil {
+		if err := json.Unmarshal(approval, &record.Approval); err != nil {
+			return nil, 0, fmt.Errorf("read approval of run %s: %w", id, err)
 		}
 	}
 	if r.HasResponse {
@@ -208,7 +245,7 @@ func (s *Runs) Update(ctx context.Context, id string, move func(*run.Run) (*run.
 
 // UpdateTx is Update as a part of an operation; nobody else can write meanwhile.
 func (s *Runs) UpdateTx(tx *sqlite.Tx, id string, move func(*run.Run) (*run.Write, error)) (*run.Run, error) {
-	if id < s.oldest() {
+	if s.expired(id) {
 		return nil, notFound(id)
 	}
 	var text []byte
@@ -250,9 +287,17 @@ func (s *Runs) UpdateTx(tx *sqlite.Tx, id string, move func(*run.Run) (*run.Writ
 // writeTx writes what a move returned beside the head.
 func (s *Runs) writeTx(tx *sqlite.Tx, id string, w *run.Write) error {
 	for _, l := range w.Logs {
-		if err := s.AppendLogTx(tx, l); err != nil {
+		err := s.AppendLogTx(tx, l)
+		if l.RunID != id && fault.KindOf(err) == fault.NotFound {
+			// The run that a notice tells of was never recorded, or has expired.
+			continue
+		}
+		if err != nil {
 			return err
 		}
+	}
+	if err := recordTx(tx, []*audit.Entry{w.Entry}); err != nil {
+		return err
 	}
 	if w.Response != nil {
 		if _, err := tx.Exec("INSERT OR REPLACE INTO responses (run, response) VALUES (?, ?)", id, []byte(w.Response)); err != nil {
@@ -270,7 +315,7 @@ func (s *Runs) writeTx(tx *sqlite.Tx, id string, w *run.Write) error {
 
 // Attempts implements run.Store.
 func (s *Runs) Attempts(ctx context.Context, id string) ([]run.Attempt, error) {
-	if id < s.oldest() {
+	if s.expired(id) {
 		return nil, nil
 	}
 	rows, err := s.db.Rows(ctx, "SELECT attempts FROM attempts WHERE run = ? ORDER BY generation", id)

@@ -71,6 +71,9 @@ CREATE TABLE sealed (
 );
 `
 
+// What is fixed about a run's approval. Notices are rows of runs whose ids sort before those of all runs.
+const approvalSchema = "ALTER TABLE bodies ADD COLUMN approval BLOB"
+
 // A deleted definition stays for a while with the name of who deleted it; readers do not see it.
 const actionsSchema = `
 CREATE TABLE actions (
@@ -150,4 +153,28 @@ CREATE TABLE edges (
 ) WITHOUT ROWID;
 
 INSERT INTO stamps VALUES ('blueprint', 1), ('entity', 0);
+`
+
+// Entries are in the order of their ids, which is that of time. Run is the run that an entry is about or
+// tied to.
+const auditsSchema = `
+CREATE TABLE audits (
+	id TEXT PRIMARY KEY,
+	action TEXT NOT NULL,
+	resource TEXT NOT NULL,
+	identifier TEXT NOT NULL,
+	blueprint TEXT NOT NULL,
+	entity TEXT NOT NULL,
+	by_id TEXT NOT NULL,
+	by_email TEXT NOT NULL,
+	origin TEXT NOT NULL,
+	run TEXT NOT NULL,
+	tied TEXT NOT NULL,
+	at INTEGER NOT NULL,
+	before BLOB,
+	after BLOB
+);
+CREATE INDEX audits_run ON audits (run, id) WHERE run <> '';
+CREATE INDEX audits_entity ON audits (entity, id) WHERE entity <> '';
+CREATE INDEX audits_identifier ON audits (identifier, id) WHERE resource <> 'run';
 `

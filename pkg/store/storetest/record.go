@@ -207,6 +207,9 @@ func runTextComesBackAsItWas(t *testing.T, s RunStore) {
 			{Generation: 3, Number: 2, StartedAt: now, Interrupted: true, Error: "interrupted"},
 			{Generation: 3, Number: 3, StartedAt: now, Open: true},
 		}
+		r.Decisions = []run.Decision{
+			{UserID: "client_1", State: run.Refused, Description: text, At: now}, {UserID: "usr_1", State: run.Approved, At: next},
+		}
 	})
 	b.Properties = json.RawMessage(awkward)
 	b.User = json.RawMessage(awkward)
@@ -258,6 +261,7 @@ func runBodyMayBeSparse(t *testing.T, s RunStore) {
 	for _, body := range []*run.Body{
 		{Properties: json.RawMessage(`{}`)},
 		{Properties: json.RawMessage(`{"a":null}`), User: json.RawMessage(`null`)},
+		{Properties: json.RawMessage(`{}`), Approval: &run.Approval{Approvers: []run.Approver{}, Notices: []string{"d_1"}}},
 		{Properties: json.RawMessage(`{}`), Invocation: &invocation.Invocation{
 			V: invocation.Version, Type: "WEBHOOK", Backend: invocation.BackendWebhook,
 			Webhook: &invocation.Webhook{URL: "https://example.com", Method: "GET"},

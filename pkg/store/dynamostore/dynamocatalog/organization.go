@@ -64,7 +64,9 @@ func (s *Organization) ReplaceSettings(ctx context.Context, o *organization.Sett
 	if o.Rev == 0 {
 		condition, values = "attribute_not_exists(pk)", nil
 	}
-	err := s.settings.change(ctx, "change the organization", append([]types.TransactWriteItem{s.settings.put(i, condition, values)}, auditWrites(e)...)...)
+	d := s.settings
+	d.AuditRetention = s.AuditRetention
+	err := d.change(ctx, "change the organization", []*audit.Entry{e}, d.put(i, condition, values))
 	if _, ok := table.Refused(err, 0); ok {
 		return fault.New(fault.Conflict, "conflict", "the organization was changed meanwhile")
 	}
@@ -115,7 +117,7 @@ func (s *Organization) write(ctx context.Context, doing, name string, e *audit.E
 	if name == "" {
 		return s.noun.missing(name)
 	}
-	err := s.change(ctx, doing, append([]types.TransactWriteItem{change}, auditWrites(e)...)...)
+	err := s.change(ctx, doing, []*audit.Entry{e}, change)
 	if found, ok := table.Refused(err, 0); ok {
 		return refused(found)
 	}
@@ -144,6 +146,3 @@ func readSecret(i table.Item) (*organization.Secret, error) {
 		CreatedAt: c.createdAt, UpdatedAt: c.updatedAt, CreatedBy: c.createdBy, UpdatedBy: c.updatedBy,
 	}, nil
 }
-
-// auditWrites are the writes of an entry, for the change's own transaction.
-func auditWrites(*audit.Entry) []types.TransactWriteItem { return nil }

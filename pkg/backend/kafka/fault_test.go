@@ -1,0 +1,138 @@
+package kafka_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"longshore/pkg/backend"
+	"longshore/pkg/backend/kafka"
+	"longshore/pkg/run"
+)
+
+// cluster is a fake one whose brokers answer each produce request with an error, until it is nil.
+func cluster(t *testing.T, answer func() error) []string {
+	t.Helper()
+	c, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	c.ControlKey(kmsg.Produce.Int16(), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		failed := answer()
+		if failed == nil {
+			return nil, nil, false
+		}
+		var known *kerr.Error
+		if !errors.As(failed, &known) {
+			return nil, failed, true
+		}
+		asked := request.(*kmsg.ProduceRequest)
+		response := asked.ResponseKind().(*kmsg.ProduceResponse)
+		for _, topic := range asked.Topics {
+			answered := kmsg.NewProduceResponseTopic()
+			answered.Topic, answered.TopicID = topic.Topic, topic.TopicID
+			for _, partition := range topic.Partitions {
+				p := kmsg.NewProduceResponseTopicPartition()
+				p.Partition, p.ErrorCode = partition.Partition, known.Code
+				answered.Partitions = append(answered.Partitions, p)
+			}
+			response.Topics = append(response.Topics, answered)
+		}
+		return response, nil, true
+	})
+	return c.ListenAddrs()
+}
+
+func TestAnswers(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		answer error
+		want   run.Verdict
+		begins string
+	}{
+		"not allowed":           {kerr.TopicAuthorizationFailed, run.Fail, "Kafka answered TOPIC_AUTHORIZATION_FAILED: "},
+		"a record that is none": {kerr.InvalidRecord, run.Fail, "Kafka answered INVALID_RECORD: "},
+		"too few replicas":      {kerr.NotEnoughReplicas, run.Retry, "Kafka "},
+		"another leader":        {kerr.NotLeaderForPartition, run.Retry, "Kafka "},
+		"a disk that failed":    {kerr.KafkaStorageError, run.Retry, "Kafka "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := open(t, kafka.Config{Brokers: cluster(t, func() error { return test.answer }), OrgID: "o", CallTimeout: time.Second})
+			got := b.Call(t.Context(), attempt(`{"payload":{}}`))
+			if got.Verdict != test.want || !strings.HasPrefix(got.Error, test.begins) || got.StatusLabel != backend.DeliveryFailed {
+				t.Errorf("got %+v, want verdict %v and an error that begins with %q", got, test.want, test.begins)
+			}
+		})
+	}
+}
+
+// A connection that breaks in the middle of a call is made again within the call.
+func TestBrokenConnection(t *testing.T) {
+	t.Parallel()
+	broken := 0
+	brokers := cluster(t, func() error {
+		if broken++; broken <= 2 {
+			return net.ErrClosed
+		}
+		return nil
+	})
+	got := open(t, kafka.Config{Brokers: brokers, OrgID: "o"}).Call(t.Context(), attempt(`{"payload":{}}`))
+	if diff := cmp.Diff(delivered, got); diff != "" {
+		t.Errorf("outcome (-want +got):\n%s", diff)
+	}
+	if broken < 3 {
+		t.Errorf("%d requests were made", broken)
+	}
+}
+
+// The token of IAM: what it is signed for, and that the secret key is not in it.
+func TestIAM(t *testing.T) {
+	t.Parallel()
+	mechanism, err := kafka.Mechanism(kafka.Config{
+		Brokers: []string{"b-1.shop.abc.c2.kafka.eu-west-1.amazonaws.com:9098"}, OrgID: "o", Mechanism: kafka.IAM,
+		IAM: func(context.Context) (kafka.IAMCredentials, error) {
+			return kafka.IAMCredentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "the-secret-key", SessionToken: "the-session"}, nil
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := mechanism.Name(); got != "AWS_MSK_IAM" {
+		t.Errorf("mechanism %s", got)
+	}
+	_, text, err := mechanism.Authenticate(t.Context(), "b-1.shop.abc.c2.kafka.eu-west-1.amazonaws.com:9098")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var token map[string]string
+	if err := json.Unmarshal(text, &token); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{
+		"version": "2020_10_22", "host": "b-1.shop.abc.c2.kafka.eu-west-1.amazonaws.com", "user-agent": "longshore",
+		"action": "kafka-cluster:Connect", "x-amz-algorithm": "AWS4-HMAC-SHA256", "x-amz-security-token": "the-session",
+		"x-amz-signedheaders": "host",
+	} {
+		if token[name] != want {
+			t.Errorf("%s is %q, want %q", name, token[name], want)
+		}
+	}
+	if !strings.HasPrefix(token["x-amz-credential"], "AKIDEXAMPLE/") || !strings.HasSuffix(token["x-amz-credential"], "/eu-west-1/kafka-cluster/aws4_request") {
+		t.Errorf("credential %q", token["x-amz-credential"])
+	}
+	if strings.Contains(string(text), "the-secret-key") {
+		t.Error("the token holds the secret key")
+	}
+}
