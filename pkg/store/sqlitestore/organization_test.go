@@ -27,7 +27,11 @@ func TestOrganization(t *testing.T) {
 		if err != nil {
 			t.Fatalf("open store: %v", err)
 		}
-		return storetest.OrganizationStore{Store: s, Raw: func(t *testing.T) []byte { return filesOf(t, dir) }}
+		entries, err := sqlitestore.NewAudit(t.Context(), db, 0, nil)
+		if err != nil {
+			t.Fatalf("open audit log: %v", err)
+		}
+		return storetest.OrganizationStore{Store: s, Audit: entries, Raw: func(t *testing.T) []byte { return filesOf(t, dir) }}
 	})
 }
 

@@ -19,6 +19,8 @@ import (
 // OrganizationStore is an empty organization.Store and what only its implementation can do to it.
 type OrganizationStore struct {
 	organization.Store
+	// Audit is the audit log of the same database.
+	Audit audit.Store
 	// Raw returns all bytes that the database holds.
 	Raw func(t *testing.T) []byte
 }
@@ -38,6 +40,7 @@ func Organization(t *testing.T, open func(t *testing.T) OrganizationStore) {
 		{"SecretDeleteFreesName", secretDeleteFreesName},
 		{"SecretStampMoves", secretStampMoves},
 		{"SecretNeverReadBack", secretNeverReadBack},
+		{"OrganizationEntersAuditWithItsChange", organizationEntersAuditWithItsChange},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -287,5 +290,51 @@ func secretNeverReadBack(t *testing.T, s OrganizationStore) {
 	}
 	if got, err := vault.Values(t.Context(), []string{"TOKEN"}, false); err != nil || len(got) != 0 {
 		t.Errorf("the vault opens %d deleted values, %v", len(got), err)
+	}
+}
+
+// What is written has its entry at once, what is refused has none.
+func organizationEntersAuditWithItsChange(t *testing.T, s OrganizationStore) {
+	by := audit.Author{ID: "client_1", Origin: "API", At: startOfTest()}
+	n := 0
+	entry := func(resource, action string) *audit.Entry {
+		n++
+		return audit.New(audit.Entry{
+			Action: action, Resource: resource, Identifier: "TOKEN", By: by, After: json.RawMessage(`{"secretValue":"******"}`),
+		}, fmt.Sprint(n))
+	}
+	created, replaced, deleted := entry(audit.Secret, audit.Create), entry(audit.Secret, audit.Update), entry(audit.Secret, audit.Delete)
+	changed := entry(audit.Organization, audit.Update)
+	if err := s.CreateSecret(t.Context(), newSecret("TOKEN", by.At), created); err != nil {
+		t.Fatal(err)
+	}
+	wantWord(t, s.CreateSecret(t.Context(), newSecret("TOKEN", by.At), entry(audit.Secret, audit.Create)), "identifier_taken")
+	old := getSecret(t, s, "TOKEN")
+	if err := s.ReplaceSecret(t.Context(), old, replaced); err != nil {
+		t.Fatal(err)
+	}
+	wantKind(t, s.ReplaceSecret(t.Context(), old, entry(audit.Secret, audit.Update)), fault.Conflict)
+	wantKind(t, s.DeleteSecret(t.Context(), old, by, entry(audit.Secret, audit.Delete)), fault.Conflict)
+	if err := s.DeleteSecret(t.Context(), getSecret(t, s, "TOKEN"), by, deleted); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.ReplaceSettings(t.Context(), &organization.Settings{Content: json.RawMessage(`{}`)}, changed); err != nil {
+		t.Fatal(err)
+	}
+	wantKind(t, s.ReplaceSettings(t.Context(), &organization.Settings{Content: json.RawMessage(`{}`)}, entry(audit.Organization, audit.Update)), fault.Conflict)
+	page, err := s.Audit.List(t.Context(), audit.Filter{Limit: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, e := range page.Entries {
+		got[e.ID] = e.Action + " " + e.Resource
+	}
+	want := map[string]string{}
+	for _, e := range []*audit.Entry{created, replaced, deleted, changed} {
+		want[e.ID] = e.Action + " " + e.Resource
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("entries (-want +got):\n%s", diff)
 	}
 }

@@ -2,6 +2,7 @@ package dynamocatalog_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -17,6 +18,7 @@ func TestOrganization(t *testing.T) {
 		client, table := newTable(t)
 		return storetest.OrganizationStore{
 			Store: dynamocatalog.NewOrganization(client, table),
+			Audit: dynamocatalog.NewAudit(client, table, 0, time.Now),
 			Raw:   func(t *testing.T) []byte { return bytesOf(t, client, table) },
 		}
 	})
