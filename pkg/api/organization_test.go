@@ -220,7 +220,7 @@ func TestNoRouteShowsASecret(t *testing.T) {
 	id := g.at("run", "id").(string)
 	shown := string(g.text) + string(f.call("POST", "/v1/actions/deploy/runs?dry_run=true", `{}`).want(200).text)
 	for _, path := range []string{"/v1/actions/runs", "/v1/actions/runs/" + id, "/v1/actions/runs/" + id + "/logs", "/v1/actions/runs/" + id + "/attempts",
-		"/v1/actions/deploy", "/v1/actions", "/v1/organization/secrets", "/v1/organization/secrets/TOKEN", "/v1/organization"} {
+		"/v1/actions/deploy", "/v1/actions", "/v1/organization/secrets", "/v1/organization/secrets/TOKEN", "/v1/organization", "/v1/audit-log"} {
 		shown += string(f.call("GET", path, "").want(200).text)
 	}
 	shown += string(f.call("POST", "/v1/jq", `{"expression":".secrets","data":{}}`).want(200).text) + f.log.String()

@@ -211,7 +211,7 @@ func huntSecrets(t *testing.T, c local.Config, stored func(*testing.T) map[strin
 			see("GET", "/v1/actions/runs/"+id+of, nil, 200)
 		}
 	}
-	for _, path := range []string{"/v1/actions/runs", "/v1/actions", "/v1/organization", "/v1/organization/secrets", "/v1/organization/secrets/TOKEN"} {
+	for _, path := range []string{"/v1/actions/runs", "/v1/actions", "/v1/organization", "/v1/organization/secrets", "/v1/organization/secrets/TOKEN", "/v1/audit-log"} {
 		see("GET", path, nil, 200)
 	}
 	// What is looked for is there to be found: it was sent, and echoed.
