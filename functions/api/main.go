@@ -13,8 +13,10 @@ import (
 	"longshore/pkg/awsevent"
 	"longshore/pkg/boot"
 	"longshore/pkg/boot/apifunction"
+	"longshore/pkg/boot/awssecret"
 	"longshore/pkg/catalog"
 	"longshore/pkg/identity/directory"
+	"longshore/pkg/organization"
 	runpkg "longshore/pkg/run"
 	"longshore/pkg/store/dynamostore"
 	"longshore/pkg/store/dynamostore/dynamocatalog"
@@ -34,8 +36,15 @@ func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	cache := action.NewCache(actions)
 	entities := catalog.NewService(store, time.Now)
 	users := directory.New(entities.Reader(), e.OrgID)
+	sealer, err := awssecret.Sealer(e.AWS)
+	if err != nil {
+		return nil, err
+	}
+	secrets := dynamocatalog.NewOrganization(table, e.CatalogTable)
+	secrets.AuditRetention = retention
+	settings := organization.NewService(secrets, sealer)
 	return apifunction.New(e, users, func(c api.Config) http.Handler {
-		c.Actions, c.Cache, c.Runs, c.Catalog, c.Audit = actions, cache, runs, entities, log
+		c.Actions, c.Cache, c.Runs, c.Catalog, c.Audit, c.Organization = actions, cache, runs, entities, log, settings
 		return api.New(c)
 	})
 }

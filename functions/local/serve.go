@@ -11,6 +11,7 @@ import (
 	"os"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"time"
 
 	"longshore/pkg/boot"
@@ -26,6 +27,8 @@ type serveCommand struct {
 	ClientSecret         string `env:"LONGSHORE_CLIENT_SECRET" help:"The client secret, at least 32 characters; generated and kept by default."`
 	ClientSecretPrevious string `env:"LONGSHORE_CLIENT_SECRET_PREVIOUS" help:"The secret before, during a rotation."`
 	TokenKey             string `env:"LONGSHORE_TOKEN_KEY" help:"The key of access tokens, 32 bytes in base64; generated and kept by default."`
+	SealingKey           string `env:"LONGSHORE_SEALING_KEY" help:"The key that seals secrets, 32 bytes in base64; generated and kept by default."`
+	SealingKeyPrevious   string `env:"LONGSHORE_SEALING_KEY_PREVIOUS" help:"Older sealing keys, separated by commas, while something is sealed with them."`
 	EgressAllow          string `env:"LONGSHORE_EGRESS_ALLOW" default:"127.0.0.0/8,::1/128" help:"Hosts and CIDRs of private addresses that backends may be called at."`
 	LogFormat            string `env:"LONGSHORE_LOG_FORMAT" enum:"auto,text,json" default:"auto" help:"text, json; by default text on a terminal."`
 	AWS                  bool   `name:"aws" env:"LONGSHORE_AWS" help:"Use DynamoDB and SQS instead of SQLite."`
@@ -47,6 +50,7 @@ func (c *serveCommand) Run(ctx context.Context, s *streams) error {
 	server, err := local.Open(ctx, local.Config{
 		Addr: c.Addr, Data: c.Data,
 		OrgID: c.OrgID, ClientID: c.ClientID, ClientSecret: c.ClientSecret, ClientSecretPrevious: c.ClientSecretPrevious, TokenKey: c.TokenKey,
+		SealingKey: c.SealingKey, SealingKeyPrevious: c.SealingKeyPrevious,
 		EgressAllow: allow, Timeout: c.Timeout, Retention: time.Duration(c.RunRetention), AuditRetention: time.Duration(c.AuditRetention),
 		CallTimeout: time.Duration(c.CallTimeout), ConnectTimeout: time.Duration(c.ConnectTimeout),
 		AWS: c.AWS, AWSCreate: c.AWSCreate, RunsTable: c.RunsTable, CatalogTable: c.CatalogTable, QueueWebhook: c.QueueWebhook,
@@ -89,6 +93,14 @@ func (c *serveCommand) check() (egress.Allow, error) {
 	if c.TokenKey != "" {
 		_, err := boot.Key("--token-key", c.TokenKey)
 		faults = append(faults, err)
+	}
+	for _, given := range [][2]string{{"--sealing-key", c.SealingKey}, {"--sealing-key-previous", c.SealingKeyPrevious}} {
+		for key := range strings.SplitSeq(given[1], ",") {
+			if key != "" {
+				_, err := boot.Key(given[0], key)
+				faults = append(faults, err)
+			}
+		}
 	}
 	if _, port, err := net.SplitHostPort(c.Addr); err != nil {
 		faults = append(faults, fmt.Errorf("--addr is %q, expected host:port", c.Addr))

@@ -15,9 +15,11 @@ import (
 	"longshore/pkg/awsevent"
 	"longshore/pkg/boot"
 	"longshore/pkg/boot/apifunction"
+	"longshore/pkg/boot/awssecret"
 	"longshore/pkg/catalog"
 	"longshore/pkg/identity/directory"
 	"longshore/pkg/invocation"
+	"longshore/pkg/organization"
 	"longshore/pkg/permission"
 	"longshore/pkg/queue/sqsqueue"
 	runpkg "longshore/pkg/run"
@@ -40,10 +42,15 @@ func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	cache := action.NewCache(actions)
 	queues := sqsqueue.New(sqs.NewFromConfig(e.AWS), map[string]string{invocation.BackendWebhook: e.QueueWebhook})
 	judge := permission.New(permission.Config{Catalog: entities})
+	sealer, err := awssecret.Sealer(e.AWS)
+	if err != nil {
+		return nil, err
+	}
 	starter := trigger.New(trigger.Config{
 		Actions: cache, Entities: entities, Permissions: judge, Approvers: judge, Users: users, Runs: runs, Sender: queues,
 		ApprovalTimeout: e.Approval(), Mails: e.SESSender != "", BaseURL: e.BaseURL,
 		OrgID: e.OrgID, Configured: e.Configured, Log: e.Log,
+		Secrets: organization.NewVault(dynamocatalog.NewOrganization(table, e.CatalogTable), sealer), Sealer: sealer,
 		Accepter: &trigger.StoreAndSend{Store: runs, Sender: queues, Log: e.Log},
 	})
 	decider := approval.New(approval.Config{Runs: runs, Send: queues, Configured: e.Configured, Log: e.Log})

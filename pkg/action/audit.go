@@ -24,7 +24,7 @@ func Change(kind string, before, after *Entry, by audit.Author) *audit.Entry {
 	if of.Definition != nil {
 		e.Blueprint = of.Definition.Blueprint
 	}
-	return audit.New(e, of.Record.ID+"#"+strconv.FormatInt(found, 10))
+	return audit.New(e, of.Record.ID+"#"+strconv.FormatInt(found, 10), found)
 }
 
 // PermissionsChange returns the entry of a change of a definition's permissions: before and after as they
@@ -36,7 +36,7 @@ func PermissionsChange(of *Entry, before, after json.RawMessage, by audit.Author
 	if of.Definition != nil {
 		e.Blueprint = of.Definition.Blueprint
 	}
-	return audit.New(e, of.Record.ID+"#"+strconv.FormatInt(of.Record.Rev, 10))
+	return audit.New(e, of.Record.ID+"#"+strconv.FormatInt(of.Record.Rev, 10), of.Record.Rev)
 }
 
 // audited is what the audit log has of a definition: what the API shows of it. What must not be read by

@@ -96,6 +96,8 @@ type Method struct {
 	// Template is the whole invocationMethod object but its "type", compiled; for V1, whose methods
 	// hold no templates, nil.
 	Template *jqtemplate.Template
+	// Secrets are those of the organization that the template may read.
+	Secrets jqtemplate.Members
 	// Raw is the invocationMethod object as it was written, decoded.
 	Raw *jqtemplate.Object
 }

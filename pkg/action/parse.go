@@ -223,7 +223,7 @@ func (p *parser) method(o *jqtemplate.Object) {
 		p.faults.AddErr("invocationMethod", err)
 		return
 	}
-	d.Method.Template = t
+	d.Method.Template, d.Method.Secrets = t, t.Members("secrets")
 	d.Warnings = append(d.Warnings, t.Warnings()...)
 }
 

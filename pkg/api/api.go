@@ -24,6 +24,7 @@ import (
 	"longshore/pkg/catalog"
 	"longshore/pkg/fault"
 	"longshore/pkg/identity"
+	"longshore/pkg/organization"
 	"longshore/pkg/permission"
 	"longshore/pkg/run"
 	"longshore/pkg/trigger"
@@ -63,6 +64,8 @@ type Config struct {
 	// Catalog has the blueprints and entities. It is nil in a function that does not serve their routes:
 	// the gateway sends those elsewhere, and what reaches them here nevertheless is answered with 404.
 	Catalog *catalog.Service
+	// Organization has the settings and the secrets; nil as Catalog.
+	Organization *organization.Service
 	// Audit is the audit log; nil where Catalog is.
 	Audit audit.Store
 	// Starter is nil in a function that starts no runs: the gateway sends those routes elsewhere,

@@ -179,6 +179,16 @@ func TestEveryWriteHasItsEntry(t *testing.T) {
 		{route: "PATCH /v1/actions/runs/{run_id}/approval", target: "/v1/actions/runs/{asked}/approval", body: `{"status":"DECLINE"}`, status: 422},
 		{route: "DELETE /v1/actions/{action_identifier}", target: "/v1/actions/deploy", status: 200, want: []string{"DELETE action action=deploy no after"}},
 		{route: "DELETE /v1/actions/{action_identifier}", target: "/v1/actions/deploy", status: 404},
+
+		{route: "PATCH /v1/organization", body: `{"name":"Acme"}`, status: 200, want: []string{"UPDATE organization no before"}},
+		{route: "PATCH /v1/organization", body: `{"settings":{"portalTitle":"T"}}`, status: 200, want: []string{"UPDATE organization"}},
+		{route: "PATCH /v1/organization", body: `{"id":"x"}`, status: 422},
+		{route: "POST /v1/organization/secrets", body: `{"secretName":"TOKEN","secretValue":"x"}`, status: 201, want: []string{"CREATE secret no before"}},
+		{route: "POST /v1/organization/secrets", body: `{"secretName":"TOKEN","secretValue":"x"}`, status: 409},
+		{route: "PATCH /v1/organization/secrets/{secret_name}", target: "/v1/organization/secrets/TOKEN", body: `{"secretValue":"y"}`, status: 200,
+			want: []string{"UPDATE secret"}},
+		{route: "PATCH /v1/organization/secrets/{secret_name}", target: "/v1/organization/secrets/none", body: `{}`, status: 404},
+		{route: "DELETE /v1/organization/secrets/{secret_name}", target: "/v1/organization/secrets/TOKEN", status: 200, want: []string{"DELETE secret no after"}},
 	}
 	walked := map[string]bool{}
 	for _, step := range steps {
@@ -415,7 +425,7 @@ func TestAuditLogStaysBelowTheLargestAnswer(t *testing.T) {
 			Action: audit.Update, Resource: audit.Entity, Identifier: fmt.Sprint(n), By: audit.Author{At: time.Now().UTC().Truncate(time.Millisecond)},
 			Before: json.RawMessage(`{"text":"` + text + `"}`), After: json.RawMessage(`{"text":"` + text + `"}`),
 		}
-		if err := f.audit.Record(t.Context(), audit.New(e, e.Identifier)); err != nil {
+		if err := f.audit.Record(t.Context(), audit.New(e, e.Identifier, 0)); err != nil {
 			t.Fatal(err)
 		}
 	}

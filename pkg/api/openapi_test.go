@@ -70,7 +70,7 @@ func TestRoutesNeedTheirToken(t *testing.T) {
 		t.Run(r.Method+" "+r.Pattern, func(t *testing.T) {
 			t.Parallel()
 			target := strings.NewReplacer("{action_identifier}", "none", "{run_id}", "none",
-				"{blueprint_identifier}", "none", "{entity_identifier}", "none", "{page_identifier}", "none", "{user_email}", "none", "{name}", "none").Replace(r.Pattern)
+				"{blueprint_identifier}", "none", "{entity_identifier}", "none", "{page_identifier}", "none", "{user_email}", "none", "{name}", "none", "{secret_name}", "none").Replace(r.Pattern)
 			f := *f
 			f.t = t
 			g := f.call(r.Method, target, `{`, "Authorization", "")

@@ -98,6 +98,13 @@ var routes = []*route{
 	{method: "PATCH", pattern: "/v1/teams/{name}", access: AdminOnly, body: true, handle: withCatalog((*server).patchTeam)},
 	{method: "DELETE", pattern: "/v1/teams/{name}", access: AdminOnly, handle: withCatalog((*server).deleteTeam)},
 
+	{method: "GET", pattern: "/v1/organization", access: AdminOnly, handle: withOrganization((*server).getOrganization)},
+	{method: "PATCH", pattern: "/v1/organization", access: AdminOnly, body: true, handle: withOrganization((*server).patchOrganization)},
+	{method: "GET", pattern: "/v1/organization/secrets", access: AdminOnly, handle: withOrganization((*server).listSecrets)},
+	{method: "POST", pattern: "/v1/organization/secrets", access: AdminOnly, body: true, handle: withOrganization((*server).createSecret)},
+	{method: "GET", pattern: "/v1/organization/secrets/{secret_name}", access: AdminOnly, handle: withOrganization((*server).getSecret)},
+	{method: "PATCH", pattern: "/v1/organization/secrets/{secret_name}", access: AdminOnly, body: true, handle: withOrganization((*server).patchSecret)},
+	{method: "DELETE", pattern: "/v1/organization/secrets/{secret_name}", access: AdminOnly, handle: withOrganization((*server).deleteSecret)},
 	{method: "GET", pattern: "/v1/audit-log", access: AdminOnly, handle: (*server).listAudit},
 
 	{method: "POST", pattern: "/v1/jq", access: Member, body: true, starts: true, handle: (*server).evaluate},

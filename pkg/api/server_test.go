@@ -28,6 +28,7 @@ import (
 	"longshore/pkg/identity/directory"
 	"longshore/pkg/invocation"
 	"longshore/pkg/jqtemplate"
+	"longshore/pkg/organization"
 	"longshore/pkg/permission"
 	"longshore/pkg/queue"
 	"longshore/pkg/run"
@@ -73,8 +74,10 @@ func newFixtureOn(t *testing.T, s stores, change ...func(*api.Config)) *fixture 
 	c := api.Config{
 		Tokens: &identity.Access{Tokens: f.tokens, Provider: provider{}, Users: f.users}, Actions: f.actions, Cache: cache, Runs: f.runs, Log: log,
 		Catalog: catalog.NewService(f.catalog, time.Now), Audit: f.audit,
+		Organization: organization.NewService(f.organization, newSealer(t)),
 		Starter: trigger.New(trigger.Config{
 			Actions: cache, Entities: entities, Users: f.users, Runs: f.runs, Sender: f.sent, OrgID: "org_1", Log: log,
+			Secrets: organization.NewVault(f.organization, newSealer(t)), Sealer: newSealer(t),
 			Permissions: permission.New(permission.Config{Catalog: entities}),
 			Approvers:   approvers{{UserID: "usr_1", Email: "ada@example.com"}, {UserID: "usr_2", Email: "bo@example.com"}},
 			Accepter:    &trigger.StoreAndSend{Store: f.runs, Sender: f.sent, Log: log},
@@ -406,6 +409,8 @@ type snapshot struct {
 	// Blueprints and Entities are the whole catalog.
 	Blueprints []*catalog.Blueprint
 	Entities   []*catalog.Entity
+	Settings   *organization.Settings
+	Secrets    []*organization.Secret
 	Audits     []*audit.Entry
 }
 
@@ -430,6 +435,12 @@ func (f *fixture) snapshot() snapshot {
 		s.Logs = append(s.Logs, lines...)
 	}
 	s.Sent = f.sent.count()
+	if s.Settings, err = f.organization.Settings(ctx); err != nil {
+		f.t.Fatal(err)
+	}
+	if s.Secrets, err = f.organization.Secrets(ctx); err != nil {
+		f.t.Fatal(err)
+	}
 	if s.Blueprints, err = f.catalog.Blueprints(ctx); err != nil {
 		f.t.Fatal(err)
 	}

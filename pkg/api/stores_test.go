@@ -9,6 +9,7 @@ import (
 	"longshore/pkg/action"
 	"longshore/pkg/audit"
 	"longshore/pkg/catalog"
+	"longshore/pkg/organization"
 	"longshore/pkg/run"
 	"longshore/pkg/store/dynamostore"
 	"longshore/pkg/store/dynamostore/dynamocatalog"
@@ -18,10 +19,11 @@ import (
 
 // stores are those that an API works with.
 type stores struct {
-	runs    run.Store
-	actions action.Store
-	catalog catalog.Store
-	audit   audit.Store
+	runs         run.Store
+	actions      action.Store
+	catalog      catalog.Store
+	audit        audit.Store
+	organization organization.Store
 }
 
 // onStores runs a test on an API over each kind of stores, which are empty.
@@ -42,10 +44,11 @@ func openTables(t *testing.T) stores {
 	client, runs, table := opentest.DynamoDB(t)
 	entries := dynamocatalog.NewAudit(client, table, 0, time.Now)
 	return stores{
-		runs:    &run.Audited{Store: dynamostore.NewRuns(client, runs, 24*time.Hour, time.Now), Audit: entries, Log: slog.New(slog.DiscardHandler)},
-		actions: dynamocatalog.NewActions(client, table),
-		catalog: dynamocatalog.NewCatalog(client, table, time.Now),
-		audit:   entries,
+		runs:         &run.Audited{Store: dynamostore.NewRuns(client, runs, 24*time.Hour, time.Now), Audit: entries, Log: slog.New(slog.DiscardHandler)},
+		actions:      dynamocatalog.NewActions(client, table),
+		catalog:      dynamocatalog.NewCatalog(client, table, time.Now),
+		audit:        entries,
+		organization: dynamocatalog.NewOrganization(client, table),
 	}
 }
 
@@ -70,5 +73,9 @@ func openStores(t *testing.T) stores {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return stores{runs, actions, blueprints, entries}
+	settings, err := sqlitestore.NewOrganization(ctx, db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stores{runs, actions, blueprints, entries, settings}
 }

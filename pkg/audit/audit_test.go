@@ -14,7 +14,7 @@ func TestIDIsMadeOfTheChange(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 1, 2, 3, 4, 5, 678e6, time.UTC)
 	change := func(kind, resource, key string, at time.Time) string {
-		return audit.New(audit.Entry{Action: kind, Resource: resource, By: audit.Author{At: at}}, key).ID
+		return audit.New(audit.Entry{Action: kind, Resource: resource, By: audit.Author{At: at}}, key, 0).ID
 	}
 	id := change(audit.Update, audit.Entity, "ent_1#1", at)
 	if again := change(audit.Update, audit.Entity, "ent_1#1", at); again != id {

@@ -12,6 +12,7 @@ import (
 
 	"longshore/pkg/invocation"
 	"longshore/pkg/run"
+	"longshore/pkg/secret"
 )
 
 // Settings are what the functions and the local process read from the environment, each variable
@@ -151,4 +152,39 @@ type ClientSecret struct {
 	Plain    string `env:"LONGSHORE_CLIENT_SECRET"`
 	Previous string `env:"LONGSHORE_CLIENT_SECRET_PREVIOUS"`
 	ARN      string `env:"LONGSHORE_CLIENT_SECRET_ARN"`
+}
+
+// SealingKey is where a function finds the key that seals secrets: in plain variables, the older ones
+// separated by commas, or in Secrets Manager.
+type SealingKey struct {
+	Plain    string `env:"LONGSHORE_SEALING_KEY"`
+	Previous string `env:"LONGSHORE_SEALING_KEY_PREVIOUS"`
+	ARN      string `env:"LONGSHORE_SEALING_KEY_ARN"`
+}
+
+// Ring returns the keys of the plain variables; none without a current one.
+func (k SealingKey) Ring() (secret.Ring, error) {
+	if k.Plain == "" {
+		return nil, nil
+	}
+	var ring secret.Ring
+	for i, text := range strings.Split(k.Plain+","+k.Previous, ",") {
+		if text = strings.TrimSpace(text); text == "" {
+			continue
+		}
+		name := "LONGSHORE_SEALING_KEY"
+		if i > 0 {
+			name = "LONGSHORE_SEALING_KEY_PREVIOUS"
+		}
+		plain, err := Key(name, text)
+		if err != nil {
+			return nil, err
+		}
+		key, err := secret.NewKey("", plain)
+		if err != nil {
+			return nil, err
+		}
+		ring = append(ring, key)
+	}
+	return ring, nil
 }

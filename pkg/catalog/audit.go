@@ -29,7 +29,7 @@ func (n *snapshot) entityEntry(action string, before, after *Entity, by Author) 
 	if k := n.id[of.Blueprint]; k != nil {
 		e.Blueprint = k.Record.Identifier
 	}
-	return audit.New(e, changed(of.ID, found.Rev, of.Identifier))
+	return audit.New(e, changed(of.ID, found.Rev, of.Identifier), found.Rev)
 }
 
 // audited is what the audit log has of an entity: what the API shows of it but for what is computed. What
@@ -63,7 +63,7 @@ func blueprintEntry(action string, before, after *Blueprint, by Author) *audit.E
 	return audit.New(audit.Entry{
 		Action: action, Resource: audit.Blueprint, Identifier: of.Identifier, Blueprint: of.Identifier, By: by,
 		Before: auditedBlueprint(before), After: auditedBlueprint(after),
-	}, changed(of.ID, found.Rev, of.Identifier))
+	}, changed(of.ID, found.Rev, of.Identifier), found.Rev)
 }
 
 // auditedBlueprint is what the audit log has of a blueprint: what the API shows of it.
@@ -83,5 +83,5 @@ func permissionsEntry(b *Blueprint, before, after json.RawMessage, by Author) *a
 	return audit.New(audit.Entry{
 		Action: audit.Update, Resource: audit.Permission, Identifier: b.Identifier, Blueprint: b.Identifier, By: by,
 		Before: before, After: after,
-	}, changed(b.ID, b.Rev, b.Identifier))
+	}, changed(b.ID, b.Rev, b.Identifier), b.Rev)
 }

@@ -80,10 +80,12 @@ func openAWS(ctx context.Context, c Config) (*stores, error) {
 	runs := &run.Audited{Store: dynamostore.NewRuns(table, c.RunsTable, c.Retention, time.Now), Audit: entries, Log: c.Log}
 	actions, entities := dynamocatalog.NewActions(table, c.CatalogTable), dynamocatalog.NewCatalog(table, c.CatalogTable, time.Now)
 	actions.AuditRetention, entities.AuditRetention, entities.Log = c.AuditRetention, c.AuditRetention, c.Log
+	settings := dynamocatalog.NewOrganization(table, c.CatalogTable)
+	settings.AuditRetention = c.AuditRetention
 	queues := sqsqueue.New(messages, urls)
 	return &stores{
 		runs: runs, deliveries: runs, queue: queues,
-		actions: actions, catalog: entities, audit: entries,
+		actions: actions, catalog: entities, audit: entries, organization: settings,
 		accepter: &trigger.StoreAndSend{Store: runs, Sender: queues, Log: c.Log},
 		settler:  &dispatch.StoreAndSend{Runs: runs, Send: queues, Backend: invocation.BackendWebhook, Log: c.Log},
 		acked:    func(string) bool { return false },

@@ -32,9 +32,11 @@ import (
 	"longshore/pkg/identity/oidc"
 	"longshore/pkg/invocation"
 	"longshore/pkg/metric"
+	"longshore/pkg/organization"
 	"longshore/pkg/permission"
 	"longshore/pkg/queue"
 	"longshore/pkg/run"
+	"longshore/pkg/secret"
 	"longshore/pkg/signature"
 	"longshore/pkg/store/sqlitestore"
 	"longshore/pkg/sweep"
@@ -48,12 +50,14 @@ type Config struct {
 	// Data is the directory of database and generated credentials; it is made where it is missing.
 	Data string
 	// What is empty of these is generated on the first start and kept in Data.
-	OrgID, ClientID, ClientSecret, TokenKey string
-	ClientSecretPrevious                    string
-	EgressAllow                             egress.Allow
-	Timeout                                 func(backend string) time.Duration
-	Retention, AuditRetention               time.Duration
-	CallTimeout, ConnectTimeout             time.Duration
+	OrgID, ClientID, ClientSecret, TokenKey, SealingKey string
+	ClientSecretPrevious                                string
+	// SealingKeyPrevious are older sealing keys, separated by commas.
+	SealingKeyPrevious          string
+	EgressAllow                 egress.Allow
+	Timeout                     func(backend string) time.Duration
+	Retention, AuditRetention   time.Duration
+	CallTimeout, ConnectTimeout time.Duration
 	// AWS selects DynamoDB and SQS; AWSCreate makes tables and queues that are missing.
 	AWS, AWSCreate          bool
 	RunsTable, CatalogTable string
@@ -82,10 +86,12 @@ type stores struct {
 	deliveries dispatch.Runs
 	actions    action.Store
 	catalog    catalog.Store
-	audit      audit.Store
-	queue      queue.Queue
-	accepter   trigger.Accepter
-	settler    dispatch.Settler
+	// organization has settings and secrets.
+	organization organization.Store
+	audit        audit.Store
+	queue        queue.Queue
+	accepter     trigger.Accepter
+	settler      dispatch.Settler
 	// acked reports, once, whether the settler acknowledged a receipt.
 	acked func(receipt string) bool
 	// drains says that this process takes messages off the dead-letter queue.
@@ -172,6 +178,7 @@ func Open(ctx context.Context, c Config) (_ *Server, err error) {
 	}{
 		{c.OrgID, &s.credentials.OrgID}, {c.ClientID, &s.credentials.ClientID},
 		{c.ClientSecret, &s.credentials.ClientSecret}, {c.TokenKey, &s.credentials.TokenKey},
+		{c.SealingKey, &s.credentials.SealingKey},
 	} {
 		if given.value != "" {
 			*given.into = given.value
@@ -200,6 +207,11 @@ func (s *Server) assemble() error {
 	if err != nil {
 		return err
 	}
+	ring, err := boot.SealingKey{Plain: s.credentials.SealingKey, Previous: c.SealingKeyPrevious}.Ring()
+	if err != nil {
+		return err
+	}
+	sealer := secret.NewSealer(ring)
 	reader := catalog.NewReader(st.catalog, time.Now)
 	users := directory.New(reader, s.credentials.OrgID)
 	access := &identity.Access{Tokens: tokens, Users: users}
@@ -217,12 +229,14 @@ func (s *Server) assemble() error {
 		ApprovalTimeout: c.ApprovalTimeout, Mails: c.SESSender != "", BaseURL: c.BaseURL,
 		OrgID: s.credentials.OrgID, Configured: configured, Log: c.Log,
 		ClientSecret: s.credentials.ClientSecret, Key: key,
+		Secrets: organization.NewVault(st.organization, sealer), Sealer: sealer,
 	})
 	s.handler = api.New(api.Config{
 		Tokens: access, Actions: st.actions, Cache: cache, Runs: st.runs, Starter: starter,
 		Catalog: catalog.NewService(st.catalog, time.Now), Audit: st.audit,
-		Decider: approval.New(approval.Config{Runs: st.runs, Send: st.queue, Configured: configured, Log: c.Log}),
-		Log:     c.Log, Ready: st.ready, Metrics: metrics.Handler(),
+		Organization: organization.NewService(st.organization, sealer),
+		Decider:      approval.New(approval.Config{Runs: st.runs, Send: st.queue, Configured: configured, Log: c.Log}),
+		Log:          c.Log, Ready: st.ready, Metrics: metrics.Handler(),
 	})
 	secrets := signature.Secrets{Current: s.credentials.ClientSecret, Previous: c.ClientSecretPrevious}
 	var ses aws.Config
@@ -237,7 +251,7 @@ func (s *Server) assemble() error {
 			Client:  egress.New(egress.Config{Allow: c.EgressAllow, ConnectTimeout: c.ConnectTimeout}),
 			Version: c.Version, CallTimeout: c.CallTimeout,
 		})),
-		Name: invocation.BackendWebhook, Runs: st.deliveries, Send: st.queue, Settler: st.settler,
+		Name: invocation.BackendWebhook, Runs: st.deliveries, Send: st.queue, Settler: st.settler, Sealer: sealer,
 		CallTimeout: c.CallTimeout, Timeout: c.Timeout, Log: c.Log,
 		Count: func(e dispatch.Event) {
 			metrics.Count("longshore_messages_total", "backend", invocation.BackendWebhook, "event", string(e))

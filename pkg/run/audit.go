@@ -30,14 +30,14 @@ func Created(r *Run) *audit.Entry {
 	}
 	e := entry(audit.Create, r, by)
 	e.After = audited(r)
-	return audit.New(e, r.ID+"#new")
+	return audit.New(e, r.ID+"#new", 0)
 }
 
 // Changed returns the entry of a move that somebody asked for. Before is the run as it was found.
 func Changed(before, after *Run, by audit.Author) *audit.Entry {
 	e := entry(audit.Update, after, by)
 	e.Before, e.After = audited(before), audited(after)
-	return audit.New(e, before.ID+"#"+strconv.FormatInt(before.Rev, 10))
+	return audit.New(e, before.ID+"#"+strconv.FormatInt(before.Rev, 10), before.Rev+1)
 }
 
 func entry(action string, r *Run, by audit.Author) audit.Entry {

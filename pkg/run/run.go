@@ -157,6 +157,10 @@ type Body struct {
 	User json.RawMessage `json:"user,omitempty"`
 	// Invocation is what is sent; secrets masked.
 	Invocation *invocation.Invocation `json:"invocation,omitempty"`
+	// Secrets says that Invocation has secrets masked: what is sent is what Store.Sealed returns.
+	Secrets bool `json:"secrets,omitempty"`
+	// Sealed is the sealed invocation of a run with Secrets, for Store.Create; nothing else has it.
+	Sealed []byte `json:"-"`
 	// Approval is set on a run that needs approval.
 	Approval *Approval `json:"approval,omitempty"`
 }

@@ -78,7 +78,7 @@ func (t *Trigger) render(ctx context.Context, c *checked, id string, now time.Ti
 		}
 	} else {
 		p.data = t.triggerData(c, r, who)
-		p.body.Invocation, p.failed, err = invokeV2(ctx, d, p.data, report)
+		err = t.invoke(ctx, c, p, report)
 	}
 	if err != nil {
 		return nil, err
@@ -90,6 +90,9 @@ func (t *Trigger) render(ctx context.Context, c *checked, id string, now time.Ti
 	if waiting == "" {
 		p.message = &queue.Message{
 			V: queue.Version, PK: id, Generation: r.Generation, Kind: queue.KindRun, Invocation: p.body.Invocation,
+		}
+		if p.body.Secrets {
+			p.message.Invocation = nil
 		}
 	}
 	if d.ApprovalRequired {

@@ -6,6 +6,7 @@
 //   - a request that is refused has stored nothing and has bound no idempotency key;
 //   - what a template rendered is checked before it is accepted, so that a dispatcher never meets a
 //     URL, a method or a header that cannot be sent;
+//   - a secret is in nothing that is stored, shown, queued or answered, but for what is sealed;
 //   - inputs, entity and templates of one request take at most Deadline.
 package trigger
 
@@ -23,6 +24,7 @@ import (
 	"longshore/pkg/jqtemplate"
 	"longshore/pkg/queue"
 	"longshore/pkg/run"
+	"longshore/pkg/secret"
 )
 
 // Deadline is how long inputs, entity and templates of one trigger may take together.
@@ -80,6 +82,9 @@ type Config struct {
 	Accepter Accepter
 	// Sender carries the messages of redelivered runs and of notices; first messages are Accepter's.
 	Sender queue.Sender
+	// Secrets are those that templates may read, nil for none, and Sealer seals what was made of them.
+	Secrets Secrets
+	Sealer  *secret.Sealer
 	// ApprovalTimeout is how long a run waits for approval; 0 means run.ApprovalTimeout.
 	ApprovalTimeout time.Duration
 	// Mails says that this deployment sends e-mails.
@@ -152,6 +157,9 @@ type Trigger struct {
 func New(c Config) *Trigger {
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Sealer == nil {
+		c.Sealer = secret.NewSealer(nil)
 	}
 	if c.NewID == nil {
 		c.NewID = run.NewID

@@ -16,11 +16,13 @@ import (
 
 // Sort keys of a run's items. A head names its detail and its response by the rev and the mark they
 // were written with, so that of several writers each has its own; a body whose key was taken by an
-// orphan is named likewise.
+// orphan is named likewise, and so is a sealed invocation.
 const (
 	headKey        = "head"
 	bodyKey        = "body"
 	otherBody      = "body~"
+	sealedKey      = "invocation"
+	otherSealed    = "invocation~"
 	detailPrefix   = "detail#"
 	responsePrefix = "response#"
 	logPrefix      = "log#"
@@ -76,10 +78,12 @@ func (d detail) equal(other detail) bool {
 }
 
 // names of a run's other items, as its head has them.
-type names struct{ body, detail, response string }
+type names struct{ body, sealed, detail, response string }
 
 func namesOf(i table.Item) names {
-	return names{body: cmp.Or(i.Text("body"), bodyKey), detail: i.Text("detail"), response: i.Text("response")}
+	return names{
+		body: cmp.Or(i.Text("body"), bodyKey), sealed: i.Text("sealed"), detail: i.Text("detail"), response: i.Text("response"),
+	}
 }
 
 // named returns the sort key of an item that only the head with this rev and mark names.
@@ -155,6 +159,7 @@ func encodeHead(r *run.Run, n names, expires time.Time) (table.Item, error) {
 	if n.body != bodyKey {
 		i.SetText("body", n.body)
 	}
+	i.SetText("sealed", n.sealed)
 	i.SetText("detail", n.detail)
 	if r.HasResponse {
 		i["response"] = table.Text(n.response)

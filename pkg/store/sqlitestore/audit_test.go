@@ -45,9 +45,9 @@ func TestPurgeDeletesExpiredAuditEntriesOnly(t *testing.T) {
 	var entries []*audit.Entry
 	for n := range 250 {
 		at := now.Add(-2*time.Hour - time.Duration(n)*time.Second)
-		entries = append(entries, audit.New(audit.Entry{Action: audit.Create, Resource: audit.Entity, Identifier: "a", By: audit.Author{At: at}}, "a"))
+		entries = append(entries, audit.New(audit.Entry{Action: audit.Create, Resource: audit.Entity, Identifier: "a", By: audit.Author{At: at}}, "a", 0))
 	}
-	entries = append(entries, audit.New(audit.Entry{Action: audit.Create, Resource: audit.Entity, Identifier: "young", By: audit.Author{At: now}}, "b"))
+	entries = append(entries, audit.New(audit.Entry{Action: audit.Create, Resource: audit.Entity, Identifier: "young", By: audit.Author{At: now}}, "b", 0))
 	if err := s.Record(t.Context(), entries...); err != nil {
 		t.Fatal(err)
 	}

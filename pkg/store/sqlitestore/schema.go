@@ -62,6 +62,15 @@ CREATE TABLE reservations (
 CREATE INDEX reservations_expires ON reservations (expires);
 `
 
+// What is sent for a run with secrets lies apart: only its dispatcher reads it.
+const sealedSchema = `
+ALTER TABLE bodies ADD COLUMN secrets INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE sealed (
+	run TEXT PRIMARY KEY,
+	invocation BLOB NOT NULL
+);
+`
+
 // What is fixed about a run's approval. Notices are rows of runs whose ids sort before those of all runs.
 const approvalSchema = "ALTER TABLE bodies ADD COLUMN approval BLOB"
 

@@ -67,7 +67,7 @@ func newChange(at time.Time, identifier string, edits ...func(*audit.Entry)) *au
 	for _, edit := range edits {
 		edit(&e)
 	}
-	return audit.New(e, identifier+strconv.FormatInt(at.UnixMilli(), 10))
+	return audit.New(e, identifier+strconv.FormatInt(at.UnixMilli(), 10), 0)
 }
 
 func recordAll(t *testing.T, s audit.Store, entries ...*audit.Entry) {

@@ -77,6 +77,8 @@ func Runs(t *testing.T, open func(t *testing.T) RunStore) {
 		{"DueOrder", dueOrder},
 		{"DueMovesWithBackoff", dueMovesWithBackoff},
 		{"ExpiredItemAbsent", expiredItemAbsent},
+		{"SealedInvocationIsApart", sealedInvocationIsApart},
+		{"SealedInvocationOfTheWinner", sealedInvocationOfTheWinner},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

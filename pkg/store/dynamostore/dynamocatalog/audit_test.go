@@ -44,7 +44,7 @@ func newChange(at time.Time, identifier string) *audit.Entry {
 	return audit.New(audit.Entry{
 		Action: audit.Update, Resource: audit.Entity, Identifier: identifier, Blueprint: "service", Entity: identifier,
 		By: audit.Author{ID: "client_1", Origin: "API", RunID: "r_0123456789abcdef", At: at.UTC().Truncate(time.Millisecond)},
-	}, identifier+at.String())
+	}, identifier+at.String(), 0)
 }
 
 // blind is a client whose indexes have nothing yet.
