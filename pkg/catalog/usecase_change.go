@@ -5,8 +5,8 @@ import "context"
 // All entities are written through these three, so that what a change brings with it is in one place.
 
 // createEntity keeps a new entity.
-func (s *Service) createEntity(ctx context.Context, _ *snapshot, e *Entity, edges []Edge) error {
-	return s.store.CreateEntity(ctx, e, edges)
+func (s *Service) createEntity(ctx context.Context, n *snapshot, e *Entity, edges []Edge) error {
+	return s.createWhereOpen(ctx, n, e, edges)
 }
 
 // replaceEntity puts e in the place of old.
