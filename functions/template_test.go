@@ -228,11 +228,11 @@ func templateKeys(properties node) []string {
 func TestFunctionsLinkOnlyWhatTheyNeed(t *testing.T) {
 	t.Parallel()
 	heavy := map[string][]string{
-		"github.com/itchyny/gojq":                             {"trigger", "api", "local"},
+		"github.com/itchyny/gojq":                             {"trigger", "api", "dispatch-upsertentity", "local"},
 		"modernc.org/sqlite":                                  {"local"},
 		"github.com/aws/aws-sdk-go-v2/service/secretsmanager": {"trigger", "api", "dispatch-webhook"},
-		"github.com/aws/aws-sdk-go-v2/service/sqs":            {"trigger", "dispatch-webhook", "tick", "local"},
-		"github.com/santhosh-tekuri/jsonschema/v6":            {"trigger", "api", "local"},
+		"github.com/aws/aws-sdk-go-v2/service/sqs":            {"trigger", "api", "dispatch-webhook", "dispatch-upsertentity", "tick", "local"},
+		"github.com/santhosh-tekuri/jsonschema/v6":            {"trigger", "api", "dispatch-upsertentity", "local"},
 		"longshore/pkg/trigger":                               {"trigger", "api", "local"},
 		"testing":                                             {},
 	}

@@ -49,7 +49,8 @@ func (c *serveCommand) Run(ctx context.Context, s *streams) error {
 		EgressAllow: allow, Timeout: c.Timeout, Retention: time.Duration(c.RunRetention),
 		CallTimeout: time.Duration(c.CallTimeout), ConnectTimeout: time.Duration(c.ConnectTimeout),
 		AWS: c.AWS, AWSCreate: c.AWSCreate, RunsTable: c.RunsTable, CatalogTable: c.CatalogTable, QueueWebhook: c.QueueWebhook,
-		Version: boot.Version, Log: log,
+		QueueUpsertEntity: c.QueueUpsertEntity,
+		Version:           boot.Version, Log: log,
 	})
 	if path := (*fs.PathError)(nil); errors.As(err, &path) {
 		return usage{err}

@@ -50,6 +50,9 @@ type Config struct {
 	RunsTable, CatalogTable string
 	// QueueWebhook is the queue's URL; empty means the queue called longshore-webhook.
 	QueueWebhook string
+	// QueueUpsertEntity is the URL of the queue of slices; empty means the queue called
+	// longshore-upsertentity.
+	QueueUpsertEntity string
 	// Workers is how many deliveries run at once; 0 means 100.
 	Workers int
 	Version string
@@ -66,6 +69,7 @@ type stores struct {
 	deliveries dispatch.Runs
 	actions    action.Store
 	catalog    catalog.Store
+	migrations sweep.Migrations
 	queue      queue.Queue
 	accepter   trigger.Accepter
 	settler    dispatch.Settler
@@ -87,6 +91,7 @@ type Server struct {
 	made        bool
 	stores      *stores
 	webhook     *dispatch.Dispatcher
+	slices      *dispatch.Slices
 	deadletter  *dispatch.DeadLetter
 	sweeper     *sweep.Sweeper
 	metrics     *metric.Registry
@@ -115,6 +120,8 @@ const (
 	// pollFor is how long a worker waits for messages at once.
 	pollFor = 20 * time.Second
 	workers = 100
+	// sliceWorkers is how many migrations of the catalog are carried on at once.
+	sliceWorkers = 4
 )
 
 // Open opens stores and queue and generates what is missing. Errors: fault.Conflict, data_in_use,
@@ -188,10 +195,17 @@ func (s *Server) assemble() error {
 		Actions: cache, Entities: catalog.NewReader(st.catalog, time.Now), Runs: st.runs, Accepter: st.accepter, Sender: st.queue,
 		OrgID: s.credentials.OrgID, Configured: configured, Log: c.Log,
 	})
+	entities := catalog.NewService(st.catalog, time.Now)
+	entities.OnSlice(dispatch.SendSlices(st.queue, c.Log))
+	s.slices = dispatch.NewSlices(dispatch.SlicesConfig{
+		Migrations: entities, Log: c.Log,
+		Count: func(e dispatch.Event) {
+			metrics.Count("longshore_messages_total", "backend", invocation.BackendUpsertEntity, "event", string(e))
+		},
+	})
 	s.handler = api.New(api.Config{
 		Tokens: tokens, Actions: st.actions, Cache: cache, Runs: st.runs, Starter: starter,
-		Catalog: catalog.NewService(st.catalog, time.Now),
-		Log:     c.Log, Ready: st.ready, Metrics: metrics.Handler(),
+		Catalog: entities, Log: c.Log, Ready: st.ready, Metrics: metrics.Handler(),
 	})
 	secrets := signature.Secrets{Current: s.credentials.ClientSecret, Previous: c.ClientSecretPrevious}
 	s.webhook = dispatch.New(dispatch.Config{
@@ -212,7 +226,7 @@ func (s *Server) assemble() error {
 			metrics.Count("longshore_messages_total", "backend", queue.DeadLetter, "event", string(e))
 		},
 	})
-	s.sweeper = sweep.New(sweep.Config{Runs: st.runs, Send: st.queue, Configured: configured, Timeout: c.Timeout, Log: c.Log})
+	s.sweeper = sweep.New(sweep.Config{Runs: st.runs, Migrations: st.migrations, Send: st.queue, Configured: configured, Timeout: c.Timeout, Log: c.Log})
 	return nil
 }
 
@@ -248,6 +262,7 @@ func (s *Server) Start(ctx context.Context) error {
 		}
 	})
 	s.loops.Go(func() { s.work(invocation.BackendWebhook, s.c.Workers, s.webhook.Handle) })
+	s.loops.Go(func() { s.work(invocation.BackendUpsertEntity, sliceWorkers, s.slices.Handle) })
 	if s.stores.drains {
 		s.loops.Go(func() { s.work(queue.DeadLetter, 10, s.deadletter.Handle) })
 	}

@@ -8,8 +8,8 @@ import (
 
 	"longshore/pkg/catalog"
 	"longshore/pkg/fault"
-	"longshore/pkg/sqlite"
 	"longshore/pkg/queue"
+	"longshore/pkg/sqlite"
 )
 
 const migrationsSchema = `
