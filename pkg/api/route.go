@@ -97,6 +97,8 @@ var routes = []*route{
 	{method: "DELETE", pattern: "/v1/blueprints/{blueprint_identifier}/entities/{entity_identifier}", access: Token, handle: withCatalog((*server).deleteEntity)},
 	{method: "POST", pattern: "/v1/blueprints/{blueprint_identifier}/bulk/entities/delete", access: Token, body: true, handle: withCatalog((*server).bulkDelete)},
 	{method: "GET", pattern: "/v1/blueprints/{blueprint_identifier}/entities-count", access: Token, handle: withCatalog((*server).countEntities)},
+	{method: "DELETE", pattern: "/v1/blueprints/{blueprint_identifier}/all-entities", access: Token, handle: withCatalog((*server).deleteAllEntities)},
+	{method: "GET", pattern: "/v1/migrations/{migration_id}", access: Token, handle: withCatalog((*server).getMigration)},
 	{method: "POST", pattern: "/v1/entities/search", access: Token, body: true, handle: withCatalog((*server).searchEntities)},
 
 	{method: "GET", pattern: "/v1/users", access: Token, handle: withCatalog((*server).listUsers)},

@@ -33,7 +33,7 @@ func NewCatalog(ctx context.Context, db *sqlite.DB) (*Catalog, error) {
 	if err := db.Migrate(ctx, "catalog", catalogSchema); err != nil {
 		return nil, err
 	}
-	if err := db.Migrate(ctx, "migrations", migrationsSchema); err != nil {
+	if err := db.Migrate(ctx, "catalog migrations", migrationsSchema); err != nil {
 		return nil, err
 	}
 	s := &Catalog{db: db}

@@ -13,7 +13,7 @@ import (
 )
 
 const migrationsSchema = `
-CREATE TABLE migrations (
+CREATE TABLE catalog_migrations (
 	id TEXT PRIMARY KEY,
 	rev INTEGER NOT NULL,
 	slice INTEGER NOT NULL,
@@ -22,16 +22,16 @@ CREATE TABLE migrations (
 	ended_at INTEGER NOT NULL,
 	body BLOB NOT NULL
 ) WITHOUT ROWID;
-CREATE INDEX migrations_due ON migrations (due_at) WHERE due_at > 0;
-CREATE INDEX migrations_ended ON migrations (ended_at) WHERE ended_at > 0;
+CREATE INDEX catalog_migrations_due ON catalog_migrations (due_at) WHERE due_at > 0;
+CREATE INDEX catalog_migrations_ended ON catalog_migrations (ended_at) WHERE ended_at > 0;
 `
 
-const wholeMigration = "SELECT id, rev, due_at, body FROM migrations "
+const wholeMigration = "SELECT id, rev, due_at, body FROM catalog_migrations "
 
 // CreateMigration implements catalog.Store.
 func (s *Catalog) CreateMigration(ctx context.Context, m *catalog.Migration) error {
 	return s.writeMigration(ctx, m, func(tx *sqlite.Tx, body []byte) (int64, error) {
-		return tx.Exec("INSERT INTO migrations (id, rev, slice, due_at, ended_at, body) VALUES (?, ?, ?, ?, 0, ?) ON CONFLICT DO NOTHING",
+		return tx.Exec("INSERT INTO catalog_migrations (id, rev, slice, due_at, ended_at, body) VALUES (?, ?, ?, ?, 0, ?) ON CONFLICT DO NOTHING",
 			m.ID, m.Rev+1, m.Slice, nanos(m.Due), body)
 	}, true)
 }
@@ -43,7 +43,7 @@ func (s *Catalog) UpdateMigration(ctx context.Context, m *catalog.Migration) err
 		ended = m.UpdatedAt
 	}
 	return s.writeMigration(ctx, m, func(tx *sqlite.Tx, body []byte) (int64, error) {
-		return tx.Exec("UPDATE migrations SET rev = ?, slice = ?, sends = 0, due_at = ?, ended_at = ?, body = ? WHERE id = ? AND rev = ?",
+		return tx.Exec("UPDATE catalog_migrations SET rev = ?, slice = ?, sends = 0, due_at = ?, ended_at = ?, body = ? WHERE id = ? AND rev = ?",
 			m.Rev+1, m.Slice, nanos(m.Due), nanos(ended), body, m.ID, m.Rev)
 	}, m.Due.IsZero())
 }
@@ -116,7 +116,7 @@ func (s *Catalog) migrations(ctx context.Context, text string, args ...any) ([]*
 
 // DueMigrations is for the sweeper.
 func (s *Catalog) DueMigrations(ctx context.Context, now time.Time, limit int) ([]queue.Late, error) {
-	rows, err := s.db.Rows(ctx, "SELECT id, slice, sends, due_at FROM migrations WHERE due_at > 0 AND due_at <= ? ORDER BY due_at LIMIT ?", nanos(now), limit)
+	rows, err := s.db.Rows(ctx, "SELECT id, slice, sends, due_at FROM catalog_migrations WHERE due_at > 0 AND due_at <= ? ORDER BY due_at LIMIT ?", nanos(now), limit)
 	if err != nil {
 		return nil, sqlite.Explain(err, "read migrations")
 	}
@@ -137,7 +137,7 @@ func (s *Catalog) DueMigrations(ctx context.Context, now time.Time, limit int) (
 // RestMigration is for the sweeper.
 func (s *Catalog) RestMigration(ctx context.Context, m queue.Late, until time.Time) error {
 	return s.db.Write(ctx, func(tx *sqlite.Tx) error {
-		_, err := tx.Exec("UPDATE migrations SET due_at = ?, sends = sends + 1 WHERE id = ? AND due_at = ?", nanos(until), m.PK, nanos(m.Due))
+		_, err := tx.Exec("UPDATE catalog_migrations SET due_at = ?, sends = sends + 1 WHERE id = ? AND due_at = ?", nanos(until), m.PK, nanos(m.Due))
 		return sqlite.Explain(err, "write migration")
 	})
 }
@@ -145,7 +145,7 @@ func (s *Catalog) RestMigration(ctx context.Context, m queue.Late, until time.Ti
 // purgeMigrations removes those that ended long ago.
 func (s *Catalog) purgeMigrations(ctx context.Context, now time.Time) error {
 	return s.db.Write(ctx, func(tx *sqlite.Tx) error {
-		_, err := tx.Exec("DELETE FROM migrations WHERE ended_at > 0 AND ended_at < ?", nanos(now.Add(-catalog.MigrationRetention)))
+		_, err := tx.Exec("DELETE FROM catalog_migrations WHERE ended_at > 0 AND ended_at < ?", nanos(now.Add(-catalog.MigrationRetention)))
 		return sqlite.Explain(err, "purge migrations")
 	})
 }
