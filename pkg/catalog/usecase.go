@@ -28,6 +28,7 @@ type Service struct {
 	now   func() time.Time
 	// reads says that nothing is ever written, built-in blueprints included.
 	reads bool
+	sizes sizes
 	// send asks for a slice of a migration; nil leaves that to the sweeper.
 	send func(ctx context.Context, migration string, n int) error
 
@@ -40,7 +41,7 @@ func NewService(s Store, now func() time.Time) *Service {
 	if now == nil {
 		now = time.Now
 	}
-	return &Service{store: s, now: now}
+	return &Service{store: s, now: now, sizes: sizes{firstSlice, laterSlice, MaxDependents}}
 }
 
 // Kept is a stored blueprint and its compiled form. Both are shared: read only.

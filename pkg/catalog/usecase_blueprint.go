@@ -232,7 +232,7 @@ func (s *Service) DeleteBlueprint(ctx context.Context, identifier string, by Aut
 	if err := s.begin(ctx, m); err != nil {
 		return err
 	}
-	if err := s.slice(ctx, m, newBudget(ctx, firstSlice, sliceTime)); err != nil {
+	if err := s.slice(ctx, m, newBudget(ctx, s.sizes.first, sliceTime)); err != nil {
 		return err
 	}
 	switch m.Status {

@@ -84,7 +84,7 @@ func (s *Service) remove(ctx context.Context, n *snapshot, entities []*Entity, d
 	var cuts []cut
 	for i := 0; i < len(entities); i++ {
 		target := entities[i].Key
-		found, err := s.related(ctx, n, target, func(Relation) bool { return true }, MaxDependents+MaxBulkDelete+1)
+		found, err := s.related(ctx, n, target, func(Relation) bool { return true }, s.sizes.dependents+MaxBulkDelete+1)
 		if err != nil {
 			return err
 		}
@@ -104,7 +104,7 @@ func (s *Service) remove(ctx context.Context, n *snapshot, entities []*Entity, d
 		if len(holders) > 0 {
 			return held(target, holders)
 		}
-		if len(entities)-len(asked) > MaxDependents || len(cuts) > MaxDependents {
+		if len(entities)-len(asked) > s.sizes.dependents || len(cuts) > s.sizes.dependents {
 			return s.removeInSlices(ctx, n, asked, dependents, by)
 		}
 	}

@@ -28,6 +28,10 @@ const (
 	sliceWorkers = 16
 )
 
+// sizes are how many entities are dealt with in a slice before the answer, in a later one, and without
+// slices.
+type sizes struct{ first, later, dependents int }
+
 // OnSlice says how to ask for slice number n of a migration, which then is to come back by Continue.
 // Without it, and where it fails, the sweeper asks. It is called before the service is used.
 func (s *Service) OnSlice(send func(ctx context.Context, migration string, n int) error) {
@@ -49,7 +53,7 @@ func (s *Service) Continue(ctx context.Context, id string, n int) (done bool, er
 	if m.Status != MigrationRunning || m.Slice != n {
 		return false, nil
 	}
-	return true, s.slice(ctx, m, newBudget(ctx, laterSlice, sliceTime))
+	return true, s.slice(ctx, m, newBudget(ctx, s.sizes.later, sliceTime))
 }
 
 // begin records a migration: from then on it is carried out whatever becomes of its caller.
@@ -96,7 +100,7 @@ func (n *snapshot) shared(m *Migration) bool {
 
 // first carries out the slice before the answer.
 func (s *Service) first(ctx context.Context, m *Migration) error {
-	return s.slice(ctx, m, newBudget(ctx, firstSlice, firstTime))
+	return s.slice(ctx, m, newBudget(ctx, s.sizes.first, firstTime))
 }
 
 // cancel ends a migration that nothing came of. It may fail: the next slice finds that out as well.
