@@ -22,6 +22,7 @@ import (
 	"longshore/pkg/action"
 	"longshore/pkg/api"
 	"longshore/pkg/catalog"
+	"longshore/pkg/dispatch"
 	"longshore/pkg/identity"
 	"longshore/pkg/invocation"
 	"longshore/pkg/jqtemplate"
@@ -40,13 +41,15 @@ const (
 type fixture struct {
 	t       *testing.T
 	handler http.Handler
-	tokens  *identity.Tokens
-	token   string
-	runs    run.Store
-	actions action.Store
-	catalog catalog.Store
-	sent    *outbox
-	log     *buffer
+	// entities is the catalog behind the handler.
+	entities *catalog.Service
+	tokens   *identity.Tokens
+	token    string
+	runs     run.Store
+	actions  action.Store
+	catalog  catalog.Store
+	sent     *outbox
+	log      *buffer
 }
 
 // newFixture returns an API; change may change what it works with.
@@ -70,9 +73,11 @@ func newFixture(t *testing.T, change ...func(*api.Config)) *fixture {
 			Configured: func(backend string) bool { return backend == invocation.BackendWebhook },
 		}),
 	}
+	c.Catalog.OnSlice(dispatch.SendSlices(f.sent, log))
 	for _, apply := range change {
 		apply(&c)
 	}
+	f.entities = c.Catalog
 	f.handler = api.New(c)
 	return f
 }

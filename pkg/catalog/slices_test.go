@@ -19,6 +19,7 @@ import (
 	"longshore/pkg/catalog"
 	"longshore/pkg/emulator"
 	"longshore/pkg/fault"
+	"longshore/pkg/jqtemplate"
 	"longshore/pkg/queue"
 	"longshore/pkg/sqlite"
 	"longshore/pkg/store/dynamostore"
@@ -471,7 +472,11 @@ func (h *harbour) shown(s *catalog.Service, blueprint, identifier, member string
 // found returns the identifiers that a search yields.
 func (h *harbour) found(s *catalog.Service, text string) []string {
 	h.t.Helper()
-	search, err := catalog.ParseSearch(json.RawMessage(text), "", catalog.SearchOptions{})
+	rules, err := jqtemplate.Decode([]byte(text))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	search, err := catalog.ParseSearch(rules, "", catalog.SearchOptions{})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -494,7 +499,7 @@ func (h *harbour) found(s *catalog.Service, text string) []string {
 // While slices are to come, readers see what will be.
 func TestReadersBetweenSlices(t *testing.T) {
 	t.Parallel()
-	const toShop = `{"combinator":"and","rules":[{"property":"$blueprint","operator":"=","value":"service"},{"operator":"relatedTo","blueprint":"system","value":"%s","direction":"downstream"}]}`
+	const toShop = `{"combinator":"and","rules":[{"property":"$blueprint","operator":"=","value":"service"},{"operator":"relatedTo","blueprint":"system","value":"%s","direction":"upstream"}]}`
 	all := strings.Split(services(func(int) string { return "" }), " ")
 	onBoth(t, func(t *testing.T, open opener, _ int) {
 		for name, c := range map[string]struct {

@@ -61,6 +61,10 @@ func Catalog(t *testing.T, open func(t *testing.T) catalog.Store) {
 		{"EdgeStaleIgnored", edgeStaleIgnored},
 		{"EdgesOfRefusedWriteStay", edgesOfRefusedWriteStay},
 		{"EdgesPaging", edgesPaging},
+		{"MigrationReadAfterWrite", migrationReadAfterWrite},
+		{"MigrationMovesTheStamp", migrationMovesTheStamp},
+		{"MigrationConcurrentUpdateOneWins", migrationConcurrentUpdateOneWins},
+		{"MigrationDue", migrationDue},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
