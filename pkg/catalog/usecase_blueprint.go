@@ -215,7 +215,7 @@ func (s *Service) DeleteBlueprint(ctx context.Context, identifier string, by Aut
 		return err
 	}
 	if k.Record.Deleting {
-		return deleting(identifier)
+		return beingDeleted(identifier)
 	}
 	page, err := s.store.List(ctx, k.Record.ID, "", slicePage)
 	if err != nil {

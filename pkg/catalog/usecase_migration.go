@@ -316,12 +316,12 @@ func (n *snapshot) open(blueprint string) error {
 	case k == nil:
 		return fault.New(fault.NotFound, "", "the blueprint has been deleted")
 	case k.Record.Deleting:
-		return deleting(k.Record.Identifier)
+		return beingDeleted(k.Record.Identifier)
 	}
 	return nil
 }
 
-func deleting(blueprint string) error {
+func beingDeleted(blueprint string) error {
 	return fault.New(fault.Conflict, "blueprint_deleting", "the blueprint %s is being deleted", blueprint)
 }
 
@@ -365,15 +365,21 @@ func (s *Service) createWhereOpen(ctx context.Context, n *snapshot, e *Entity, e
 // deleteStored deletes the entity of a key and an internal id, whatever became of it meanwhile; false
 // when it is not there.
 func (s *Service) deleteStored(ctx context.Context, key Key, id string, remove func(*Entity) error) (bool, error) {
+	e, err := s.store.Entity(ctx, key)
+	switch {
+	case absent(err) || err == nil && e.ID != id:
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("read entity: %w", err)
+	}
+	return s.deleteRead(ctx, e, remove)
+}
+
+// deleteRead does the same with an entity that was read a while ago.
+func (s *Service) deleteRead(ctx context.Context, e *Entity, remove func(*Entity) error) (bool, error) {
+	key, id := e.Key, e.ID
 	for try := 1; ; try++ {
-		e, err := s.store.Entity(ctx, key)
-		switch {
-		case absent(err) || err == nil && e.ID != id:
-			return false, nil
-		case err != nil:
-			return false, fmt.Errorf("read entity: %w", err)
-		}
-		err = remove(e)
+		err := remove(e)
 		switch {
 		case err == nil:
 			return true, nil
@@ -382,12 +388,19 @@ func (s *Service) deleteStored(ctx context.Context, key Key, id string, remove f
 		case !again(ctx, err, try):
 			return false, fmt.Errorf("delete entity: %w", err)
 		}
+		e, err = s.store.Entity(ctx, key)
+		switch {
+		case absent(err) || err == nil && e.ID != id:
+			return false, nil
+		case err != nil:
+			return false, fmt.Errorf("read entity: %w", err)
+		}
 	}
 }
 
-// deleteOne deletes an entity, with its edges.
-func (s *Service) deleteOne(ctx context.Context, n *snapshot, key Key, id string, by Author) (bool, error) {
-	return s.deleteStored(ctx, key, id, func(e *Entity) error {
+// deleting deletes an entity with its edges.
+func (s *Service) deleting(ctx context.Context, n *snapshot, by Author) func(*Entity) error {
+	return func(e *Entity) error {
 		var edges []Edge
 		if k := n.id[e.Blueprint]; k != nil && k.Definition != nil {
 			var err error
@@ -396,7 +409,7 @@ func (s *Service) deleteOne(ctx context.Context, n *snapshot, key Key, id string
 			}
 		}
 		return s.deleteEntity(ctx, n, e, edges, by)
-	})
+	}
 }
 
 // names lists the first of what had to stay.

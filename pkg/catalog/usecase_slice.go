@@ -35,7 +35,7 @@ func (s *Service) DeleteAllEntities(ctx context.Context, blueprint string, delet
 		return nil, err
 	}
 	if k.Record.Deleting {
-		return nil, deleting(blueprint)
+		return nil, beingDeleted(blueprint)
 	}
 	if deleteBlueprint {
 		err = n.deletable(k)
@@ -221,7 +221,7 @@ func (s *Service) clear(ctx context.Context, n *snapshot, m *Migration, entities
 		changed, free, held, err := s.free(ctx, n, m, e.Key, b, by)
 		deleted := false
 		if err == nil && free {
-			deleted, err = s.deleteOne(ctx, n, e.Key, e.ID, by)
+			deleted, err = s.deleteRead(ctx, e, s.deleting(ctx, n, by))
 		}
 		mu.Lock()
 		defer mu.Unlock()
@@ -334,7 +334,7 @@ func (s *Service) sliceTargets(ctx context.Context, m *Migration, b *budget) (fi
 	}
 	by := s.author(m)
 	for _, t := range m.Targets {
-		deleted, err := s.deleteOne(ctx, n, Key{m.Blueprint, t.Identifier}, t.ID, by)
+		deleted, err := s.deleteStored(ctx, Key{m.Blueprint, t.Identifier}, t.ID, s.deleting(ctx, n, by))
 		if err != nil {
 			return false, err
 		}
@@ -469,7 +469,7 @@ func size(path []Key) (n int) {
 
 // deleteCounted deletes an entity and counts it, under the lock if there is one.
 func (s *Service) deleteCounted(ctx context.Context, n *snapshot, m *Migration, e *Entity, b *budget, by Author, mu *sync.Mutex) (bool, error) {
-	deleted, err := s.deleteOne(ctx, n, e.Key, e.ID, by)
+	deleted, err := s.deleteRead(ctx, e, s.deleting(ctx, n, by))
 	if deleted {
 		if mu != nil {
 			mu.Lock()
