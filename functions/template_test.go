@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -266,5 +267,28 @@ func TestMainsAreWiringOnly(t *testing.T) {
 		if lines := strings.Count(string(text), "\n"); lines > 60 {
 			t.Errorf("%s has %d lines, at most 60", main, lines)
 		}
+	}
+}
+
+// A queue that a function takes messages off has a worker in the local process.
+func TestEachQueueIsWorkedLocally(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../pkg/local/local.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var worked, want []string
+	for _, found := range regexp.MustCompile(`s\.work\((?:invocation\.Backend|queue\.)(\w+),`).FindAllSubmatch(text, -1) {
+		worked = append(worked, strings.ToLower(string(found[1])))
+	}
+	for _, f := range functions(t) {
+		if slices.Contains(f.sources, "SQS") {
+			want = append(want, strings.TrimPrefix(f.folder, "dispatch-"))
+		}
+	}
+	slices.Sort(worked)
+	slices.Sort(want)
+	if diff := cmp.Diff(want, worked); diff != "" {
+		t.Errorf("queues with a worker (-template +local):\n%s", diff)
 	}
 }

@@ -66,7 +66,7 @@ func onDynamoDB(t testing.TB) (catalog.Store, late) {
 func onBoth(t *testing.T, test func(t *testing.T, open opener, every int)) {
 	t.Helper()
 	t.Run("SQLite", func(t *testing.T) { t.Parallel(); test(t, onSQLite, 1) })
-	t.Run("DynamoDB", func(t *testing.T) { t.Parallel(); test(t, onDynamoDB, 11) })
+	t.Run("DynamoDB", func(t *testing.T) { t.Parallel(); test(t, onDynamoDB, 17) })
 }
 
 var errDied = errors.New("the process has died")

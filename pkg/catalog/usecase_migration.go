@@ -115,6 +115,10 @@ func (s *Service) slice(ctx context.Context, m *Migration, b *budget) error {
 	before := *m
 	finished, err := s.carryOut(ctx, m, b)
 	if err != nil {
+		// What it did counts; how far it came does not, for the next one has to look there again.
+		if m.Deleted != before.Deleted || m.Changed != before.Changed {
+			_ = s.addCounts(ctx, m, before)
+		}
 		return fmt.Errorf("carry out migration %s: %w", m.ID, err)
 	}
 	now := s.moment()
