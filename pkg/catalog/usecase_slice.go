@@ -257,7 +257,7 @@ func (s *Service) free(ctx context.Context, n *snapshot, m *Migration, key Key, 
 			return changed, false, nil, err
 		}
 		for _, r := range found {
-			if r.Key.Blueprint != key.Blueprint && slices.ContainsFunc(r.relations, func(r Relation) bool { return r.Required }) {
+			if r.Blueprint != key.Blueprint && slices.ContainsFunc(r.relations, func(r Relation) bool { return r.Required }) {
 				held = append(held, r.blueprint.Record.Identifier+"/"+r.Identifier)
 			}
 		}
