@@ -180,7 +180,7 @@ func (s *Service) deleteCounted(ctx context.Context, n *snapshot, m *Migration, 
 func (s *Service) dependents(ctx context.Context, n *snapshot, target Key, path []Key, limit int) ([]*relating, error) {
 	var all []*relating
 	for from := ""; ; {
-		edges, next, err := s.store.Sources(ctx, target, from, max(limit, slicePage))
+		edges, next, err := s.store.Sources(ctx, target, from, max(limit, sliceEdges))
 		if err != nil {
 			return nil, fmt.Errorf("look for relations: %w", err)
 		}

@@ -12,6 +12,8 @@ import (
 const (
 	// slicePage is how many entities a slice looks at before it asks whether it is to end.
 	slicePage = 100
+	// sliceEdges is of how many edges each worker reads the sources at once: they may be large.
+	sliceEdges = 20
 	// maxPath bounds how deep dependents are nested, in bytes of their keys: the way down is stored.
 	maxPath = 200 << 10
 )
@@ -243,7 +245,7 @@ func (s *Service) clear(ctx context.Context, n *snapshot, m *Migration, entities
 // blueprint: then held says by what. It is neither free nor held when the slice is to end before.
 func (s *Service) free(ctx context.Context, n *snapshot, m *Migration, key Key, b *budget, by Author) (changed int, free bool, held []string, err error) {
 	for from := ""; ; {
-		edges, next, err := s.store.Sources(ctx, key, from, maxEdges)
+		edges, next, err := s.store.Sources(ctx, key, from, sliceEdges)
 		if err != nil {
 			return changed, false, nil, fmt.Errorf("look for relations: %w", err)
 		}
