@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -228,12 +229,12 @@ func templateKeys(properties node) []string {
 func TestFunctionsLinkOnlyWhatTheyNeed(t *testing.T) {
 	t.Parallel()
 	heavy := map[string][]string{
-		"github.com/itchyny/gojq":                             {"trigger", "api", "local"},
+		"github.com/itchyny/gojq":                             {"trigger", "api", "dispatch-upsertentity", "local"},
 		"modernc.org/sqlite":                                  {"local"},
 		"github.com/aws/aws-sdk-go-v2/service/secretsmanager": {"trigger", "api", "dispatch-webhook"},
-		"github.com/aws/aws-sdk-go-v2/service/sqs":            {"trigger", "dispatch-webhook", "tick", "local"},
+		"github.com/aws/aws-sdk-go-v2/service/sqs":            {"trigger", "api", "dispatch-webhook", "dispatch-upsertentity", "tick", "local"},
 		"github.com/aws/aws-sdk-go-v2/service/sesv2":          {"dispatch-webhook", "local"},
-		"github.com/santhosh-tekuri/jsonschema/v6":            {"trigger", "api", "local"},
+		"github.com/santhosh-tekuri/jsonschema/v6":            {"trigger", "api", "dispatch-upsertentity", "local"},
 		"longshore/pkg/trigger":                               {"trigger", "api", "local"},
 		"testing":                                             {},
 	}
@@ -267,5 +268,28 @@ func TestMainsAreWiringOnly(t *testing.T) {
 		if lines := strings.Count(string(text), "\n"); lines > 60 {
 			t.Errorf("%s has %d lines, at most 60", main, lines)
 		}
+	}
+}
+
+// A queue that a function takes messages off has a worker in the local process.
+func TestEachQueueIsWorkedLocally(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../pkg/local/local.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var worked, want []string
+	for _, found := range regexp.MustCompile(`s\.work\((?:invocation\.Backend|queue\.)(\w+),`).FindAllSubmatch(text, -1) {
+		worked = append(worked, strings.ToLower(string(found[1])))
+	}
+	for _, f := range functions(t) {
+		if slices.Contains(f.sources, "SQS") {
+			want = append(want, strings.TrimPrefix(f.folder, "dispatch-"))
+		}
+	}
+	slices.Sort(worked)
+	slices.Sort(want)
+	if diff := cmp.Diff(want, worked); diff != "" {
+		t.Errorf("queues with a worker (-template +local):\n%s", diff)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"longshore/pkg/action"
 	"longshore/pkg/api"
@@ -15,8 +16,11 @@ import (
 	"longshore/pkg/boot/apifunction"
 	"longshore/pkg/boot/awssecret"
 	"longshore/pkg/catalog"
+	"longshore/pkg/dispatch"
 	"longshore/pkg/identity/directory"
+	"longshore/pkg/invocation"
 	"longshore/pkg/organization"
+	"longshore/pkg/queue/sqsqueue"
 	runpkg "longshore/pkg/run"
 	"longshore/pkg/store/dynamostore"
 	"longshore/pkg/store/dynamostore/dynamocatalog"
@@ -35,6 +39,8 @@ func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	actions.AuditRetention, store.AuditRetention, store.Log = retention, retention, e.Log
 	cache := action.NewCache(actions)
 	entities := catalog.NewService(store, time.Now)
+	queues := sqsqueue.New(sqs.NewFromConfig(e.AWS), map[string]string{invocation.BackendUpsertEntity: e.QueueUpsertEntity})
+	entities.OnSlice(dispatch.SendSlices(queues, e.Log))
 	users := directory.New(entities.Reader(), e.OrgID)
 	sealer, err := awssecret.Sealer(e.AWS)
 	if err != nil {

@@ -54,7 +54,7 @@ func (c *serveCommand) Run(ctx context.Context, s *streams) error {
 		EgressAllow: allow, Timeout: c.Timeout, Retention: time.Duration(c.RunRetention), AuditRetention: time.Duration(c.AuditRetention),
 		CallTimeout: time.Duration(c.CallTimeout), ConnectTimeout: time.Duration(c.ConnectTimeout),
 		AWS: c.AWS, AWSCreate: c.AWSCreate, RunsTable: c.RunsTable, CatalogTable: c.CatalogTable, QueueWebhook: c.QueueWebhook,
-		ApprovalTimeout: c.Approval(), SESSender: c.SESSender, BaseURL: c.BaseURL,
+		ApprovalTimeout: c.Approval(), SESSender: c.SESSender, BaseURL: c.BaseURL, QueueUpsertEntity: c.QueueUpsertEntity,
 		OIDC: c.oidc(), Version: boot.Version, Log: log,
 	})
 	if path := (*fs.PathError)(nil); errors.As(err, &path) {

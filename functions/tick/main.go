@@ -19,9 +19,13 @@ import (
 func main() { boot.Main(run) }
 
 func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
+	table := dynamodb.NewFromConfig(e.AWS)
 	sweeper := sweep.New(sweep.Config{
-		Runs:       dynamostore.NewRuns(dynamodb.NewFromConfig(e.AWS), e.RunsTable, time.Duration(e.RunRetention), time.Now),
-		Send:       sqsqueue.New(sqs.NewFromConfig(e.AWS), map[string]string{invocation.BackendWebhook: e.QueueWebhook}),
+		Runs:       dynamostore.NewRuns(table, e.RunsTable, time.Duration(e.RunRetention), time.Now),
+		Migrations: dynamostore.NewMigrations(table, e.CatalogTable),
+		Send: sqsqueue.New(sqs.NewFromConfig(e.AWS), map[string]string{
+			invocation.BackendWebhook: e.QueueWebhook, invocation.BackendUpsertEntity: e.QueueUpsertEntity,
+		}),
 		Configured: e.Configured, Timeout: e.Timeout, Log: e.Log,
 	})
 	return awsevent.Clock(func(ctx context.Context) error {

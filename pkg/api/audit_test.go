@@ -136,6 +136,9 @@ func TestEveryWriteHasItsEntry(t *testing.T) {
 		{route: "DELETE /v1/blueprints/{blueprint_identifier}/entities/{entity_identifier}", target: serviceEntities + "/basket", status: 404},
 		{route: "POST /v1/blueprints/{blueprint_identifier}/bulk/entities/delete", target: "/v1/blueprints/shop/bulk/entities/delete?delete_dependents=true",
 			body: `{"entities":["eu","none"]}`, status: 200, want: []string{entity("DELETE", "service", "till"), entity("DELETE", "shop", "eu")}},
+		{route: "DELETE /v1/blueprints/{blueprint_identifier}/all-entities", target: "/v1/blueprints/service/all-entities", status: 200,
+			want: []string{entity("DELETE", "service", "a")}},
+		{route: "DELETE /v1/blueprints/{blueprint_identifier}/all-entities", target: "/v1/blueprints/none/all-entities", status: 404},
 		{route: "DELETE /v1/blueprints/{blueprint_identifier}", target: "/v1/blueprints/bound", status: 200, want: []string{"DELETE blueprint blueprint=bound no after"}},
 
 		{route: "POST /v1/blueprints/{blueprint_identifier}/entities", target: "/v1/blueprints/_user/entities",

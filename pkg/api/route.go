@@ -87,6 +87,8 @@ var routes = []*route{
 	{method: "DELETE", pattern: "/v1/blueprints/{blueprint_identifier}/entities/{entity_identifier}", access: Entities, handle: withCatalog((*server).deleteEntity)},
 	{method: "POST", pattern: "/v1/blueprints/{blueprint_identifier}/bulk/entities/delete", access: Entities, body: true, handle: withCatalog((*server).bulkDelete)},
 	{method: "GET", pattern: "/v1/blueprints/{blueprint_identifier}/entities-count", access: Member, handle: withCatalog((*server).countEntities)},
+	{method: "DELETE", pattern: "/v1/blueprints/{blueprint_identifier}/all-entities", access: Moderates, handle: withCatalog((*server).deleteAllEntities)},
+	{method: "GET", pattern: "/v1/migrations/{migration_id}", access: AdminOnly, handle: withCatalog((*server).getMigration)},
 	{method: "POST", pattern: "/v1/entities/search", access: Member, body: true, handle: withCatalog((*server).searchEntities)},
 
 	{method: "GET", pattern: "/v1/users", access: AdminOnly, handle: withCatalog((*server).listUsers)},

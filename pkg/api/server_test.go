@@ -24,6 +24,7 @@ import (
 	"longshore/pkg/approval"
 	"longshore/pkg/audit"
 	"longshore/pkg/catalog"
+	"longshore/pkg/dispatch"
 	"longshore/pkg/identity"
 	"longshore/pkg/identity/directory"
 	"longshore/pkg/invocation"
@@ -45,8 +46,10 @@ const (
 type fixture struct {
 	t       *testing.T
 	handler http.Handler
-	tokens  *identity.Tokens
-	token   string
+	// entities is the catalog behind the handler.
+	entities *catalog.Service
+	tokens   *identity.Tokens
+	token    string
 	stores
 	sent  *outbox
 	log   *buffer
@@ -87,9 +90,11 @@ func newFixtureOn(t *testing.T, s stores, change ...func(*api.Config)) *fixture 
 	c.Decider = approval.New(approval.Config{
 		Runs: f.runs, Send: f.sent, Log: log, Configured: func(backend string) bool { return backend == invocation.BackendWebhook },
 	})
+	c.Catalog.OnSlice(dispatch.SendSlices(f.sent, log))
 	for _, apply := range change {
 		apply(&c)
 	}
+	f.entities = c.Catalog
 	f.handler = api.New(c)
 	return f
 }

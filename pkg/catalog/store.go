@@ -75,6 +75,8 @@ type Page struct {
 // All reads but Count are consistent: a caller sees what it has just written. Every method may return
 // fault.Unavailable when the store is throttled or cannot be reached.
 type Store interface {
+	MigrationStore
+
 	// Stamp returns a number that moves with every change of a blueprint.
 	Stamp(ctx context.Context) (int64, error)
 	// Blueprints returns all blueprints, by identifier.

@@ -11,7 +11,7 @@ import (
 
 // createEntity keeps a new entity.
 func (s *Service) createEntity(ctx context.Context, n *snapshot, e *Entity, edges []Edge) error {
-	return s.store.CreateEntity(ctx, e, edges, n.entityEntry(audit.Create, nil, e, e.Last))
+	return s.createWhereOpen(ctx, n, e, edges, n.entityEntry(audit.Create, nil, e, e.Last))
 }
 
 // replaceEntity puts e in the place of old.
@@ -27,19 +27,13 @@ func (s *Service) deleteEntity(ctx context.Context, n *snapshot, e *Entity, edge
 // renameEntity keeps e as a new entity and removes old, whose edges are stale; if that fails there is no
 // new one. It counts as a deletion and a creation.
 func (s *Service) renameEntity(ctx context.Context, n *snapshot, old, e *Entity, edges, stale []Edge, by Author) error {
-	if err := s.store.CreateEntity(ctx, e, edges); err != nil {
+	if err := s.createWhereOpen(ctx, n, e, edges); err != nil {
 		return err
 	}
 	err := s.store.DeleteEntity(ctx, old, stale, by, n.entityEntry(audit.Delete, old, nil, by), n.entityEntry(audit.Create, nil, e, by))
 	if err == nil {
 		return nil
 	}
-	made, undo := s.store.Entity(ctx, e.Key)
-	if undo == nil && made.ID == e.ID {
-		undo = s.store.DeleteEntity(ctx, made, edges, by)
-	}
-	if undo != nil && !absent(undo) {
-		return errors.Join(err, undo)
-	}
-	return err
+	_, undo := s.deleteStored(ctx, e.Key, e.ID, func(e *Entity) error { return s.store.DeleteEntity(ctx, e, edges, by) })
+	return errors.Join(err, undo)
 }

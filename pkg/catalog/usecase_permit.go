@@ -33,6 +33,12 @@ type Change struct {
 	n *snapshot
 }
 
+// limited reports whether a context has a permit.
+func limited(ctx context.Context) bool {
+	permit, _ := ctx.Value(permitKey{}).(Permit)
+	return permit != nil
+}
+
 // permitted asks the context's permit, if it has one, about changes.
 func (s *Service) permitted(ctx context.Context, changes func() []*Change) error {
 	permit, _ := ctx.Value(permitKey{}).(Permit)
@@ -59,8 +65,8 @@ func (s *Service) saving(n *snapshot, k *Kept, old, e *Entity, missing []Target)
 	return changes
 }
 
-// deleting are deletions as changes.
-func (s *Service) deleting(n *snapshot, entities []*Entity) []*Change {
+// deletions are deletions as changes.
+func (s *Service) deletions(n *snapshot, entities []*Entity) []*Change {
 	var changes []*Change
 	for _, e := range entities {
 		if k := n.id[e.Blueprint]; k != nil {

@@ -60,6 +60,8 @@ const (
 	Stale Event = "stale"
 	// Returned is a message that was sent again because there was no time left for its call.
 	Returned Event = "returned"
+	// Continued is a slice of a migration that was carried out.
+	Continued Event = "continued"
 	// Undecodable is a message that this code cannot read.
 	Undecodable Event = "undecodable"
 	// Broken is a message that comes again because our own code or the store failed.

@@ -28,8 +28,9 @@ const maxSkew = 5 * time.Second
 
 // Names of the queues where no URL is given, as docs and emulators use them.
 const (
-	webhookQueue    = "longshore-webhook"
-	deadLetterQueue = "longshore-deadletter"
+	webhookQueue      = "longshore-webhook"
+	upsertEntityQueue = "longshore-upsertentity"
+	deadLetterQueue   = "longshore-deadletter"
 )
 
 // openAWS keeps everything in DynamoDB and SQS, or in what AWS_ENDPOINT_URL_DYNAMODB and
@@ -86,29 +87,40 @@ func openAWS(ctx context.Context, c Config) (*stores, error) {
 	return &stores{
 		runs: runs, deliveries: runs, queue: queues,
 		actions: actions, catalog: entities, audit: entries, organization: settings,
-		accepter: &trigger.StoreAndSend{Store: runs, Sender: queues, Log: c.Log},
-		settler:  &dispatch.StoreAndSend{Runs: runs, Send: queues, Backend: invocation.BackendWebhook, Log: c.Log},
-		acked:    func(string) bool { return false },
-		drains:   urls[queue.DeadLetter] != "",
-		ready:    ready,
-		start:    func(context.Context) error { return nil },
-		purge:    func(context.Context, time.Time) error { return nil },
-		close:    func() error { return nil },
+		migrations: dynamostore.NewMigrations(table, c.CatalogTable),
+		accepter:   &trigger.StoreAndSend{Store: runs, Sender: queues, Log: c.Log},
+		settler:    &dispatch.StoreAndSend{Runs: runs, Send: queues, Backend: invocation.BackendWebhook, Log: c.Log},
+		acked:      func(string) bool { return false },
+		drains:     urls[queue.DeadLetter] != "",
+		ready:      ready,
+		start:      func(context.Context) error { return nil },
+		purge:      func(context.Context, time.Time) error { return nil },
+		close:      func() error { return nil },
 	}, nil
 }
 
 // queueURLs finds the queues, or makes them. The dead-letter queue is drained by the deployment's own
 // function; this process drains it only where it is called as the emulators' is.
 func queueURLs(ctx context.Context, client *sqs.Client, c Config) (map[string]string, error) {
-	names := map[string]string{invocation.BackendWebhook: webhookQueue, queue.DeadLetter: deadLetterQueue}
+	names := map[string]string{
+		invocation.BackendWebhook: webhookQueue, invocation.BackendUpsertEntity: upsertEntityQueue, queue.DeadLetter: deadLetterQueue,
+	}
 	if c.AWSCreate {
 		return sqsqueue.CreateQueues(ctx, client, names, queue.Visibility)
 	}
-	if c.QueueWebhook != "" {
-		return map[string]string{invocation.BackendWebhook: c.QueueWebhook}, nil
-	}
 	urls := map[string]string{}
+	for backend, url := range map[string]string{
+		invocation.BackendWebhook: c.QueueWebhook, invocation.BackendUpsertEntity: c.QueueUpsertEntity,
+	} {
+		if url != "" {
+			urls[backend] = url
+			delete(names, queue.DeadLetter)
+		}
+	}
 	for backend, name := range names {
+		if urls[backend] != "" {
+			continue
+		}
 		out, err := client.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: &name})
 		if err != nil {
 			return nil, fmt.Errorf("use queue %s: %w", name, err)

@@ -68,6 +68,9 @@ type Config struct {
 	SESSender, BaseURL string
 	// QueueWebhook is the queue's URL; empty means the queue called longshore-webhook.
 	QueueWebhook string
+	// QueueUpsertEntity is the URL of the queue of slices; empty means the queue called
+	// longshore-upsertentity.
+	QueueUpsertEntity string
 	// Workers is how many deliveries run at once; 0 means 100.
 	Workers int
 	Version string
@@ -89,6 +92,7 @@ type stores struct {
 	// organization has settings and secrets.
 	organization organization.Store
 	audit        audit.Store
+	migrations   sweep.Migrations
 	queue        queue.Queue
 	accepter     trigger.Accepter
 	settler      dispatch.Settler
@@ -110,6 +114,7 @@ type Server struct {
 	made        bool
 	stores      *stores
 	webhook     *dispatch.Dispatcher
+	slices      *dispatch.Slices
 	deadletter  *dispatch.DeadLetter
 	sweeper     *sweep.Sweeper
 	metrics     *metric.Registry
@@ -138,6 +143,8 @@ const (
 	// pollFor is how long a worker waits for messages at once.
 	pollFor = 20 * time.Second
 	workers = 100
+	// sliceWorkers is how many migrations of the catalog are carried on at once.
+	sliceWorkers = 4
 )
 
 // Open opens stores and queue and generates what is missing. Errors: fault.Conflict, data_in_use,
@@ -231,9 +238,17 @@ func (s *Server) assemble() error {
 		ClientSecret: s.credentials.ClientSecret, Key: key,
 		Secrets: organization.NewVault(st.organization, sealer), Sealer: sealer,
 	})
+	entities := catalog.NewService(st.catalog, time.Now)
+	entities.OnSlice(dispatch.SendSlices(st.queue, c.Log))
+	s.slices = dispatch.NewSlices(dispatch.SlicesConfig{
+		Migrations: entities, Log: c.Log,
+		Count: func(e dispatch.Event) {
+			metrics.Count("longshore_messages_total", "backend", invocation.BackendUpsertEntity, "event", string(e))
+		},
+	})
 	s.handler = api.New(api.Config{
 		Tokens: access, Actions: st.actions, Cache: cache, Runs: st.runs, Starter: starter,
-		Catalog: catalog.NewService(st.catalog, time.Now), Audit: st.audit,
+		Catalog: entities, Audit: st.audit,
 		Organization: organization.NewService(st.organization, sealer),
 		Decider:      approval.New(approval.Config{Runs: st.runs, Send: st.queue, Configured: configured, Log: c.Log}),
 		Log:          c.Log, Ready: st.ready, Metrics: metrics.Handler(),
@@ -263,7 +278,7 @@ func (s *Server) assemble() error {
 			metrics.Count("longshore_messages_total", "backend", queue.DeadLetter, "event", string(e))
 		},
 	})
-	s.sweeper = sweep.New(sweep.Config{Runs: st.runs, Send: st.queue, Configured: configured, Timeout: c.Timeout, Log: c.Log})
+	s.sweeper = sweep.New(sweep.Config{Runs: st.runs, Migrations: st.migrations, Send: st.queue, Configured: configured, Timeout: c.Timeout, Log: c.Log})
 	return nil
 }
 
@@ -299,6 +314,7 @@ func (s *Server) Start(ctx context.Context) error {
 		}
 	})
 	s.loops.Go(func() { s.work(invocation.BackendWebhook, s.c.Workers, s.webhook.Handle) })
+	s.loops.Go(func() { s.work(invocation.BackendUpsertEntity, sliceWorkers, s.slices.Handle) })
 	if s.stores.drains {
 		s.loops.Go(func() { s.work(queue.DeadLetter, 10, s.deadletter.Handle) })
 	}

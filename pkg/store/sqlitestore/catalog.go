@@ -36,6 +36,9 @@ func NewCatalog(ctx context.Context, db *sqlite.DB) (*Catalog, error) {
 	if err := db.Migrate(ctx, "audits", auditsSchema); err != nil {
 		return nil, err
 	}
+	if err := db.Migrate(ctx, "catalog migrations", migrationsSchema); err != nil {
+		return nil, err
+	}
 	s := &Catalog{db: db}
 	var stamp int64
 	if err := db.Scan(ctx, "SELECT stamp FROM stamps WHERE kind = 'blueprint'", nil, &stamp); err != nil {
@@ -80,7 +83,7 @@ func (s *Catalog) Purge(ctx context.Context, now time.Time) error {
 			}
 		}
 	}
-	return nil
+	return s.purgeMigrations(ctx, now)
 }
 
 // place makes the token of a place in a list: what list it is, and the key that it continues behind.
