@@ -38,6 +38,10 @@ type Invocation struct {
 	Payload json.RawMessage `json:"payload,omitempty"`
 	// Webhook is set for type WEBHOOK.
 	Webhook *Webhook `json:"webhook,omitempty"`
+	// Ref is the input called ref, for type GITLAB: the branch or tag, unless a variable names one.
+	Ref string `json:"ref,omitempty"`
+	// RunMessage says that the variable port_payload of type GITLAB is the run message of v1.
+	RunMessage bool `json:"runMessage,omitempty"`
 }
 
 // Webhook is an HTTP call. Everything in it was checked when the run was triggered.
