@@ -23,6 +23,7 @@ import (
 	"longshore/pkg/catalog"
 	"longshore/pkg/fault"
 	"longshore/pkg/identity"
+	"longshore/pkg/inbound"
 	"longshore/pkg/run"
 	"longshore/pkg/trigger"
 )
@@ -59,6 +60,8 @@ type Config struct {
 	Ready func(context.Context) error
 	// Metrics answers GET /metrics; nil means that there is no such route.
 	Metrics http.Handler
+	// GitHubEvents takes GitHub's events; nil in a deployment that takes none.
+	GitHubEvents inbound.Receiver
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }

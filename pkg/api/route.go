@@ -110,6 +110,8 @@ var routes = []*route{
 
 	{method: "POST", pattern: "/v1/jq", access: Token, body: true, starts: true, handle: (*server).evaluate},
 
+	{method: "POST", pattern: "/webhooks/github", access: Open, body: true, handle: (*server).githubEvent},
+
 	{method: "GET", pattern: "/healthz", access: Open, handle: (*server).healthy},
 	{method: "GET", pattern: "/readyz", access: Open, handle: (*server).ready},
 	{method: "GET", pattern: "/openapi.json", access: Open, raw: (*server).document},
