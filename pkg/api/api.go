@@ -62,6 +62,8 @@ type Config struct {
 	Metrics http.Handler
 	// GitHubEvents takes GitHub's events; nil in a deployment that takes none.
 	GitHubEvents inbound.Receiver
+	// GitLabEvents takes GitLab's events; nil in a deployment that takes none.
+	GitLabEvents inbound.Receiver
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }

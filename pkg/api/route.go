@@ -111,6 +111,7 @@ var routes = []*route{
 	{method: "POST", pattern: "/v1/jq", access: Token, body: true, starts: true, handle: (*server).evaluate},
 
 	{method: "POST", pattern: "/webhooks/github", access: Open, body: true, handle: (*server).githubEvent},
+	{method: "POST", pattern: "/webhooks/gitlab", access: Open, body: true, handle: (*server).gitlabEvent},
 
 	{method: "GET", pattern: "/healthz", access: Open, handle: (*server).healthy},
 	{method: "GET", pattern: "/readyz", access: Open, handle: (*server).ready},

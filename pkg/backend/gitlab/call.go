@@ -158,11 +158,11 @@ func (b *Backend) ask(ctx context.Context, token, verb, path string, body any) *
 	return x
 }
 
-// delivered is an outcome with where the pipeline is.
+// delivered is an outcome with where the pipeline is. One whose id GitLab did not tell is looked for.
 func delivered(status int, p pipeline) backend.Outcome {
-	o := backend.Outcome{Verdict: run.Deliver, StatusCode: status, Link: p.link()}
+	o := backend.Outcome{Verdict: run.Deliver, StatusCode: status, Link: p.link(), Watch: true}
 	if p.ID > 0 {
-		o.ExternalRunID, o.Watch = strconv.Itoa(p.ID), true
+		o.ExternalRunID = strconv.Itoa(p.ID)
 	}
 	return o
 }

@@ -31,8 +31,8 @@ type Config struct {
 	// Credentials are asked at each call and cached by whoever gives them.
 	Credentials func(context.Context) (Credentials, error)
 	Client      *egress.Client
-	// Taken reports whether a run other than the one named has the external id; nil means that none has.
-	Taken func(ctx context.Context, externalRunID, except string) (bool, error)
+	// Taken says which pipelines belong to other runs; nil means none.
+	Taken backend.Taken
 	// Version is Longshore's, for User-Agent.
 	Version string
 	// CallTimeout is backend.DefaultCallTimeout if it is 0.
@@ -49,6 +49,7 @@ type Backend struct {
 var (
 	_ backend.Backend  = (*Backend)(nil)
 	_ backend.Preparer = (*Backend)(nil)
+	_ backend.Lookuper = (*Backend)(nil)
 )
 
 // New returns a backend; its error says what is wrong with the URL.

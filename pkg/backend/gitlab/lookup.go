@@ -3,112 +3,76 @@ package gitlab
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"strconv"
-	"strings"
-	"time"
-
-	gitlabapi "github.com/xanzy/go-gitlab"
 
 	"longshore/pkg/backend"
 	"longshore/pkg/run"
 )
 
-const (
-	// skew is how far GitLab's clock may be behind ours.
-	skew = 5 * time.Second
-	// page and maxPages bound how many pipelines are read in search of one.
-	page     = 100
-	maxPages = 10
-)
-
-// adopt looks for the pipeline that an earlier attempt may have started: of the ref, by the API or
-// the trigger, by our own user where that is known, created since that attempt began, and that no
-// other run has. It reports whether that decides the attempt; if not, there is none, and the pipeline
-// can be started.
-func (b *Backend) adopt(ctx context.Context, c backend.Call, m method, g grant, secrets []string) (o backend.Outcome, decided bool) {
-	options := &gitlabapi.ListProjectPipelinesOptions{
-		ListOptions: gitlabapi.ListOptions{PerPage: page},
-		Ref:         gitlabapi.Ptr(m.ref), Source: gitlabapi.Ptr("api"), OrderBy: gitlabapi.Ptr("id"), Sort: gitlabapi.Ptr("desc"),
+// LookUp implements backend.Lookuper: it asks how the run's pipeline goes on, or looks for it where
+// GitLab did not say which it is.
+func (b *Backend) LookUp(ctx context.Context, l backend.LookUp) run.Finding {
+	ctx, cancel := context.WithTimeout(ctx, b.c.CallTimeout)
+	defer cancel()
+	m, refused := read(l.Invocation)
+	if refused != "" {
+		return run.Finding{Waiting: refused}
 	}
-	if g.trigger != "" {
-		options.Source = gitlabapi.Ptr("trigger")
-	} else if name := b.user(ctx, g); name != "" {
-		options.Username = &name
+	credentials, err := b.c.Credentials(ctx)
+	if err != nil {
+		return run.Finding{Waiting: "the credentials of GitLab could not be read"}
 	}
-	since := c.Uncertain.Add(-skew)
-	var found []pipeline
-	for options.Page = 1; options.Page <= maxPages; options.Page++ {
-		x := b.ask(ctx, g.access, http.MethodGet, m.path("pipelines"), options)
-		o := x.outcome(b.c.Now(), secrets)
-		var listed []pipeline
-		if x.answered() && json.Unmarshal(x.body, &listed) != nil {
-			o = backend.Refuse("the list of pipelines cannot be read")
-		}
-		if o.Verdict != run.Deliver {
-			return notFound(o), true
-		}
-		old := false
-		for _, p := range listed {
-			switch {
-			case p.CreatedAt.Before(since):
-				old = true
-			case p.ID > 0 && (p.Source == "" || p.Source == *options.Source):
-				taken, err := b.c.Taken(ctx, strconv.Itoa(p.ID), c.RunID)
-				if err != nil {
-					return backend.Outcome{Verdict: run.Retry, StatusLabel: backend.DeliveryFailed,
-						Error: "whether another run has the pipeline of an earlier attempt could not be read"}, true
-				}
-				if !taken {
-					found = append(found, p)
-				}
-			}
-		}
-		if old || len(listed) < page {
-			break
-		}
+	g, _ := credentials.of(m.project)
+	secrets := m.secrets(g)
+	if l.ExternalRunID == "" {
+		return b.search(ctx, l, m, g, secrets)
 	}
-	switch len(found) {
-	case 0:
-		return backend.Outcome{}, false
-	case 1:
-		return delivered(http.StatusOK, found[0]), true
+	// The id may have been reported by anybody.
+	if id, err := strconv.ParseUint(l.ExternalRunID, 10, 63); err != nil || id == 0 {
+		return run.Finding{Waiting: "the run's externalRunId is no pipeline's id"}
 	}
-	ids := make([]string, len(found))
-	for i, p := range found {
-		ids[i] = strconv.Itoa(p.ID)
+	x := b.ask(ctx, g.access, http.MethodGet, m.path("pipelines/"+l.ExternalRunID), nil)
+	o := x.outcome(b.c.Now(), secrets)
+	if o.Verdict != run.Deliver {
+		return unasked(o)
 	}
-	return unknown(fmt.Sprintf("an earlier attempt may have started one of the pipelines %s", strings.Join(ids, ", "))), true
+	var p pipeline
+	if json.Unmarshal(x.body, &p) != nil {
+		return run.Finding{Waiting: "what answers at the URL of GitLab does not tell of a pipeline"}
+	}
+	return found(p)
 }
 
-// notFound is the outcome of a search that failed. A server that does not let us look leaves it
-// unknown whether there is a pipeline, and a second one may be wrong.
-func notFound(o backend.Outcome) backend.Outcome {
-	if o.Verdict == run.Retry {
-		o.Error = "look for the pipeline of an earlier attempt: " + o.Error
-		return o
+// search looks for the pipeline of a run that has none yet.
+func (b *Backend) search(ctx context.Context, l backend.LookUp, m method, g grant, secrets []string) run.Finding {
+	if m.ref == "" {
+		var o backend.Outcome
+		if m.ref, o = b.defaultBranch(ctx, m, g, secrets); m.ref == "" {
+			return unasked(o)
+		}
 	}
-	failed := unknown("an earlier attempt may have started a pipeline, which could not be looked for: " + o.Error)
-	failed.StatusCode = o.StatusCode
-	return failed
+	all, fault := b.find(ctx, l.RunID, l.Since, m, g, secrets)
+	switch {
+	case fault != nil:
+		return unasked(*fault)
+	case len(all) == 1:
+		f := found(all[0])
+		f.ExternalRunID = strconv.Itoa(all[0].ID)
+		return f
+	}
+	return run.Finding{Waiting: "which pipeline the run has started is not known"}
 }
 
-// outcomeUnknown is the label of runs that end because nobody can say what became of an attempt.
-const outcomeUnknown = "outcome unknown"
-
-func unknown(sentence string) backend.Outcome {
-	return backend.Outcome{Verdict: run.Fail, Error: sentence, StatusLabel: outcomeUnknown}
+// found says what a pipeline's state means for its run.
+func found(p pipeline) run.Finding {
+	f := run.Pipeline(p.Status)
+	f.Link = p.link()
+	return f
 }
 
-// user returns the name of the access token's user, empty where GitLab does not tell.
-func (b *Backend) user(ctx context.Context, g grant) string {
-	x := b.ask(ctx, g.access, http.MethodGet, "user", nil)
-	var user struct {
-		Username string `json:"username"`
-	}
-	if !x.answered() || json.Unmarshal(x.body, &user) != nil {
-		return ""
-	}
-	return user.Username
+// unasked is the finding of a look-up that GitLab did not answer. Without an access token it may
+// answer none: its events end the run then.
+func unasked(o backend.Outcome) run.Finding {
+	return run.Finding{Waiting: "the pipeline could not be looked up: " + o.Error, After: o.RetryAfter}
 }
