@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -13,7 +14,10 @@ import (
 	"longshore/pkg/awsevent"
 	"longshore/pkg/boot"
 	"longshore/pkg/boot/apifunction"
+	"longshore/pkg/boot/awssecret"
 	"longshore/pkg/catalog"
+	"longshore/pkg/inbound"
+	"longshore/pkg/signature"
 	"longshore/pkg/store/dynamostore"
 	"longshore/pkg/store/dynamostore/dynamocatalog"
 )
@@ -26,8 +30,19 @@ func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	actions := dynamocatalog.NewActions(table, e.CatalogTable)
 	cache := action.NewCache(actions)
 	entities := catalog.NewService(dynamocatalog.NewCatalog(table, e.CatalogTable, time.Now), time.Now)
+	var own struct {
+		Token    string `env:"LONGSHORE_GITLAB_WEBHOOK_TOKEN"`
+		TokenARN string `env:"LONGSHORE_GITLAB_WEBHOOK_TOKEN_ARN"`
+	}
+	if err := boot.Read(&own); err != nil {
+		return nil, fmt.Errorf("read settings: %w", err)
+	}
+	gitlab := awssecret.New(awssecret.NewClient(e.AWS), time.Now, func(v []awssecret.Value) (signature.Secrets, error) {
+		return signature.Secrets{Current: v[0].Current, Previous: v[0].Previous}, nil
+	}, awssecret.Secret{Plain: own.Token, ARN: own.TokenARN, Rotates: true})
 	return apifunction.New(e, func(c api.Config) http.Handler {
 		c.Actions, c.Cache, c.Runs, c.Catalog = actions, cache, runs, entities
+		c.GitLabEvents = &inbound.GitLab{Ender: inbound.Ender{Runs: runs, Log: e.Log}, Tokens: gitlab.Get}
 		return api.New(c)
 	})
 }

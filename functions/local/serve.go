@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"time"
 
+	"longshore/pkg/backend/gitlab"
 	"longshore/pkg/boot"
 	"longshore/pkg/egress"
 	"longshore/pkg/local"
@@ -20,15 +21,17 @@ import (
 
 type serveCommand struct {
 	boot.Settings
-	Addr                 string `env:"LONGSHORE_ADDR" default:"127.0.0.1:8080" help:"The address to listen on; port 0 picks one."`
-	Data                 string `env:"LONGSHORE_DATA" default:"./.longshore" help:"The directory of database and generated credentials."`
-	ClientSecret         string `env:"LONGSHORE_CLIENT_SECRET" help:"The client secret, at least 32 characters; generated and kept by default."`
-	ClientSecretPrevious string `env:"LONGSHORE_CLIENT_SECRET_PREVIOUS" help:"The secret before, during a rotation."`
-	TokenKey             string `env:"LONGSHORE_TOKEN_KEY" help:"The key of access tokens, 32 bytes in base64; generated and kept by default."`
-	EgressAllow          string `env:"LONGSHORE_EGRESS_ALLOW" default:"127.0.0.0/8,::1/128" help:"Hosts and CIDRs of private addresses that backends may be called at."`
-	LogFormat            string `env:"LONGSHORE_LOG_FORMAT" enum:"auto,text,json" default:"auto" help:"text, json; by default text on a terminal."`
-	AWS                  bool   `name:"aws" env:"LONGSHORE_AWS" help:"Use DynamoDB and SQS instead of SQLite."`
-	AWSCreate            bool   `name:"aws-create" env:"LONGSHORE_AWS_CREATE" help:"Make missing tables and queues."`
+	GitLab               gitlab.Settings `embed:""`
+	GitLabWebhookToken   string          `name:"gitlab-webhook-token" env:"LONGSHORE_GITLAB_WEBHOOK_TOKEN" help:"The token that GitLab sends with its events."`
+	Addr                 string          `env:"LONGSHORE_ADDR" default:"127.0.0.1:8080" help:"The address to listen on; port 0 picks one."`
+	Data                 string          `env:"LONGSHORE_DATA" default:"./.longshore" help:"The directory of database and generated credentials."`
+	ClientSecret         string          `env:"LONGSHORE_CLIENT_SECRET" help:"The client secret, at least 32 characters; generated and kept by default."`
+	ClientSecretPrevious string          `env:"LONGSHORE_CLIENT_SECRET_PREVIOUS" help:"The secret before, during a rotation."`
+	TokenKey             string          `env:"LONGSHORE_TOKEN_KEY" help:"The key of access tokens, 32 bytes in base64; generated and kept by default."`
+	EgressAllow          string          `env:"LONGSHORE_EGRESS_ALLOW" default:"127.0.0.0/8,::1/128" help:"Hosts and CIDRs of private addresses that backends may be called at."`
+	LogFormat            string          `env:"LONGSHORE_LOG_FORMAT" enum:"auto,text,json" default:"auto" help:"text, json; by default text on a terminal."`
+	AWS                  bool            `name:"aws" env:"LONGSHORE_AWS" help:"Use DynamoDB and SQS instead of SQLite."`
+	AWSCreate            bool            `name:"aws-create" env:"LONGSHORE_AWS_CREATE" help:"Make missing tables and queues."`
 }
 
 // Run serves until the context ends, which SIGTERM and SIGINT do.
@@ -49,6 +52,7 @@ func (c *serveCommand) Run(ctx context.Context, s *streams) error {
 		EgressAllow: allow, Timeout: c.Timeout, Retention: time.Duration(c.RunRetention),
 		CallTimeout: time.Duration(c.CallTimeout), ConnectTimeout: time.Duration(c.ConnectTimeout),
 		AWS: c.AWS, AWSCreate: c.AWSCreate, RunsTable: c.RunsTable, CatalogTable: c.CatalogTable, QueueWebhook: c.QueueWebhook,
+		GitLab: c.GitLab, GitLabWebhookToken: c.GitLabWebhookToken, QueueGitLab: c.QueueGitLab,
 		Version: boot.Version, Log: log,
 	})
 	if path := (*fs.PathError)(nil); errors.As(err, &path) {
@@ -78,7 +82,9 @@ func (c *serveCommand) Run(ctx context.Context, s *streams) error {
 // check reports everything that is wrong with the flags.
 func (c *serveCommand) check() (egress.Allow, error) {
 	allow, err := egress.ParseAllow(c.EgressAllow)
-	faults := []error{c.Validate(), err}
+	_, gitlabErr := gitlab.ParseCredentials(c.GitLab.Plain())
+	_, urlErr := gitlab.New(gitlab.Config{URL: c.GitLab.URL})
+	faults := []error{c.Validate(), err, gitlabErr, urlErr}
 	for _, given := range [][2]string{{"--client-secret", c.ClientSecret}, {"--client-secret-previous", c.ClientSecretPrevious}} {
 		if name, secret := given[0], given[1]; secret != "" && len(secret) < 32 {
 			faults = append(faults, fmt.Errorf("%s has %d characters, it needs at least 32", name, len(secret)))

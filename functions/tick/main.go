@@ -20,9 +20,11 @@ func main() { boot.Main(run) }
 
 func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	sweeper := sweep.New(sweep.Config{
-		Runs:       dynamostore.NewRuns(dynamodb.NewFromConfig(e.AWS), e.RunsTable, time.Duration(e.RunRetention), time.Now),
-		Send:       sqsqueue.New(sqs.NewFromConfig(e.AWS), map[string]string{invocation.BackendWebhook: e.QueueWebhook}),
-		Configured: e.Configured, Timeout: e.Timeout, Log: e.Log,
+		Runs: dynamostore.NewRuns(dynamodb.NewFromConfig(e.AWS), e.RunsTable, time.Duration(e.RunRetention), time.Now),
+		Send: sqsqueue.New(sqs.NewFromConfig(e.AWS), map[string]string{
+			invocation.BackendWebhook: e.QueueWebhook, invocation.BackendGitLab: e.QueueGitLab,
+		}),
+		Configured: e.Configured, Events: e.Reports, Timeout: e.Timeout, Log: e.Log,
 	})
 	return awsevent.Clock(func(ctx context.Context) error {
 		report, err := sweeper.Sweep(ctx)

@@ -30,7 +30,9 @@ func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	actions := dynamocatalog.NewActions(table, e.CatalogTable)
 	entities := catalog.NewReader(dynamocatalog.NewCatalog(table, e.CatalogTable, time.Now), time.Now)
 	cache := action.NewCache(actions)
-	queues := sqsqueue.New(sqs.NewFromConfig(e.AWS), map[string]string{invocation.BackendWebhook: e.QueueWebhook})
+	queues := sqsqueue.New(sqs.NewFromConfig(e.AWS), map[string]string{
+		invocation.BackendWebhook: e.QueueWebhook, invocation.BackendGitLab: e.QueueGitLab,
+	})
 	starter := trigger.New(trigger.Config{
 		Actions: cache, Entities: entities, Runs: runs, Sender: queues,
 		OrgID: e.OrgID, Configured: e.Configured, Log: e.Log,

@@ -30,8 +30,12 @@ type Settings struct {
 	RunsTable    string `name:"runs-table" env:"LONGSHORE_RUNS_TABLE" default:"longshore-runs" envDefault:"longshore-runs" help:"DynamoDB table of runs."`
 	CatalogTable string `name:"catalog-table" env:"LONGSHORE_CATALOG_TABLE" default:"longshore-catalog" envDefault:"longshore-catalog" help:"DynamoDB table of definitions."`
 	QueueWebhook string `name:"queue-webhook" env:"LONGSHORE_QUEUE_WEBHOOK" help:"URL of the SQS queue of webhooks."`
+	QueueGitLab  string `name:"queue-gitlab" env:"LONGSHORE_QUEUE_GITLAB" help:"URL of the SQS queue of GitLab."`
 	// Backends are the configured ones, separated by commas. The local process derives them.
 	Backends string `kong:"-" env:"LONGSHORE_BACKENDS"`
+	// Events are the backends that report the end of their work to /webhooks/…, separated by commas.
+	// The local process derives them.
+	Events string `kong:"-" env:"LONGSHORE_EVENTS"`
 	// Stack is the dimension of the metrics.
 	Stack string `kong:"-" env:"LONGSHORE_STACK"`
 }
@@ -69,8 +73,13 @@ func (s *Settings) Timeout(backend string) time.Duration {
 }
 
 // Configured reports whether runs of a backend can be delivered.
-func (s *Settings) Configured(backend string) bool {
-	for name := range strings.SplitSeq(s.Backends, ",") {
+func (s *Settings) Configured(backend string) bool { return listed(s.Backends, backend) }
+
+// Reports reports whether a backend tells by itself how its work ends.
+func (s *Settings) Reports(backend string) bool { return listed(s.Events, backend) }
+
+func listed(list, backend string) bool {
+	for name := range strings.SplitSeq(list, ",") {
 		if strings.TrimSpace(name) == backend && backend != "" {
 			return true
 		}

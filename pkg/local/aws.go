@@ -28,6 +28,7 @@ const maxSkew = 5 * time.Second
 // Names of the queues where no URL is given, as docs and emulators use them.
 const (
 	webhookQueue    = "longshore-webhook"
+	gitlabQueue     = "longshore-gitlab"
 	deadLetterQueue = "longshore-deadletter"
 )
 
@@ -82,7 +83,7 @@ func openAWS(ctx context.Context, c Config) (*stores, error) {
 		actions:  dynamocatalog.NewActions(table, c.CatalogTable),
 		catalog:  dynamocatalog.NewCatalog(table, c.CatalogTable, time.Now),
 		accepter: &trigger.StoreAndSend{Store: runs, Sender: queues, Log: c.Log},
-		settler:  &dispatch.StoreAndSend{Runs: runs, Send: queues, Backend: invocation.BackendWebhook, Log: c.Log},
+		settler:  &dispatch.StoreAndSend{Runs: runs, Send: queues, Log: c.Log},
 		acked:    func(string) bool { return false },
 		drains:   urls[queue.DeadLetter] != "",
 		ready:    ready,
@@ -96,11 +97,14 @@ func openAWS(ctx context.Context, c Config) (*stores, error) {
 // function; this process drains it only where it is called as the emulators' is.
 func queueURLs(ctx context.Context, client *sqs.Client, c Config) (map[string]string, error) {
 	names := map[string]string{invocation.BackendWebhook: webhookQueue, queue.DeadLetter: deadLetterQueue}
+	if c.GitLab.Plain() != "" {
+		names[invocation.BackendGitLab] = gitlabQueue
+	}
 	if c.AWSCreate {
 		return sqsqueue.CreateQueues(ctx, client, names, queue.Visibility)
 	}
 	if c.QueueWebhook != "" {
-		return map[string]string{invocation.BackendWebhook: c.QueueWebhook}, nil
+		return map[string]string{invocation.BackendWebhook: c.QueueWebhook, invocation.BackendGitLab: c.QueueGitLab}, nil
 	}
 	urls := map[string]string{}
 	for backend, name := range names {

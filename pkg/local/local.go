@@ -17,12 +17,14 @@ import (
 
 	"longshore/pkg/action"
 	"longshore/pkg/api"
+	"longshore/pkg/backend/gitlab"
 	"longshore/pkg/backend/webhook"
 	"longshore/pkg/boot"
 	"longshore/pkg/catalog"
 	"longshore/pkg/dispatch"
 	"longshore/pkg/egress"
 	"longshore/pkg/identity"
+	"longshore/pkg/inbound"
 	"longshore/pkg/invocation"
 	"longshore/pkg/metric"
 	"longshore/pkg/queue"
@@ -50,6 +52,10 @@ type Config struct {
 	RunsTable, CatalogTable string
 	// QueueWebhook is the queue's URL; empty means the queue called longshore-webhook.
 	QueueWebhook string
+	// GitLab configures the backend of that name where it has tokens; GitLabWebhookToken is that of its
+	// events, and QueueGitLab its queue's URL beside QueueWebhook's.
+	GitLab                          gitlab.Settings
+	GitLabWebhookToken, QueueGitLab string
 	// Workers is how many deliveries run at once; 0 means 100.
 	Workers int
 	Version string
@@ -87,6 +93,7 @@ type Server struct {
 	made        bool
 	stores      *stores
 	webhook     *dispatch.Dispatcher
+	gitlab      *dispatch.Dispatcher // nil where it is not configured
 	deadletter  *dispatch.DeadLetter
 	sweeper     *sweep.Sweeper
 	metrics     *metric.Registry
@@ -171,7 +178,9 @@ func (s *Server) assemble() error {
 	c, st := s.c, s.stores
 	s.metrics = metric.New()
 	metrics := s.metrics
-	configured := func(backend string) bool { return backend == invocation.BackendWebhook }
+	configured := func(backend string) bool {
+		return backend == invocation.BackendWebhook || backend == invocation.BackendGitLab && c.GitLab.Plain() != ""
+	}
 	key, err := boot.Key("the token key", s.credentials.TokenKey)
 	if err != nil {
 		return err
@@ -188,7 +197,16 @@ func (s *Server) assemble() error {
 		Actions: cache, Entities: catalog.NewReader(st.catalog, time.Now), Runs: st.runs, Accepter: st.accepter, Sender: st.queue,
 		OrgID: s.credentials.OrgID, Configured: configured, Log: c.Log,
 	})
+	if err := s.assembleGitLab(); err != nil {
+		return err
+	}
 	s.handler = api.New(api.Config{
+		GitLabEvents: &inbound.GitLab{
+			Ender: inbound.Ender{Runs: st.runs, Log: c.Log},
+			Tokens: func(context.Context) (signature.Secrets, error) {
+				return signature.Secrets{Current: c.GitLabWebhookToken}, nil
+			},
+		},
 		Tokens: tokens, Actions: st.actions, Cache: cache, Runs: st.runs, Starter: starter,
 		Catalog: catalog.NewService(st.catalog, time.Now),
 		Log:     c.Log, Ready: st.ready, Metrics: metrics.Handler(),
@@ -212,7 +230,12 @@ func (s *Server) assemble() error {
 			metrics.Count("longshore_messages_total", "backend", queue.DeadLetter, "event", string(e))
 		},
 	})
-	s.sweeper = sweep.New(sweep.Config{Runs: st.runs, Send: st.queue, Configured: configured, Timeout: c.Timeout, Log: c.Log})
+	events := func(backend string) bool {
+		return backend == invocation.BackendGitLab && c.GitLabWebhookToken != ""
+	}
+	s.sweeper = sweep.New(sweep.Config{
+		Runs: st.runs, Send: st.queue, Configured: configured, Events: events, Timeout: c.Timeout, Log: c.Log,
+	})
 	return nil
 }
 
@@ -248,6 +271,9 @@ func (s *Server) Start(ctx context.Context) error {
 		}
 	})
 	s.loops.Go(func() { s.work(invocation.BackendWebhook, s.c.Workers, s.webhook.Handle) })
+	if s.gitlab != nil {
+		s.loops.Go(func() { s.work(invocation.BackendGitLab, s.c.Workers, s.gitlab.Handle) })
+	}
 	if s.stores.drains {
 		s.loops.Go(func() { s.work(queue.DeadLetter, 10, s.deadletter.Handle) })
 	}
