@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"mime"
 	"net/http"
 	"net/url"
@@ -33,7 +32,7 @@ type workflowRun struct {
 	Run    struct {
 		ID         int64  `json:"id"`
 		Conclusion string `json:"conclusion"`
-		} `json:"workflow_run"`
+	} `json:"workflow_run"`
 	Repository struct {
 		FullName string `json:"full_name"`
 	} `json:"repository"`
@@ -71,16 +70,9 @@ func (g *GitHub) Receive(ctx context.Context, h http.Header, body []byte) error 
 	}
 	return g.End(ctx, End{
 		Backend: invocation.BackendGitHub, ExternalRunID: strconv.FormatInt(event.Run.ID, 10),
-		About:   func(i *invocation.Invocation) bool { return strings.EqualFold(i.Repository(), event.Repository.FullName) },
-		Finding: GitHubConclusion(event.Run.Conclusion), Line: fmt.Sprintf("The workflow run ended: %s.", event.Run.Conclusion),
+		About: func(i *invocation.Invocation) bool {
+			return strings.EqualFold(i.Repository(), event.Repository.FullName)
+		},
+		Finding: run.Conclusion(event.Run.Conclusion),
 	})
-}
-
-// GitHubConclusion is what the conclusion of a completed workflow run means for its run: success is
-// SUCCESS, anything else FAILURE with the conclusion as its status label.
-func GitHubConclusion(conclusion string) run.Finding {
-	if conclusion == "success" {
-		return run.Finding{Status: run.Success}
-	}
-	return run.Finding{Status: run.Failure, StatusLabel: conclusion}
 }

@@ -50,8 +50,6 @@ type End struct {
 	About func(*invocation.Invocation) bool
 	// Finding says how it ended.
 	Finding run.Finding
-	// Line is the line in the run's log.
-	Line string
 }
 
 // End ends the run whose work has ended, if there is one that is watched.
@@ -75,7 +73,7 @@ func (e *Ender) End(ctx context.Context, end End) error {
 			if !ended {
 				return nil, nil
 			}
-			return &run.Write{Logs: []*run.Log{run.NewLog(now(), r.ID, run.Own, end.Line)}}, nil
+			return &run.Write{Logs: []*run.Log{run.NewLog(now(), r.ID, run.Own, end.Finding.Line)}}, nil
 		})
 		if err != nil && fault.KindOf(err) != fault.NotFound {
 			return fmt.Errorf("end the run of an event: %w", err)

@@ -21,6 +21,8 @@ const Version = 1
 const (
 	// KindRun asks for the delivery of a run.
 	KindRun = "run"
+	// KindLookup asks how the work of a delivered run goes on.
+	KindLookup = "lookup"
 )
 
 const (

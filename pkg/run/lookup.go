@@ -56,8 +56,8 @@ func (r *Run) LookUp(now time.Time, timeout time.Duration, events bool) bool {
 type Finding struct {
 	// Status is Success or Failure once the work has ended, empty before.
 	Status Status
-	// StatusLabel is set on a run that the finding ends.
-	StatusLabel string
+	// StatusLabel is set on a run that the finding ends, Line is a line in its log then.
+	StatusLabel, Line string
 	// ExternalRunID and Link are set where the run has none.
 	ExternalRunID string
 	Link          json.RawMessage
@@ -116,4 +116,14 @@ func (r *Run) refer(o Outcome) {
 	if o.Link != nil {
 		r.Link = o.Link
 	}
+}
+
+// Conclusion is what the end of a workflow run of GitHub means: success is Success, anything else
+// Failure with the conclusion as its status label.
+func Conclusion(conclusion string) Finding {
+	f := Finding{Status: Failure, StatusLabel: conclusion, Line: "The workflow run ended: " + conclusion + "."}
+	if conclusion == "success" {
+		f.Status, f.StatusLabel = Success, ""
+	}
+	return f
 }
