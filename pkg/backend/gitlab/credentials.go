@@ -19,6 +19,19 @@ type Credentials struct {
 	TriggerTokens map[string]string
 }
 
+// given reports whether there are any.
+func (c Credentials) given() bool {
+	return c.Token != "" || len(c.Tokens) > 0 || c.TriggerToken != "" || len(c.TriggerTokens) > 0
+}
+
+// check refuses what cannot stand in a header.
+func check(token string) error {
+	if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+		return errors.New("it has characters that no token has")
+	}
+	return nil
+}
+
 // ParseTokens reads path=token,path=token. The error names no token.
 func ParseTokens(text string) (map[string]string, error) {
 	tokens := map[string]string{}
@@ -37,6 +50,8 @@ func ParseTokens(text string) (map[string]string, error) {
 			faults = append(faults, errors.New("an entry lacks its path or its token, expected group/project=token"))
 		case tokens[path] != "":
 			faults = append(faults, fmt.Errorf("%q has two tokens", path))
+		case check(token) != nil:
+			faults = append(faults, fmt.Errorf("the token of %q: %w", path, check(token)))
 		}
 		tokens[path] = token
 	}

@@ -76,7 +76,11 @@ func New(c Config) (*Backend, error) {
 
 // Prepare implements backend.Preparer: without credentials nothing is sent.
 func (b *Backend) Prepare(ctx context.Context) error {
-	if _, err := b.c.Credentials(ctx); err != nil {
+	credentials, err := b.c.Credentials(ctx)
+	if err == nil && !credentials.given() {
+		err = errors.New("there are none")
+	}
+	if err != nil {
 		return fmt.Errorf("read the credentials of GitLab: %w", err)
 	}
 	return nil

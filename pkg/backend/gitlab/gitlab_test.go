@@ -355,8 +355,15 @@ func TestPrepare(t *testing.T) {
 	if got := b.Call(t.Context(), method("")); got.Verdict != run.Retry || strings.Contains(got.Error, "down") {
 		t.Errorf("got %+v", got)
 	}
-	if err := open(t, gitlab.Config{Credentials: given(gitlab.Credentials{})}).Prepare(t.Context()); err != nil {
-		t.Error(err)
+	if err := open(t, gitlab.Config{Credentials: given(gitlab.Credentials{})}).Prepare(t.Context()); err == nil {
+		t.Error("prepared with no credentials at all")
+	}
+	for _, c := range []gitlab.Credentials{
+		{Token: "t"}, {TriggerToken: "t"}, {Tokens: map[string]string{"a": "t"}}, {TriggerTokens: map[string]string{"a": "t"}},
+	} {
+		if err := open(t, gitlab.Config{Credentials: given(c)}).Prepare(t.Context()); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"net/http"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,6 +19,9 @@ const (
 	// leastSecret is the length from which a value that was sent is masked: shorter ones are words.
 	leastSecret = 6
 )
+
+// token is what GitLab's tokens look like ("Token overview", token prefixes).
+var token = regexp.MustCompile(`gl[a-z]{2,6}-[A-Za-z0-9_.-]{8,}`)
 
 // message returns GitLab's own words from an answer's body ("REST API", "Status codes" and data
 // validation): members message, error and error_description, of which the first may nest. It is empty
@@ -41,6 +45,7 @@ func message(body []byte, secrets []string) string {
 			text = strings.ReplaceAll(text, secret, "***")
 		}
 	}
+	text = token.ReplaceAllString(text, "***")
 	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '\uFFFD' }), " ")
 	if len(text) > maxMessage {
 		text = strings.ToValidUTF8(text[:maxMessage], "") + "…"

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strings"
 
 	"longshore/pkg/egress"
 )
@@ -36,18 +37,25 @@ func ParseCredentials(text string) (Credentials, error) {
 	if text != "" && json.Unmarshal([]byte(text), &s) != nil {
 		return Credentials{}, errors.New("the secret of GitLab is no JSON object of variables and their values, which are strings")
 	}
-	tokens, err := ParseTokens(s.Tokens)
-	if err != nil {
-		err = fmt.Errorf("LONGSHORE_GITLAB_TOKENS: %w", err)
+	var faults []error
+	fault := func(name string, err error) {
+		if err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", name, err))
+		}
 	}
-	triggers, also := ParseTokens(s.TriggerTokens)
-	if also != nil {
-		also = fmt.Errorf("LONGSHORE_GITLAB_TRIGGER_TOKENS: %w", also)
+	// Whoever writes a secret from a file adds a line break.
+	c := Credentials{Token: strings.TrimSpace(s.Token), TriggerToken: strings.TrimSpace(s.TriggerToken)}
+	fault("LONGSHORE_GITLAB_TOKEN", check(c.Token))
+	fault("LONGSHORE_GITLAB_TRIGGER_TOKEN", check(c.TriggerToken))
+	var err error
+	c.Tokens, err = ParseTokens(s.Tokens)
+	fault("LONGSHORE_GITLAB_TOKENS", err)
+	c.TriggerTokens, err = ParseTokens(s.TriggerTokens)
+	fault("LONGSHORE_GITLAB_TRIGGER_TOKENS", err)
+	if len(faults) > 0 {
+		return Credentials{}, errors.Join(faults...)
 	}
-	if err := errors.Join(err, also); err != nil {
-		return Credentials{}, err
-	}
-	return Credentials{Token: s.Token, Tokens: tokens, TriggerToken: s.TriggerToken, TriggerTokens: triggers}, nil
+	return c, nil
 }
 
 // Allow returns the list with the host of the URL, which the operator has named; an empty URL adds

@@ -15,7 +15,7 @@ func TestSettings(t *testing.T) {
 	if got := (gitlab.Settings{URL: "https://x", SecretARN: "arn"}).Plain(); got != "" {
 		t.Errorf("without tokens: got %s", got)
 	}
-	s := gitlab.Settings{Token: "t", Tokens: "A/b=u", TriggerToken: "v", TriggerTokens: "c=w"}
+	s := gitlab.Settings{Token: " t\n", Tokens: "A/b=u", TriggerToken: "v", TriggerTokens: "c=w"}
 	got, err := gitlab.ParseCredentials(s.Plain())
 	want := gitlab.Credentials{Token: "t", Tokens: map[string]string{"a/b": "u"}, TriggerToken: "v", TriggerTokens: map[string]string{"c": "w"}}
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
@@ -32,6 +32,9 @@ func TestParseCredentialsNamesEveryFault(t *testing.T) {
 		`glpat-secret`: {"no JSON object"},
 		`{"LONGSHORE_GITLAB_TOKEN":{"secret":1}}`:                                          {"no JSON object"},
 		`{"LONGSHORE_GITLAB_TOKENS":"secret","LONGSHORE_GITLAB_TRIGGER_TOKENS":"=secret"}`: {"LONGSHORE_GITLAB_TOKENS: ", "LONGSHORE_GITLAB_TRIGGER_TOKENS: "},
+		`{"LONGSHORE_GITLAB_TOKEN":"secret\nsecret","LONGSHORE_GITLAB_TRIGGER_TOKEN":"sécret","LONGSHORE_GITLAB_TOKENS":"a=secret secret"}`: {
+			"LONGSHORE_GITLAB_TOKEN: it has", "LONGSHORE_GITLAB_TRIGGER_TOKEN: it has", `LONGSHORE_GITLAB_TOKENS: the token of "a"`,
+		},
 	} {
 		_, err := gitlab.ParseCredentials(text)
 		if err == nil {
@@ -39,7 +42,7 @@ func TestParseCredentialsNamesEveryFault(t *testing.T) {
 			continue
 		}
 		for _, part := range want {
-			if !strings.Contains(err.Error(), part) || strings.Contains(err.Error(), "secret\"") || strings.Contains(err.Error(), "glpat") {
+			if !strings.Contains(err.Error(), part) || strings.Contains(err.Error(), "cret\"") || strings.Contains(err.Error(), "cret s") || strings.Contains(err.Error(), "glpat") {
 				t.Errorf("%s: got %v, want %q in it", text, err, part)
 			}
 		}
