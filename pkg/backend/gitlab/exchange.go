@@ -56,11 +56,6 @@ var errTooLarge = &egress.Error{Sentence: "the answer is larger than 8 MiB"}
 func (x *exchange) RoundTrip(req *http.Request) (*http.Response, error) {
 	x.request = req
 	traced := req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{WroteHeaders: func() { x.wrote.Store(true) }}))
-	if traced.Header.Get("Private-Token") == "" {
-		// go-gitlab sends an empty one for nobody.
-		traced.Header = req.Header.Clone()
-		traced.Header.Del("Private-Token")
-	}
 	resp, err := x.guarded.Do(traced)
 	if err != nil {
 		x.err = err
@@ -78,9 +73,6 @@ func (x *exchange) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	shown := *resp
 	shown.Body = io.NopCloser(bytes.NewReader(x.body))
-	// net/http fails on a Location that is no URL, before it asks whether to follow it.
-	shown.Header = resp.Header.Clone()
-	shown.Header.Del("Location")
 	return &shown, nil
 }
 

@@ -40,6 +40,7 @@ func TestUnknown(t *testing.T) {
 			w.Header().Set("Content-Length", "100")
 			w.WriteHeader(201)
 			_, _ = w.Write([]byte(`{"id":`))
+			_ = http.NewResponseController(w).Flush()
 			panic(http.ErrAbortHandler)
 		}, true},
 		"too many requests": {status(429), nil, false},
@@ -180,6 +181,19 @@ func TestAdoptLater(t *testing.T) {
 		c.Uncertain = began
 		got := open(t, gitlab.Config{URL: s.URL, Credentials: given(gitlab.Credentials{Token: access})}).Call(t.Context(), c)
 		if got.ExternalRunID != "4700" {
+			t.Errorf("got %+v", got)
+		}
+	})
+	t.Run("an older server knows no filter by source", func(t *testing.T) {
+		t.Parallel()
+		s := server(t)
+		s.Older = true
+		s.Add(gitlabtest.Pipeline{Project: project, Ref: "main", Source: "web", Username: "longshore", CreatedAt: began})
+		s.Add(gitlabtest.Pipeline{Project: project, Ref: "main", Source: "api", Username: "longshore", CreatedAt: began})
+		c := method(`,"defaultRef":"main"`)
+		c.Uncertain = began
+		got := open(t, gitlab.Config{URL: s.URL, Credentials: given(gitlab.Credentials{Token: access})}).Call(t.Context(), c)
+		if got.ExternalRunID != "4701" {
 			t.Errorf("got %+v", got)
 		}
 	})

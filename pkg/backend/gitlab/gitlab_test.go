@@ -201,7 +201,8 @@ func TestCredentials(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := server(t)
-			got := open(t, gitlab.Config{URL: s.URL + "/", Credentials: given(test.credentials)}).Call(t.Context(), method(`,"defaultRef":"main"`))
+			got := open(t, gitlab.Config{URL: s.URL + "/", Credentials: given(test.credentials)}).
+				Call(t.Context(), attempt(`{"groupName":"Acme/platform","projectName":"Tools.io","defaultRef":"main"}`))
 			if got.Verdict != run.Deliver {
 				t.Fatalf("verdict %v: %s", got.Verdict, got.Error)
 			}
@@ -237,8 +238,8 @@ func TestRefusals(t *testing.T) {
 			"the target answered 400 Bad Request: variables.key can contain only letters, digits and '_'.; names of variables may have letters, digits and _ only",
 		},
 		"a message with what was sent": {
-			both, method(`,"defaultRef":"main","pipelineVariables":{"V":"sensitive"}`), "no sensitive " + access + "\u0007\nword", 400,
-			"the target answered 400 Bad Request: no *** *** word; is there a branch or tag of that name, and does its .gitlab-ci.yml make jobs for a pipeline of this source?",
+			both, method(`,"defaultRef":"main","pipelineVariables":{"V":"sensitive"}`), "no sensitive " + access + " glpat-another_0123\u0007\nword", 400,
+			"the target answered 400 Bad Request: no *** *** *** word; is there a branch or tag of that name, and does its .gitlab-ci.yml make jobs for a pipeline of this source?",
 		},
 		"no such project": {
 			both, attempt(`{"groupName":"acme","projectName":"nothing","defaultRef":"main"}`), "", 404,
@@ -331,6 +332,21 @@ func TestNotGitLab(t *testing.T) {
 	want := "what answers at the URL of GitLab does not tell of a pipeline; is it GitLab's API?"
 	if got.Verdict != run.Fail || got.Error != want {
 		t.Errorf("got %+v", got)
+	}
+}
+
+func TestAnswerTooLarge(t *testing.T) {
+	t.Parallel()
+	s := server(t)
+	s.After = func(w http.ResponseWriter, _ *http.Request) bool {
+		w.WriteHeader(http.StatusCreated)
+		_, _ = w.Write([]byte(`{"id":4700,"more":"` + strings.Repeat("x", 8<<20) + `"}`))
+		return true
+	}
+	got := open(t, gitlab.Config{URL: s.URL, Credentials: given(gitlab.Credentials{Token: access})}).Call(t.Context(), method(`,"defaultRef":"main"`))
+	want := backend.Outcome{Verdict: run.Retry, StatusCode: 201, Error: "the answer is larger than 8 MiB", StatusLabel: "delivery failed", Unknown: true}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("outcome (-want +got):\n%s", diff)
 	}
 }
 

@@ -62,6 +62,8 @@ type Server struct {
 	// once it was carried out, before the answer.
 	Before, After func(http.ResponseWriter, *http.Request) bool
 	Now           func() time.Time
+	// Older servers list pipelines of every source, whichever is asked for.
+	Older bool
 
 	mu        sync.Mutex
 	pipelines []*Pipeline
@@ -301,7 +303,7 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request) {
 	defer s.mu.Unlock()
 	list := []any{}
 	for _, p := range slices.Backward(s.pipelines) {
-		if p.Project == project.Path && matches("ref", p.Ref) && matches("source", p.Source) && matches("username", p.Username) {
+		if p.Project == project.Path && matches("ref", p.Ref) && (s.Older || matches("source", p.Source)) && matches("username", p.Username) {
 			list = append(list, s.view(p))
 		}
 	}
