@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -13,7 +14,10 @@ import (
 	"longshore/pkg/awsevent"
 	"longshore/pkg/boot"
 	"longshore/pkg/boot/apifunction"
+	"longshore/pkg/boot/awssecret"
 	"longshore/pkg/catalog"
+	"longshore/pkg/inbound"
+	"longshore/pkg/signature"
 	"longshore/pkg/store/dynamostore"
 	"longshore/pkg/store/dynamostore/dynamocatalog"
 )
@@ -25,9 +29,20 @@ func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	runs := dynamostore.NewRuns(table, e.RunsTable, time.Duration(e.RunRetention), time.Now)
 	actions := dynamocatalog.NewActions(table, e.CatalogTable)
 	cache := action.NewCache(actions)
+	var own struct {
+		Secret string `env:"LONGSHORE_GITHUB_WEBHOOK_SECRET"`
+		ARN    string `env:"LONGSHORE_GITHUB_WEBHOOK_SECRET_ARN"`
+	}
+	if err := boot.Read(&own); err != nil {
+		return nil, fmt.Errorf("read settings: %w", err)
+	}
+	github := awssecret.New(awssecret.NewClient(e.AWS), time.Now, func(v []awssecret.Value) (signature.Secrets, error) {
+		return signature.Secrets{Current: v[0].Current, Previous: v[0].Previous}, nil
+	}, awssecret.Secret{Plain: own.Secret, ARN: own.ARN, Rotates: true})
 	entities := catalog.NewService(dynamocatalog.NewCatalog(table, e.CatalogTable, time.Now), time.Now)
 	return apifunction.New(e, func(c api.Config) http.Handler {
 		c.Actions, c.Cache, c.Runs, c.Catalog = actions, cache, runs, entities
+		c.GitHubEvents = &inbound.GitHub{Ender: inbound.Ender{Runs: runs, Log: e.Log}, Secrets: github.Get}
 		return api.New(c)
 	})
 }

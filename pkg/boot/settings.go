@@ -30,6 +30,11 @@ type Settings struct {
 	RunsTable    string `name:"runs-table" env:"LONGSHORE_RUNS_TABLE" default:"longshore-runs" envDefault:"longshore-runs" help:"DynamoDB table of runs."`
 	CatalogTable string `name:"catalog-table" env:"LONGSHORE_CATALOG_TABLE" default:"longshore-catalog" envDefault:"longshore-catalog" help:"DynamoDB table of definitions."`
 	QueueWebhook string `name:"queue-webhook" env:"LONGSHORE_QUEUE_WEBHOOK" help:"URL of the SQS queue of webhooks."`
+	QueueGitHub  string `name:"queue-github" env:"LONGSHORE_QUEUE_GITHUB" help:"URL of the SQS queue of GitHub."`
+	// GitHubApp decides which integration actions are dispatched.
+	GitHubApp string `name:"github-app-id" env:"LONGSHORE_GITHUB_APP_ID" help:"The id of the GitHub App that workflows are started as; an INTEGRATION_ACTION of this installationId is dispatched."`
+	// GitHubEvents says that GitHub's events are taken, so that look-ups may be rare. The local process derives it.
+	GitHubEvents bool `kong:"-" env:"LONGSHORE_GITHUB_EVENTS"`
 	// Backends are the configured ones, separated by commas. The local process derives them.
 	Backends string `kong:"-" env:"LONGSHORE_BACKENDS"`
 	// Stack is the dimension of the metrics.
@@ -76,6 +81,22 @@ func (s *Settings) Configured(backend string) bool {
 		}
 	}
 	return false
+}
+
+// Queues returns the URLs of the queues by backend, of those that are set.
+func (s *Settings) Queues() map[string]string {
+	urls := map[string]string{}
+	for backend, url := range map[string]string{invocation.BackendWebhook: s.QueueWebhook, invocation.BackendGitHub: s.QueueGitHub} {
+		if url != "" {
+			urls[backend] = url
+		}
+	}
+	return urls
+}
+
+// Events reports whether a backend tells by itself how its work ends.
+func (s *Settings) Events(backend string) bool {
+	return backend == invocation.BackendGitHub && s.GitHubEvents
 }
 
 // Duration is a Go duration, or a whole number of days with "d".

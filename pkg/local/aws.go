@@ -28,6 +28,7 @@ const maxSkew = 5 * time.Second
 // Names of the queues where no URL is given, as docs and emulators use them.
 const (
 	webhookQueue    = "longshore-webhook"
+	githubQueue     = "longshore-github"
 	deadLetterQueue = "longshore-deadletter"
 )
 
@@ -82,7 +83,7 @@ func openAWS(ctx context.Context, c Config) (*stores, error) {
 		actions:  dynamocatalog.NewActions(table, c.CatalogTable),
 		catalog:  dynamocatalog.NewCatalog(table, c.CatalogTable, time.Now),
 		accepter: &trigger.StoreAndSend{Store: runs, Sender: queues, Log: c.Log},
-		settler:  &dispatch.StoreAndSend{Runs: runs, Send: queues, Backend: invocation.BackendWebhook, Log: c.Log},
+		settler:  &dispatch.StoreAndSend{Runs: runs, Send: queues, Log: c.Log},
 		acked:    func(string) bool { return false },
 		drains:   urls[queue.DeadLetter] != "",
 		ready:    ready,
@@ -96,14 +97,22 @@ func openAWS(ctx context.Context, c Config) (*stores, error) {
 // function; this process drains it only where it is called as the emulators' is.
 func queueURLs(ctx context.Context, client *sqs.Client, c Config) (map[string]string, error) {
 	names := map[string]string{invocation.BackendWebhook: webhookQueue, queue.DeadLetter: deadLetterQueue}
+	given := map[string]string{invocation.BackendWebhook: c.QueueWebhook, invocation.BackendGitHub: c.GitHub.Queue}
+	if c.GitHub.Credentials.Given() {
+		names[invocation.BackendGitHub] = githubQueue
+	}
 	if c.AWSCreate {
 		return sqsqueue.CreateQueues(ctx, client, names, queue.Visibility)
 	}
-	if c.QueueWebhook != "" {
-		return map[string]string{invocation.BackendWebhook: c.QueueWebhook}, nil
-	}
 	urls := map[string]string{}
 	for backend, name := range names {
+		switch {
+		case given[backend] != "":
+			urls[backend] = given[backend]
+			continue
+		case backend == queue.DeadLetter && c.QueueWebhook != "":
+			continue
+		}
 		out, err := client.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: &name})
 		if err != nil {
 			return nil, fmt.Errorf("use queue %s: %w", name, err)
