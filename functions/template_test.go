@@ -230,9 +230,10 @@ func TestFunctionsLinkOnlyWhatTheyNeed(t *testing.T) {
 	heavy := map[string][]string{
 		"github.com/itchyny/gojq":                             {"trigger", "api", "local"},
 		"modernc.org/sqlite":                                  {"local"},
-		"github.com/aws/aws-sdk-go-v2/service/secretsmanager": {"trigger", "api", "dispatch-webhook"},
-		"github.com/aws/aws-sdk-go-v2/service/sqs":            {"trigger", "dispatch-webhook", "tick", "local"},
+		"github.com/aws/aws-sdk-go-v2/service/secretsmanager": {"trigger", "api", "dispatch-webhook", "dispatch-github"},
+		"github.com/aws/aws-sdk-go-v2/service/sqs":            {"trigger", "dispatch-webhook", "dispatch-github", "tick", "local"},
 		"github.com/santhosh-tekuri/jsonschema/v6":            {"trigger", "api", "local"},
+		"github.com/google/go-github/v62/github":              {"dispatch-github", "local"},
 		"longshore/pkg/trigger":                               {"trigger", "api", "local"},
 		"testing":                                             {},
 	}
