@@ -230,10 +230,11 @@ func TestFunctionsLinkOnlyWhatTheyNeed(t *testing.T) {
 	heavy := map[string][]string{
 		"github.com/itchyny/gojq":                             {"trigger", "api", "local"},
 		"modernc.org/sqlite":                                  {"local"},
-		"github.com/aws/aws-sdk-go-v2/service/secretsmanager": {"trigger", "api", "dispatch-webhook", "dispatch-gitlab"},
-		"github.com/aws/aws-sdk-go-v2/service/sqs":            {"trigger", "dispatch-webhook", "dispatch-gitlab", "tick", "local"},
-		"github.com/xanzy/go-gitlab":                          {"dispatch-gitlab", "local"},
+		"github.com/aws/aws-sdk-go-v2/service/secretsmanager": {"trigger", "api", "dispatch-webhook", "dispatch-github", "dispatch-gitlab"},
+		"github.com/aws/aws-sdk-go-v2/service/sqs":            {"trigger", "dispatch-webhook", "dispatch-github", "dispatch-gitlab", "tick", "local"},
 		"github.com/santhosh-tekuri/jsonschema/v6":            {"trigger", "api", "local"},
+		"github.com/google/go-github/v62/github":              {"dispatch-github", "local"},
+		"github.com/xanzy/go-gitlab":                          {"dispatch-gitlab", "local"},
 		"longshore/pkg/trigger":                               {"trigger", "api", "local"},
 		"testing":                                             {},
 	}

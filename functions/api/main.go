@@ -29,19 +29,25 @@ func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	runs := dynamostore.NewRuns(table, e.RunsTable, time.Duration(e.RunRetention), time.Now)
 	actions := dynamocatalog.NewActions(table, e.CatalogTable)
 	cache := action.NewCache(actions)
-	entities := catalog.NewService(dynamocatalog.NewCatalog(table, e.CatalogTable, time.Now), time.Now)
 	var own struct {
-		Token    string `env:"LONGSHORE_GITLAB_WEBHOOK_TOKEN"`
-		TokenARN string `env:"LONGSHORE_GITLAB_WEBHOOK_TOKEN_ARN"`
+		Secret      string `env:"LONGSHORE_GITHUB_WEBHOOK_SECRET"`
+		ARN         string `env:"LONGSHORE_GITHUB_WEBHOOK_SECRET_ARN"`
+		GitLabToken string `env:"LONGSHORE_GITLAB_WEBHOOK_TOKEN"`
+		GitLabARN   string `env:"LONGSHORE_GITLAB_WEBHOOK_TOKEN_ARN"`
 	}
 	if err := boot.Read(&own); err != nil {
 		return nil, fmt.Errorf("read settings: %w", err)
 	}
-	gitlab := awssecret.New(awssecret.NewClient(e.AWS), time.Now, func(v []awssecret.Value) (signature.Secrets, error) {
+	secrets := func(v []awssecret.Value) (signature.Secrets, error) {
 		return signature.Secrets{Current: v[0].Current, Previous: v[0].Previous}, nil
-	}, awssecret.Secret{Plain: own.Token, ARN: own.TokenARN, Rotates: true})
+	}
+	client := awssecret.NewClient(e.AWS)
+	github := awssecret.New(client, time.Now, secrets, awssecret.Secret{Plain: own.Secret, ARN: own.ARN, Rotates: true})
+	gitlab := awssecret.New(client, time.Now, secrets, awssecret.Secret{Plain: own.GitLabToken, ARN: own.GitLabARN, Rotates: true})
+	entities := catalog.NewService(dynamocatalog.NewCatalog(table, e.CatalogTable, time.Now), time.Now)
 	return apifunction.New(e, func(c api.Config) http.Handler {
 		c.Actions, c.Cache, c.Runs, c.Catalog = actions, cache, runs, entities
+		c.GitHubEvents = &inbound.GitHub{Ender: inbound.Ender{Runs: runs, Log: e.Log}, Secrets: github.Get}
 		c.GitLabEvents = &inbound.GitLab{Ender: inbound.Ender{Runs: runs, Log: e.Log}, Tokens: gitlab.Get}
 		return api.New(c)
 	})

@@ -50,11 +50,9 @@ func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read LONGSHORE_GITLAB_URL: %w", err)
 	}
-	queues := sqsqueue.New(sqs.NewFromConfig(e.AWS), map[string]string{invocation.BackendGitLab: e.QueueGitLab})
-	count := e.Messages(invocation.BackendGitLab)
+	count, queues := e.Messages(invocation.BackendGitLab), sqsqueue.New(sqs.NewFromConfig(e.AWS), e.Queues())
 	return e.Received(dispatch.New(dispatch.Config{
-		Backend: b, Name: invocation.BackendGitLab, Runs: runs, Send: queues,
-		Settler:     &dispatch.StoreAndSend{Runs: runs, Send: queues, Backend: invocation.BackendGitLab, Log: e.Log},
+		Backend: b, Name: invocation.BackendGitLab, Runs: runs, Send: queues, Settler: &dispatch.StoreAndSend{Runs: runs, Send: queues, Log: e.Log},
 		CallTimeout: time.Duration(e.CallTimeout), Timeout: e.Timeout, Log: e.Log, Count: func(ev dispatch.Event) { count(string(ev)) },
 	}).Handle), nil
 }

@@ -10,7 +10,6 @@ import (
 
 	"longshore/pkg/awsevent"
 	"longshore/pkg/boot"
-	"longshore/pkg/invocation"
 	"longshore/pkg/queue/sqsqueue"
 	"longshore/pkg/store/dynamostore"
 	"longshore/pkg/sweep"
@@ -20,11 +19,9 @@ func main() { boot.Main(run) }
 
 func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	sweeper := sweep.New(sweep.Config{
-		Runs: dynamostore.NewRuns(dynamodb.NewFromConfig(e.AWS), e.RunsTable, time.Duration(e.RunRetention), time.Now),
-		Send: sqsqueue.New(sqs.NewFromConfig(e.AWS), map[string]string{
-			invocation.BackendWebhook: e.QueueWebhook, invocation.BackendGitLab: e.QueueGitLab,
-		}),
-		Configured: e.Configured, Events: e.Reports, Timeout: e.Timeout, Log: e.Log,
+		Runs:       dynamostore.NewRuns(dynamodb.NewFromConfig(e.AWS), e.RunsTable, time.Duration(e.RunRetention), time.Now),
+		Send:       sqsqueue.New(sqs.NewFromConfig(e.AWS), e.Queues()),
+		Configured: e.Configured, Timeout: e.Timeout, Events: e.Events, Log: e.Log,
 	})
 	return awsevent.Clock(func(ctx context.Context) error {
 		report, err := sweeper.Sweep(ctx)

@@ -15,7 +15,6 @@ import (
 	"longshore/pkg/boot"
 	"longshore/pkg/boot/apifunction"
 	"longshore/pkg/catalog"
-	"longshore/pkg/invocation"
 	"longshore/pkg/queue/sqsqueue"
 	"longshore/pkg/store/dynamostore"
 	"longshore/pkg/store/dynamostore/dynamocatalog"
@@ -30,12 +29,10 @@ func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	actions := dynamocatalog.NewActions(table, e.CatalogTable)
 	entities := catalog.NewReader(dynamocatalog.NewCatalog(table, e.CatalogTable, time.Now), time.Now)
 	cache := action.NewCache(actions)
-	queues := sqsqueue.New(sqs.NewFromConfig(e.AWS), map[string]string{
-		invocation.BackendWebhook: e.QueueWebhook, invocation.BackendGitLab: e.QueueGitLab,
-	})
+	queues := sqsqueue.New(sqs.NewFromConfig(e.AWS), e.Queues())
 	starter := trigger.New(trigger.Config{
 		Actions: cache, Entities: entities, Runs: runs, Sender: queues,
-		OrgID: e.OrgID, Configured: e.Configured, Log: e.Log,
+		OrgID: e.OrgID, Configured: e.Configured, GitHubApp: e.GitHubApp, Log: e.Log,
 		Accepter: &trigger.StoreAndSend{Store: runs, Sender: queues, Log: e.Log},
 	})
 	return apifunction.New(e, func(c api.Config) http.Handler {

@@ -30,12 +30,16 @@ type Settings struct {
 	RunsTable    string `name:"runs-table" env:"LONGSHORE_RUNS_TABLE" default:"longshore-runs" envDefault:"longshore-runs" help:"DynamoDB table of runs."`
 	CatalogTable string `name:"catalog-table" env:"LONGSHORE_CATALOG_TABLE" default:"longshore-catalog" envDefault:"longshore-catalog" help:"DynamoDB table of definitions."`
 	QueueWebhook string `name:"queue-webhook" env:"LONGSHORE_QUEUE_WEBHOOK" help:"URL of the SQS queue of webhooks."`
+	QueueGitHub  string `name:"queue-github" env:"LONGSHORE_QUEUE_GITHUB" help:"URL of the SQS queue of GitHub."`
 	QueueGitLab  string `name:"queue-gitlab" env:"LONGSHORE_QUEUE_GITLAB" help:"URL of the SQS queue of GitLab."`
+	// GitHubApp decides which integration actions are dispatched.
+	GitHubApp string `name:"github-app-id" env:"LONGSHORE_GITHUB_APP_ID" help:"The id of the GitHub App that workflows are started as; an INTEGRATION_ACTION of this installationId is dispatched."`
+	// GitHubEvents says that GitHub's events are taken, so that look-ups may be rare. The local process derives it.
+	GitHubEvents bool `kong:"-" env:"LONGSHORE_GITHUB_EVENTS"`
+	// GitLabEvents is the same of GitLab's.
+	GitLabEvents bool `kong:"-" env:"LONGSHORE_GITLAB_EVENTS"`
 	// Backends are the configured ones, separated by commas. The local process derives them.
 	Backends string `kong:"-" env:"LONGSHORE_BACKENDS"`
-	// Events are the backends that report the end of their work to /webhooks/…, separated by commas.
-	// The local process derives them.
-	Events string `kong:"-" env:"LONGSHORE_EVENTS"`
 	// Stack is the dimension of the metrics.
 	Stack string `kong:"-" env:"LONGSHORE_STACK"`
 }
@@ -73,18 +77,31 @@ func (s *Settings) Timeout(backend string) time.Duration {
 }
 
 // Configured reports whether runs of a backend can be delivered.
-func (s *Settings) Configured(backend string) bool { return listed(s.Backends, backend) }
-
-// Reports reports whether a backend tells by itself how its work ends.
-func (s *Settings) Reports(backend string) bool { return listed(s.Events, backend) }
-
-func listed(list, backend string) bool {
-	for name := range strings.SplitSeq(list, ",") {
+func (s *Settings) Configured(backend string) bool {
+	for name := range strings.SplitSeq(s.Backends, ",") {
 		if strings.TrimSpace(name) == backend && backend != "" {
 			return true
 		}
 	}
 	return false
+}
+
+// Queues returns the URLs of the queues by backend, of those that are set.
+func (s *Settings) Queues() map[string]string {
+	urls := map[string]string{}
+	for backend, url := range map[string]string{
+		invocation.BackendWebhook: s.QueueWebhook, invocation.BackendGitHub: s.QueueGitHub, invocation.BackendGitLab: s.QueueGitLab,
+	} {
+		if url != "" {
+			urls[backend] = url
+		}
+	}
+	return urls
+}
+
+// Events reports whether a backend tells by itself how its work ends.
+func (s *Settings) Events(backend string) bool {
+	return backend == invocation.BackendGitHub && s.GitHubEvents || backend == invocation.BackendGitLab && s.GitLabEvents
 }
 
 // Duration is a Go duration, or a whole number of days with "d".

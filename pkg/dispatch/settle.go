@@ -18,7 +18,7 @@ type StoreAndSend struct {
 		Update(ctx context.Context, id string, move func(*run.Run) (*run.Write, error)) (*run.Run, error)
 	}
 	Send queue.Sender
-	// Backend is the queue that the next try goes to; empty means the run's own.
+	// Backend is the queue that the next try goes to; empty means that of the run's backend.
 	Backend string
 	Log     *slog.Logger
 }

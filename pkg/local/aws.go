@@ -28,6 +28,7 @@ const maxSkew = 5 * time.Second
 // Names of the queues where no URL is given, as docs and emulators use them.
 const (
 	webhookQueue    = "longshore-webhook"
+	githubQueue     = "longshore-github"
 	gitlabQueue     = "longshore-gitlab"
 	deadLetterQueue = "longshore-deadletter"
 )
@@ -97,17 +98,27 @@ func openAWS(ctx context.Context, c Config) (*stores, error) {
 // function; this process drains it only where it is called as the emulators' is.
 func queueURLs(ctx context.Context, client *sqs.Client, c Config) (map[string]string, error) {
 	names := map[string]string{invocation.BackendWebhook: webhookQueue, queue.DeadLetter: deadLetterQueue}
-	if c.GitLab.Plain() != "" {
+	given := map[string]string{
+		invocation.BackendWebhook: c.QueueWebhook, invocation.BackendGitHub: c.GitHub.Queue, invocation.BackendGitLab: c.GitLab.Queue,
+	}
+	if c.GitHub.Credentials.Given() {
+		names[invocation.BackendGitHub] = githubQueue
+	}
+	if c.GitLab.Credentials.Given() {
 		names[invocation.BackendGitLab] = gitlabQueue
 	}
 	if c.AWSCreate {
 		return sqsqueue.CreateQueues(ctx, client, names, queue.Visibility)
 	}
-	if c.QueueWebhook != "" {
-		return map[string]string{invocation.BackendWebhook: c.QueueWebhook, invocation.BackendGitLab: c.QueueGitLab}, nil
-	}
 	urls := map[string]string{}
 	for backend, name := range names {
+		switch {
+		case given[backend] != "":
+			urls[backend] = given[backend]
+			continue
+		case backend == queue.DeadLetter && c.QueueWebhook != "":
+			continue
+		}
 		out, err := client.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: &name})
 		if err != nil {
 			return nil, fmt.Errorf("use queue %s: %w", name, err)

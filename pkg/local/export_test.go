@@ -2,7 +2,6 @@ package local
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"longshore/pkg/run"
@@ -14,15 +13,17 @@ func WithChaos(c Config) Config {
 	return c
 }
 
-// LookUpNow makes a delivered run due for its next look-up.
-func (s *Server) LookUpNow(ctx context.Context, id string) error {
+// MakeDue lets the time until a run's next try or look-up pass.
+func (s *Server) MakeDue(ctx context.Context, id string) error {
 	_, err := s.stores.runs.Update(ctx, id, func(r *run.Run) (*run.Write, error) {
-		if !r.Watched() {
-			return nil, fmt.Errorf("run %s is not watched", id)
-		}
-		r.Delivery.NextTry = time.Now()
-		r.Due = r.Delivery.NextTry
+		past := time.Now().Add(-time.Second)
+		r.Due, r.Delivery.NextTry, r.Delivery.Lease = past, past, time.Time{}
 		return &run.Write{}, nil
 	})
 	return err
+}
+
+// Head reads a run's head.
+func (s *Server) Head(ctx context.Context, id string) (*run.Run, error) {
+	return s.stores.runs.Get(ctx, id)
 }

@@ -2,42 +2,53 @@ package local
 
 import (
 	"context"
+	"fmt"
 
 	"longshore/pkg/backend"
 	"longshore/pkg/backend/gitlab"
-	"longshore/pkg/dispatch"
 	"longshore/pkg/egress"
-	"longshore/pkg/invocation"
+	"longshore/pkg/inbound"
+	"longshore/pkg/signature"
 )
 
-// assembleGitLab builds the dispatcher of GitLab where it is configured, as its function's main does.
-func (s *Server) assembleGitLab() error {
-	c, st := s.c, s.stores
-	if c.GitLab.Plain() == "" {
+// GitLab is what a local process is told about GitLab.
+type GitLab struct {
+	// Credentials are needed to start pipelines; without any, runs for GitLab wait.
+	Credentials gitlab.Credentials
+	// URL is empty for gitlab.com.
+	URL string
+	// WebhookToken is what GitLab's events carry; empty takes none.
+	WebhookToken string
+	// Queue is the queue's URL; empty means the queue called longshore-gitlab.
+	Queue string
+}
+
+// gitlab returns the backend, nil without credentials.
+func (s *Server) gitlab() (*gitlab.Backend, error) {
+	c := s.c.GitLab
+	if !c.Credentials.Given() {
+		return nil, nil
+	}
+	allow, err := gitlab.Allow(s.c.EgressAllow, c.URL)
+	if err != nil {
+		return nil, fmt.Errorf("allow the host of GitLab: %w", err)
+	}
+	return gitlab.New(gitlab.Config{
+		URL:         c.URL,
+		Credentials: func(context.Context) (gitlab.Credentials, error) { return c.Credentials, nil },
+		Client:      egress.New(egress.Config{Allow: allow, ConnectTimeout: s.c.ConnectTimeout}),
+		Taken:       backend.TakenIn(s.stores.runs), Version: s.c.Version, CallTimeout: s.c.CallTimeout,
+	})
+}
+
+// gitlabEvents takes GitLab's events, where there is a token to know them by.
+func (s *Server) gitlabEvents() inbound.Receiver {
+	if s.c.GitLab.WebhookToken == "" {
 		return nil
 	}
-	credentials, err := gitlab.ParseCredentials(c.GitLab.Plain())
-	if err != nil {
-		return err
+	tokens := signature.Secrets{Current: s.c.GitLab.WebhookToken}
+	return &inbound.GitLab{
+		Ender:  inbound.Ender{Runs: s.stores.runs, Log: s.c.Log},
+		Tokens: func(context.Context) (signature.Secrets, error) { return tokens, nil },
 	}
-	allow, err := gitlab.Allow(c.EgressAllow, c.GitLab.URL)
-	if err != nil {
-		return err
-	}
-	b, err := gitlab.New(gitlab.Config{
-		URL: c.GitLab.URL, Credentials: func(context.Context) (gitlab.Credentials, error) { return credentials, nil },
-		Taken: backend.TakenIn(st.runs), Version: c.Version, CallTimeout: c.CallTimeout,
-		Client: egress.New(egress.Config{Allow: allow, ConnectTimeout: c.ConnectTimeout}),
-	})
-	if err != nil {
-		return err
-	}
-	s.gitlab = dispatch.New(dispatch.Config{
-		Backend: b, Name: invocation.BackendGitLab, Runs: st.deliveries, Send: st.queue, Settler: st.settler,
-		CallTimeout: c.CallTimeout, Timeout: c.Timeout, Log: c.Log,
-		Count: func(e dispatch.Event) {
-			s.metrics.Count("longshore_messages_total", "backend", invocation.BackendGitLab, "event", string(e))
-		},
-	})
-	return nil
 }

@@ -34,8 +34,9 @@ func newPipelines(t *testing.T) *pipelines {
 	g.Projects = []gitlabtest.Project{{Path: "acme/platform/shop", Branches: []string{"main", "v1"}}}
 	g.Tokens = map[string]gitlabtest.User{"glpat-0123456789": {Name: "longshore"}}
 	c := config(t.TempDir())
-	c.GitLab = gitlab.Settings{URL: g.URL, Tokens: "acme=glpat-0123456789"}
-	c.GitLabWebhookToken = webhookToken
+	c.GitLab = local.GitLab{
+		Credentials: gitlab.Credentials{Tokens: map[string]string{"acme": "glpat-0123456789"}}, URL: g.URL, WebhookToken: webhookToken,
+	}
 	s, err := local.Open(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
@@ -171,7 +172,7 @@ func TestGitLabEndsByLookUp(t *testing.T) {
 		t.Errorf("a pipeline of %s with %v", started.Ref, started.Variables)
 	}
 	p.gitlab.Set(4700, "success")
-	if err := p.server.LookUpNow(t.Context(), r.ID); err != nil {
+	if err := p.server.MakeDue(t.Context(), r.ID); err != nil {
 		t.Fatal(err)
 	}
 	var lines []string

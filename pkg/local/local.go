@@ -17,14 +17,13 @@ import (
 
 	"longshore/pkg/action"
 	"longshore/pkg/api"
-	"longshore/pkg/backend/gitlab"
+	"longshore/pkg/backend"
 	"longshore/pkg/backend/webhook"
 	"longshore/pkg/boot"
 	"longshore/pkg/catalog"
 	"longshore/pkg/dispatch"
 	"longshore/pkg/egress"
 	"longshore/pkg/identity"
-	"longshore/pkg/inbound"
 	"longshore/pkg/invocation"
 	"longshore/pkg/metric"
 	"longshore/pkg/queue"
@@ -52,10 +51,8 @@ type Config struct {
 	RunsTable, CatalogTable string
 	// QueueWebhook is the queue's URL; empty means the queue called longshore-webhook.
 	QueueWebhook string
-	// GitLab configures the backend of that name where it has tokens; GitLabWebhookToken is that of its
-	// events, and QueueGitLab its queue's URL beside QueueWebhook's.
-	GitLab                          gitlab.Settings
-	GitLabWebhookToken, QueueGitLab string
+	GitHub       GitHub
+	GitLab       GitLab
 	// Workers is how many deliveries run at once; 0 means 100.
 	Workers int
 	Version string
@@ -92,8 +89,7 @@ type Server struct {
 	credentials Credentials
 	made        bool
 	stores      *stores
-	webhook     *dispatch.Dispatcher
-	gitlab      *dispatch.Dispatcher // nil where it is not configured
+	dispatchers map[string]*dispatch.Dispatcher
 	deadletter  *dispatch.DeadLetter
 	sweeper     *sweep.Sweeper
 	metrics     *metric.Registry
@@ -178,9 +174,8 @@ func (s *Server) assemble() error {
 	c, st := s.c, s.stores
 	s.metrics = metric.New()
 	metrics := s.metrics
-	configured := func(backend string) bool {
-		return backend == invocation.BackendWebhook || backend == invocation.BackendGitLab && c.GitLab.Plain() != ""
-	}
+	backends := map[string]backend.Backend{}
+	configured := func(name string) bool { return backends[name] != nil }
 	key, err := boot.Key("the token key", s.credentials.TokenKey)
 	if err != nil {
 		return err
@@ -195,47 +190,46 @@ func (s *Server) assemble() error {
 	cache := action.NewCache(st.actions)
 	starter := trigger.New(trigger.Config{
 		Actions: cache, Entities: catalog.NewReader(st.catalog, time.Now), Runs: st.runs, Accepter: st.accepter, Sender: st.queue,
-		OrgID: s.credentials.OrgID, Configured: configured, Log: c.Log,
+		OrgID: s.credentials.OrgID, Configured: configured, GitHubApp: c.GitHub.App, Log: c.Log,
 	})
-	if err := s.assembleGitLab(); err != nil {
-		return err
-	}
 	s.handler = api.New(api.Config{
-		GitLabEvents: &inbound.GitLab{
-			Ender: inbound.Ender{Runs: st.runs, Log: c.Log},
-			Tokens: func(context.Context) (signature.Secrets, error) {
-				return signature.Secrets{Current: c.GitLabWebhookToken}, nil
-			},
-		},
 		Tokens: tokens, Actions: st.actions, Cache: cache, Runs: st.runs, Starter: starter,
 		Catalog: catalog.NewService(st.catalog, time.Now),
-		Log:     c.Log, Ready: st.ready, Metrics: metrics.Handler(),
+		Log:     c.Log, Ready: st.ready, Metrics: metrics.Handler(), GitHubEvents: s.githubEvents(), GitLabEvents: s.gitlabEvents(),
 	})
 	secrets := signature.Secrets{Current: s.credentials.ClientSecret, Previous: c.ClientSecretPrevious}
-	s.webhook = dispatch.New(dispatch.Config{
-		Backend: webhook.New(webhook.Config{
-			Secrets: func(context.Context) (signature.Secrets, error) { return secrets, nil },
-			Client:  egress.New(egress.Config{Allow: c.EgressAllow, ConnectTimeout: c.ConnectTimeout}),
-			Version: c.Version, CallTimeout: c.CallTimeout,
-		}),
-		Name: invocation.BackendWebhook, Runs: st.deliveries, Send: st.queue, Settler: st.settler,
-		CallTimeout: c.CallTimeout, Timeout: c.Timeout, Log: c.Log,
-		Count: func(e dispatch.Event) {
-			metrics.Count("longshore_messages_total", "backend", invocation.BackendWebhook, "event", string(e))
-		},
+	backends[invocation.BackendWebhook] = webhook.New(webhook.Config{
+		Secrets: func(context.Context) (signature.Secrets, error) { return secrets, nil },
+		Client:  egress.New(egress.Config{Allow: c.EgressAllow, ConnectTimeout: c.ConnectTimeout}),
+		Version: c.Version, CallTimeout: c.CallTimeout,
 	})
+	if b, err := s.github(); err != nil {
+		return err
+	} else if b != nil {
+		backends[invocation.BackendGitHub] = b
+	}
+	if b, err := s.gitlab(); err != nil {
+		return err
+	} else if b != nil {
+		backends[invocation.BackendGitLab] = b
+	}
+	s.dispatchers = map[string]*dispatch.Dispatcher{}
+	for name, b := range backends {
+		s.dispatchers[name] = dispatch.New(dispatch.Config{
+			Backend: b, Name: name, Runs: st.deliveries, Send: st.queue, Settler: st.settler,
+			CallTimeout: c.CallTimeout, Timeout: c.Timeout, Log: c.Log,
+			Count: func(e dispatch.Event) {
+				metrics.Count("longshore_messages_total", "backend", name, "event", string(e))
+			},
+		})
+	}
 	s.deadletter = dispatch.NewDeadLetter(dispatch.DeadLetterConfig{
 		Runs: st.runs, Log: c.Log,
 		Count: func(e dispatch.Event) {
 			metrics.Count("longshore_messages_total", "backend", queue.DeadLetter, "event", string(e))
 		},
 	})
-	events := func(backend string) bool {
-		return backend == invocation.BackendGitLab && c.GitLabWebhookToken != ""
-	}
-	s.sweeper = sweep.New(sweep.Config{
-		Runs: st.runs, Send: st.queue, Configured: configured, Events: events, Timeout: c.Timeout, Log: c.Log,
-	})
+	s.sweeper = sweep.New(sweep.Config{Runs: st.runs, Send: st.queue, Configured: configured, Timeout: c.Timeout, Events: s.events, Log: c.Log})
 	return nil
 }
 
@@ -270,9 +264,8 @@ func (s *Server) Start(ctx context.Context) error {
 			s.failed <- fmt.Errorf("serve: %w", err)
 		}
 	})
-	s.loops.Go(func() { s.work(invocation.BackendWebhook, s.c.Workers, s.webhook.Handle) })
-	if s.gitlab != nil {
-		s.loops.Go(func() { s.work(invocation.BackendGitLab, s.c.Workers, s.gitlab.Handle) })
+	for name, d := range s.dispatchers {
+		s.loops.Go(func() { s.work(name, s.c.Workers, d.Handle) })
 	}
 	if s.stores.drains {
 		s.loops.Go(func() { s.work(queue.DeadLetter, 10, s.deadletter.Handle) })

@@ -119,7 +119,11 @@ func Allow(list, apiURL string) string {
 
 // Prepare implements backend.Preparer: without credentials nothing is called.
 func (b *Backend) Prepare(ctx context.Context) error {
-	if _, err := b.c.Credentials(ctx); err != nil {
+	credentials, err := b.c.Credentials(ctx)
+	if err == nil && !credentials.Given() {
+		err = errors.New("there are none")
+	}
+	if err != nil {
 		return fmt.Errorf("read the credentials of GitHub: %w", err)
 	}
 	return nil

@@ -19,8 +19,8 @@ type Credentials struct {
 	TriggerTokens map[string]string
 }
 
-// given reports whether there are any.
-func (c Credentials) given() bool {
+// Given reports whether there are any.
+func (c Credentials) Given() bool {
 	return c.Token != "" || len(c.Tokens) > 0 || c.TriggerToken != "" || len(c.TriggerTokens) > 0
 }
 

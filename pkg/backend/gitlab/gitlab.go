@@ -77,7 +77,7 @@ func New(c Config) (*Backend, error) {
 // Prepare implements backend.Preparer: without credentials nothing is sent.
 func (b *Backend) Prepare(ctx context.Context) error {
 	credentials, err := b.c.Credentials(ctx)
-	if err == nil && !credentials.given() {
+	if err == nil && !credentials.Given() {
 		err = errors.New("there are none")
 	}
 	if err != nil {
