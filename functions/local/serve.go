@@ -17,6 +17,7 @@ import (
 	"longshore/pkg/boot"
 	"longshore/pkg/boot/githubsettings"
 	"longshore/pkg/egress"
+	"longshore/pkg/invocation"
 	"longshore/pkg/local"
 )
 
@@ -39,12 +40,13 @@ type serveCommand struct {
 
 // Run serves until the context ends, which SIGTERM and SIGINT do.
 func (c *serveCommand) Run(ctx context.Context, s *streams) error {
-	allow, err := c.check()
-	if err != nil {
-		return usage{err}
+	credentials, wrong := c.GitHub.Credentials(c.GitHubApp, "")
+	if credentials.Given() {
+		// Its time-out is checked, too.
+		c.Backends = invocation.BackendGitHub
 	}
-	credentials, err := c.GitHub.Credentials(c.GitHubApp, "")
-	if err != nil {
+	allow, err := c.check()
+	if err := errors.Join(err, wrong); err != nil {
 		return usage{err}
 	}
 	gitlabCredentials, err := gitlab.ParseCredentials(c.GitLab.Plain())

@@ -18,8 +18,8 @@ type Settings struct {
 	APIURL     string `name:"github-api-url" env:"LONGSHORE_GITHUB_API_URL" help:"The address of GitHub's API, for Enterprise Server: https://HOST/api/v3."`
 }
 
-// Credentials puts the settings, the App's id and a secret's text together, empty for no secret. What
-// the secret has wins. Without any it returns none, and no error. Errors repeat nothing secret.
+// Credentials puts the settings, the App's id and a secret's text together, empty for no secret, and
+// checks the API's address as well. What the secret has wins. Without any it returns none, and no error. Errors repeat nothing secret.
 func (s Settings) Credentials(appID, secret string) (github.Credentials, error) {
 	var c github.Credentials
 	var faults []error
@@ -30,6 +30,9 @@ func (s Settings) Credentials(appID, secret string) (github.Credentials, error) 
 	}
 	tokens, err := github.ParseTokens(s.Tokens)
 	faults = append(faults, err)
+	if _, err := github.New(github.Config{APIURL: s.APIURL}); err != nil {
+		faults = append(faults, err)
+	}
 	for org, token := range c.Tokens {
 		tokens[org] = token
 	}

@@ -72,6 +72,7 @@ func TestCredentialsThatCannotBeUsed(t *testing.T) {
 		{"an id that is none", githubsettings.Settings{PrivateKey: hidden}, "longshore", "", `"longshore", expected its number`},
 		{"a token without its organization", githubsettings.Settings{Tokens: "a=x," + hidden}, "", "", "entry 2"},
 		{"a token with a line break", githubsettings.Settings{Token: hidden + "\n"}, "", "", "characters that no token has"},
+		{"an address that is none", githubsettings.Settings{APIURL: "https://u:" + hidden + "@x"}, "", "", "URL of GitHub's API"},
 		{"a secret that is no JSON", githubsettings.Settings{}, "", hidden, "no JSON object"},
 		{"a secret with another member", githubsettings.Settings{}, "", `{"` + hidden + `":"x"}`, "no JSON object"},
 	}
