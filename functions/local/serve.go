@@ -68,7 +68,7 @@ func (c *serveCommand) Run(ctx context.Context, s *streams) error {
 		GitHub: local.GitHub{
 			Credentials: credentials, App: c.GitHubApp, APIURL: c.GitHub.APIURL, WebhookSecret: c.GitHubWebhookSecret, Queue: c.QueueGitHub,
 		},
-		GitLab: local.GitLab{Credentials: gitlabCredentials, URL: c.GitLab.URL, WebhookToken: c.GitLabWebhookToken, Queue: c.QueueGitLab},
+		GitLab:  local.GitLab{Credentials: gitlabCredentials, URL: c.GitLab.URL, WebhookToken: c.GitLabWebhookToken, Queue: c.QueueGitLab},
 		Version: boot.Version, Log: log,
 	})
 	if path := (*fs.PathError)(nil); errors.As(err, &path) {

@@ -143,21 +143,6 @@ func (m method) path(below string) string {
 	return strings.TrimSuffix("projects/"+gitlabapi.PathEscape(m.project)+"/"+below, "/")
 }
 
-// ask makes one request; what came of it stands in the exchange.
-func (b *Backend) ask(ctx context.Context, token, verb, path string, body any) *exchange {
-	client, x, err := b.client(token)
-	if err != nil {
-		return x
-	}
-	request, err := client.NewRequest(verb, path, body, []gitlabapi.RequestOptionFunc{gitlabapi.WithContext(ctx)})
-	if err != nil {
-		return x
-	}
-	// The exchange knows more than the error, which holds the URL.
-	_, _ = client.Do(request, nil)
-	return x
-}
-
 // delivered is an outcome with where the pipeline is. One whose id GitLab did not tell is looked for.
 func delivered(status int, p pipeline) backend.Outcome {
 	o := backend.Outcome{Verdict: run.Deliver, StatusCode: status, Link: p.link(), Watch: true}

@@ -3,7 +3,6 @@ package gitlab
 import (
 	"bytes"
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"net/http/httptrace"
@@ -36,17 +35,25 @@ type unlimited struct{}
 
 func (unlimited) Wait(context.Context) error { return nil }
 
-// client returns go-gitlab's client for one exchange; token may be empty.
-func (b *Backend) client(token string) (*gitlabapi.Client, *exchange, error) {
+// ask makes one request; what came of it stands in the exchange. The token may be empty.
+func (b *Backend) ask(ctx context.Context, token, verb, path string, body any) *exchange {
 	x := &exchange{guarded: b.c.Client}
-	follow := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	c, err := gitlabapi.NewClient(token, gitlabapi.WithBaseURL(b.c.URL), gitlabapi.WithoutRetries(), gitlabapi.WithCustomLimiter(unlimited{}),
-		gitlabapi.WithHTTPClient(&http.Client{Transport: x, CheckRedirect: follow}))
+	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	//nolint:staticcheck // Frozen in favour of a module of GitLab's own; what is used of it will not change.
+	client, err := gitlabapi.NewClient(token,
+		gitlabapi.WithBaseURL(b.c.URL), gitlabapi.WithoutRetries(), gitlabapi.WithCustomLimiter(unlimited{}),
+		gitlabapi.WithHTTPClient(&http.Client{Transport: x, CheckRedirect: stay}))
 	if err != nil {
-		return nil, x, err
+		return x
 	}
-	c.UserAgent = "Longshore/" + b.c.Version
-	return c, x, nil
+	client.UserAgent = "Longshore/" + b.c.Version
+	request, err := client.NewRequest(verb, path, body, []gitlabapi.RequestOptionFunc{gitlabapi.WithContext(ctx)})
+	if err != nil {
+		return x
+	}
+	// The exchange knows more than the error, which holds the URL.
+	_, _ = client.Do(request, nil)
+	return x
 }
 
 // errTooLarge is an answer over the limit.
@@ -112,8 +119,7 @@ func (x *exchange) answered() bool {
 // before anything is done.
 func (x *exchange) unknown() bool {
 	if x.resp == nil {
-		var e *egress.Error
-		return x.wrote.Load() && !(errors.As(x.err, &e) && e.Refused)
+		return x.wrote.Load()
 	}
 	return x.resp.StatusCode >= 500 || x.resp.StatusCode <= 299
 }
