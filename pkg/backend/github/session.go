@@ -247,7 +247,7 @@ func (b *Backend) userAgent() string { return "Longshore/" + b.c.Version }
 func (b *Backend) transport() http.RoundTripper { return &transport{b.c.Client, b.userAgent()} }
 
 // hiddenLocation is where an answer's Location is kept from http.Client.
-const hiddenLocation = "hidden-location"
+const hiddenLocation = "Hidden-Location"
 
 // transport makes the calls of libraries through the egress guard.
 type transport struct {
@@ -270,6 +270,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		_ = resp.Body.Close()
 		resp.Body = http.NoBody
 	}
+	delete(resp.Header, hiddenLocation)
 	if location, ok := resp.Header["Location"]; ok {
 		// http.Client neither follows what it does not see, nor fails because it cannot read it.
 		resp.Header[hiddenLocation] = location
