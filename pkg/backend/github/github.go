@@ -380,10 +380,13 @@ func (w workflow) delivered(code int, at run.Finding) backend.Outcome {
 	}
 }
 
+// maxLink is the longest link that a run takes, in bytes.
+const maxLink = 2_000
+
 // reference is where a workflow run is.
 func reference(id int64, link string) run.Finding {
 	f := run.Finding{ExternalRunID: strconv.FormatInt(id, 10)}
-	if strings.HasPrefix(link, "https://") || strings.HasPrefix(link, "http://") {
+	if len(link) <= maxLink && (strings.HasPrefix(link, "https://") || strings.HasPrefix(link, "http://")) {
 		f.Link = value.Encode(link)
 	}
 	return f
