@@ -121,6 +121,7 @@ func (r *Run) refer(o Outcome) {
 // Conclusion is what the end of a workflow run of GitHub means: success is Success, anything else
 // Failure with the conclusion as its status label.
 func Conclusion(conclusion string) Finding {
+	conclusion = cut(conclusion, MaxStatusLabel)
 	f := Finding{Status: Failure, StatusLabel: conclusion, Line: "The workflow run ended: " + conclusion + "."}
 	if conclusion == "success" {
 		f.Status, f.StatusLabel = Success, ""

@@ -3,6 +3,7 @@ package sweep_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -90,8 +91,8 @@ func TestLookUpOfABackendThatIsNotConfiguredAnyMore(t *testing.T) {
 	r := b.watched(t)
 	b.now = start.Add(2 * time.Minute)
 	b.sweep(t)
-	if got := b.get(t, r.ID); len(b.sent) > 0 || !got.Due.After(b.now) {
-		t.Errorf("sent %+v, due %s", b.sent, got.Due)
+	if got := b.get(t, r.ID); len(b.sent) > 0 || !got.Due.After(b.now) || !strings.Contains(got.Delivery.Waiting, "not configured") {
+		t.Errorf("sent %+v, due %s, waiting %q", b.sent, got.Due, got.Delivery.Waiting)
 	}
 }
 

@@ -74,6 +74,9 @@ func (s *Sweeper) one(ctx context.Context, id string) (due time.Time, did result
 		}
 		waited := r.Delivery.Waiting
 		if r.LookUp(now, timeout, s.c.Events(r.Backend)) {
+			if waiting != "" {
+				r.Delivery.Waiting = waiting
+			}
 			return &run.Write{}, nil
 		}
 		r.Sweep(now, timeout, waiting)

@@ -84,7 +84,7 @@ func (b *Backend) LookUp(ctx context.Context, l backend.LookUp) run.Finding {
 	if err != nil {
 		return run.Finding{Waiting: err.Error()}
 	}
-	s, failed := b.session(ctx, w.org)
+	s, _, failed := b.session(ctx, w.org)
 	if failed != nil {
 		return notFound(failed)
 	}

@@ -234,10 +234,21 @@ func (b *Backend) Call(ctx context.Context, c backend.Call) backend.Outcome {
 	if err != nil {
 		return backend.Refuse(err.Error())
 	}
-	s, failed := b.session(ctx, w.org)
-	if failed != nil {
-		return *failed
+	for {
+		s, fresh, failed := b.session(ctx, w.org)
+		if failed != nil {
+			return *failed
+		}
+		o := b.attempt(ctx, s, w, c)
+		if o.StatusCode != http.StatusUnauthorized || s.installation == nil || fresh {
+			return o
+		}
+		// The App's token was revoked before its time: nothing was done, and a new one is to be had.
 	}
+}
+
+// attempt does what Call does, with a session.
+func (b *Backend) attempt(ctx context.Context, s *session, w workflow, c backend.Call) backend.Outcome {
 	if !c.Uncertain.IsZero() {
 		found, failed := s.find(ctx, w, c.Uncertain, c.RunID)
 		switch {
@@ -369,10 +380,13 @@ func (w workflow) delivered(code int, at run.Finding) backend.Outcome {
 	}
 }
 
+// maxLink is the longest link that a run takes, in bytes.
+const maxLink = 2_000
+
 // reference is where a workflow run is.
 func reference(id int64, link string) run.Finding {
 	f := run.Finding{ExternalRunID: strconv.FormatInt(id, 10)}
-	if strings.HasPrefix(link, "https://") || strings.HasPrefix(link, "http://") {
+	if len(link) <= maxLink && (strings.HasPrefix(link, "https://") || strings.HasPrefix(link, "http://")) {
 		f.Link = value.Encode(link)
 	}
 	return f

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -279,13 +280,41 @@ func TestInstallationIsLookedUpOnce(t *testing.T) {
 	if n, m := s.Count("GET", "/installation"), s.Count("POST", "/access_tokens"); n != 1 || m != 1 {
 		t.Errorf("the installation was looked up %d times, %d tokens were made, want 1 and 1", n, m)
 	}
-	// A token that was revoked costs one attempt.
+	// A token that was revoked is replaced within the attempt.
 	s.Expire()
-	if o := b.Call(t.Context(), attempt(deploy(`{}`))); o.StatusCode != http.StatusUnauthorized {
-		t.Errorf("outcome %+v, want 401", o)
-	}
 	if o := b.Call(t.Context(), attempt(deploy(`{}`))); o.Verdict != run.Deliver {
 		t.Errorf("outcome %+v, want delivered with a new token", o)
+	}
+	if n := len(s.Runs()); n != 4 {
+		t.Errorf("%d workflow runs were started, want 4", n)
+	}
+}
+
+// An App that was removed and installed anew has another installation.
+func TestInstallationThatChanges(t *testing.T) {
+	t.Parallel()
+	w := world()
+	var gone atomic.Bool
+	w.Before = func(w http.ResponseWriter, r *http.Request) bool {
+		if gone.Load() && strings.HasSuffix(r.URL.Path, "/installations/11/access_tokens") {
+			w.WriteHeader(http.StatusNotFound)
+			return true
+		}
+		return false
+	}
+	s := w.Open(t)
+	b := open(t, github.Config{APIURL: s.URL()}, withApp(s))
+	if o := b.Call(t.Context(), attempt(deploy(`{}`))); o.Verdict != run.Deliver {
+		t.Fatal(o.Error)
+	}
+	s.Expire()
+	gone.Store(true)
+	if o := b.Call(t.Context(), attempt(deploy(`{}`))); o.Verdict != run.Fail || o.StatusCode != http.StatusNotFound {
+		t.Errorf("outcome %+v, want a final failure while the App is not installed", o)
+	}
+	gone.Store(false)
+	if o := b.Call(t.Context(), attempt(deploy(`{}`))); o.Verdict != run.Deliver {
+		t.Errorf("outcome %+v, want delivered by the new installation", o)
 	}
 }
 

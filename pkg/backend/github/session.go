@@ -74,36 +74,49 @@ func (b *Backend) access(ctx context.Context) (*access, error) {
 	return a, nil
 }
 
-// session returns a session that has a valid token.
-func (b *Backend) session(ctx context.Context, org string) (*session, *backend.Outcome) {
+// session returns a session that has a valid token. Fresh says that nothing of it is from an earlier
+// call.
+func (b *Backend) session(ctx context.Context, org string) (s *session, fresh bool, failed *backend.Outcome) {
 	a, err := b.access(ctx)
 	if err != nil {
 		o := backend.Fault(err)
 		o.Error = err.Error()
-		return nil, &o
+		return nil, false, &o
 	}
+	for {
+		if s, fresh, failed = b.kept(ctx, a, org); failed != nil {
+			return nil, fresh, failed
+		}
+		if s.installation == nil {
+			return s, fresh, nil
+		}
+		failed = s.renew(ctx)
+		if failed == nil || fresh || failed.StatusCode != http.StatusUnauthorized && failed.StatusCode != http.StatusNotFound {
+			return s, fresh, failed
+		}
+		// The App may have been removed from the organization and installed anew; renew has forgotten it.
+	}
+}
+
+// kept returns the session of an organization, and makes it where there is none.
+func (b *Backend) kept(ctx context.Context, a *access, org string) (s *session, fresh bool, failed *backend.Outcome) {
 	key := strings.ToLower(org)
 	a.mu.Lock()
-	s := a.sessions[key]
+	s = a.sessions[key]
 	a.mu.Unlock()
-	if s == nil {
-		var failed *backend.Outcome
-		if s, failed = b.open(ctx, a, org); failed != nil {
-			return nil, failed
-		}
-		a.mu.Lock()
-		if other := a.sessions[key]; other != nil {
-			s = other
-		}
-		a.sessions[key] = s
-		a.mu.Unlock()
+	if s != nil {
+		return s, false, nil
 	}
-	if s.installation != nil {
-		if failed := s.renew(ctx); failed != nil {
-			return nil, failed
-		}
+	if s, failed = b.open(ctx, a, org); failed != nil {
+		return nil, true, failed
 	}
-	return s, nil
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if other := a.sessions[key]; other != nil {
+		return other, false, nil
+	}
+	a.sessions[key] = s
+	return s, true, nil
 }
 
 // open chooses the credentials for an organization.
@@ -247,7 +260,7 @@ func (b *Backend) userAgent() string { return "Longshore/" + b.c.Version }
 func (b *Backend) transport() http.RoundTripper { return &transport{b.c.Client, b.userAgent()} }
 
 // hiddenLocation is where an answer's Location is kept from http.Client.
-const hiddenLocation = "hidden-location"
+const hiddenLocation = "Hidden-Location"
 
 // transport makes the calls of libraries through the egress guard.
 type transport struct {
@@ -270,6 +283,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		_ = resp.Body.Close()
 		resp.Body = http.NoBody
 	}
+	delete(resp.Header, hiddenLocation)
 	if location, ok := resp.Header["Location"]; ok {
 		// http.Client neither follows what it does not see, nor fails because it cannot read it.
 		resp.Header[hiddenLocation] = location
