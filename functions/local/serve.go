@@ -14,31 +14,47 @@ import (
 	"strings"
 	"time"
 
+	"longshore/pkg/backend/gitlab"
 	"longshore/pkg/boot"
+	"longshore/pkg/boot/githubsettings"
 	"longshore/pkg/egress"
 	"longshore/pkg/identity/oidc"
+	"longshore/pkg/invocation"
 	"longshore/pkg/local"
 )
 
 type serveCommand struct {
 	boot.Settings
-	Addr                 string `env:"LONGSHORE_ADDR" default:"127.0.0.1:8080" help:"The address to listen on; port 0 picks one."`
-	Data                 string `env:"LONGSHORE_DATA" default:"./.longshore" help:"The directory of database and generated credentials."`
-	ClientSecret         string `env:"LONGSHORE_CLIENT_SECRET" help:"The client secret, at least 32 characters; generated and kept by default."`
-	ClientSecretPrevious string `env:"LONGSHORE_CLIENT_SECRET_PREVIOUS" help:"The secret before, during a rotation."`
-	TokenKey             string `env:"LONGSHORE_TOKEN_KEY" help:"The key of access tokens, 32 bytes in base64; generated and kept by default."`
-	SealingKey           string `env:"LONGSHORE_SEALING_KEY" help:"The key that seals secrets, 32 bytes in base64; generated and kept by default."`
-	SealingKeyPrevious   string `env:"LONGSHORE_SEALING_KEY_PREVIOUS" help:"Older sealing keys, separated by commas, while something is sealed with them."`
-	EgressAllow          string `env:"LONGSHORE_EGRESS_ALLOW" default:"127.0.0.0/8,::1/128" help:"Hosts and CIDRs of private addresses that backends may be called at."`
-	LogFormat            string `env:"LONGSHORE_LOG_FORMAT" enum:"auto,text,json" default:"auto" help:"text, json; by default text on a terminal."`
-	AWS                  bool   `name:"aws" env:"LONGSHORE_AWS" help:"Use DynamoDB and SQS instead of SQLite."`
-	AWSCreate            bool   `name:"aws-create" env:"LONGSHORE_AWS_CREATE" help:"Make missing tables and queues."`
+	Addr                 string                  `env:"LONGSHORE_ADDR" default:"127.0.0.1:8080" help:"The address to listen on; port 0 picks one."`
+	Data                 string                  `env:"LONGSHORE_DATA" default:"./.longshore" help:"The directory of database and generated credentials."`
+	ClientSecret         string                  `env:"LONGSHORE_CLIENT_SECRET" help:"The client secret, at least 32 characters; generated and kept by default."`
+	ClientSecretPrevious string                  `env:"LONGSHORE_CLIENT_SECRET_PREVIOUS" help:"The secret before, during a rotation."`
+	TokenKey             string                  `env:"LONGSHORE_TOKEN_KEY" help:"The key of access tokens, 32 bytes in base64; generated and kept by default."`
+	SealingKey           string                  `env:"LONGSHORE_SEALING_KEY" help:"The key that seals secrets, 32 bytes in base64; generated and kept by default."`
+	SealingKeyPrevious   string                  `env:"LONGSHORE_SEALING_KEY_PREVIOUS" help:"Older sealing keys, separated by commas, while something is sealed with them."`
+	EgressAllow          string                  `env:"LONGSHORE_EGRESS_ALLOW" default:"127.0.0.0/8,::1/128" help:"Hosts and CIDRs of private addresses that backends may be called at."`
+	LogFormat            string                  `env:"LONGSHORE_LOG_FORMAT" enum:"auto,text,json" default:"auto" help:"text, json; by default text on a terminal."`
+	GitHub               githubsettings.Settings `embed:""`
+	GitHubWebhookSecret  string                  `name:"github-webhook-secret" env:"LONGSHORE_GITHUB_WEBHOOK_SECRET" help:"The secret that GitHub signs its events to /webhooks/github with."`
+	GitLab               gitlab.Settings         `embed:""`
+	GitLabWebhookToken   string                  `name:"gitlab-webhook-token" env:"LONGSHORE_GITLAB_WEBHOOK_TOKEN" help:"The token that GitLab sends with its events to /webhooks/gitlab."`
+	AWS                  bool                    `name:"aws" env:"LONGSHORE_AWS" help:"Use DynamoDB and SQS instead of SQLite."`
+	AWSCreate            bool                    `name:"aws-create" env:"LONGSHORE_AWS_CREATE" help:"Make missing tables and queues."`
 }
 
 // Run serves until the context ends, which SIGTERM and SIGINT do.
 func (c *serveCommand) Run(ctx context.Context, s *streams) error {
+	githubCredentials, wrongGitHub := c.GitHub.Credentials(c.GitHubApp, "")
+	gitlabCredentials, wrongGitLab := gitlab.ParseCredentials(c.GitLab.Plain())
+	// Their time-outs are checked, too.
+	if githubCredentials.Given() {
+		c.Backends = invocation.BackendGitHub
+	}
+	if gitlabCredentials.Given() {
+		c.Backends += "," + invocation.BackendGitLab
+	}
 	allow, err := c.check()
-	if err != nil {
+	if err := errors.Join(err, wrongGitHub, wrongGitLab); err != nil {
 		return usage{err}
 	}
 	if os.Getenv("GOGC") == "" {
@@ -53,9 +69,11 @@ func (c *serveCommand) Run(ctx context.Context, s *streams) error {
 		SealingKey: c.SealingKey, SealingKeyPrevious: c.SealingKeyPrevious,
 		EgressAllow: allow, Timeout: c.Timeout, Retention: time.Duration(c.RunRetention), AuditRetention: time.Duration(c.AuditRetention),
 		CallTimeout: time.Duration(c.CallTimeout), ConnectTimeout: time.Duration(c.ConnectTimeout),
-		AWS: c.AWS, AWSCreate: c.AWSCreate, RunsTable: c.RunsTable, CatalogTable: c.CatalogTable, QueueWebhook: c.QueueWebhook,
-		ApprovalTimeout: c.Approval(), SESSender: c.SESSender, BaseURL: c.BaseURL, QueueUpsertEntity: c.QueueUpsertEntity,
-		OIDC: c.oidc(), Version: boot.Version, Log: log,
+		AWS: c.AWS, AWSCreate: c.AWSCreate, RunsTable: c.RunsTable, CatalogTable: c.CatalogTable, Queues: c.Queues(),
+		ApprovalTimeout: c.Approval(), SESSender: c.SESSender, BaseURL: c.BaseURL, OIDC: c.oidc(),
+		GitHub:  local.GitHub{Credentials: githubCredentials, App: c.GitHubApp, APIURL: c.GitHub.APIURL, WebhookSecret: c.GitHubWebhookSecret},
+		GitLab:  local.GitLab{Credentials: gitlabCredentials, URL: c.GitLab.URL, WebhookToken: c.GitLabWebhookToken},
+		Version: boot.Version, Log: log,
 	})
 	if path := (*fs.PathError)(nil); errors.As(err, &path) {
 		return usage{err}
@@ -84,7 +102,8 @@ func (c *serveCommand) Run(ctx context.Context, s *streams) error {
 // check reports everything that is wrong with the flags.
 func (c *serveCommand) check() (egress.Allow, error) {
 	allow, err := egress.ParseAllow(c.EgressAllow)
-	faults := []error{c.Validate(), err}
+	_, badURL := gitlab.New(gitlab.Config{URL: c.GitLab.URL})
+	faults := []error{c.Validate(), err, badURL}
 	for _, given := range [][2]string{{"--client-secret", c.ClientSecret}, {"--client-secret-previous", c.ClientSecretPrevious}} {
 		if name, secret := given[0], given[1]; secret != "" && len(secret) < 32 {
 			faults = append(faults, fmt.Errorf("%s has %d characters, it needs at least 32", name, len(secret)))

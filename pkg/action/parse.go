@@ -212,6 +212,7 @@ func (p *parser) method(o *jqtemplate.Object) {
 	if _, list := document.Member(o, "body").([]any); list && strings.EqualFold(document.Text(o, "method"), "GET") {
 		p.faults.Add("invocationMethod.body", "a GET has no array for a body; its members go into the query")
 	}
+	p.checkWorkflow(o)
 	template := new(jqtemplate.Object)
 	for k, v := range o.All() {
 		if k != "type" {

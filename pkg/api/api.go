@@ -24,6 +24,7 @@ import (
 	"longshore/pkg/catalog"
 	"longshore/pkg/fault"
 	"longshore/pkg/identity"
+	"longshore/pkg/inbound"
 	"longshore/pkg/organization"
 	"longshore/pkg/permission"
 	"longshore/pkg/run"
@@ -78,6 +79,10 @@ type Config struct {
 	Ready func(context.Context) error
 	// Metrics answers GET /metrics; nil means that there is no such route.
 	Metrics http.Handler
+	// GitHubEvents takes GitHub's events; nil in a deployment that takes none.
+	GitHubEvents inbound.Receiver
+	// GitLabEvents takes GitLab's events; nil in a deployment that takes none.
+	GitLabEvents inbound.Receiver
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }

@@ -111,6 +111,9 @@ var routes = []*route{
 
 	{method: "POST", pattern: "/v1/jq", access: Member, body: true, starts: true, handle: (*server).evaluate},
 
+	{method: "POST", pattern: "/webhooks/github", access: Open, body: true, handle: (*server).githubEvent},
+	{method: "POST", pattern: "/webhooks/gitlab", access: Open, body: true, handle: (*server).gitlabEvent},
+
 	{method: "GET", pattern: "/healthz", access: Open, handle: (*server).healthy},
 	{method: "GET", pattern: "/readyz", access: Open, handle: (*server).ready},
 	{method: "GET", pattern: "/openapi.json", access: Open, raw: (*server).document},

@@ -34,6 +34,9 @@ type Call struct {
 	Action     string
 	Attempt    int
 	Invocation *invocation.Invocation
+	// Uncertain is when the first attempt began of which nobody knows whether the backend took it; zero
+	// when there is none.
+	Uncertain time.Time
 }
 
 // Outcome is what an attempt came to.
@@ -49,4 +52,12 @@ type Outcome struct {
 	Response json.RawMessage
 	// StatusLabel is set on a run that the outcome ends.
 	StatusLabel string
+	// ExternalRunID and Link, a JSON string or array of strings, are where the backend's own record of
+	// delivered work is; empty leaves the run's.
+	ExternalRunID string
+	Link          json.RawMessage
+	// Watch asks for look-ups until the delivered work has ended. The backend is a Lookuper then.
+	Watch bool
+	// Unknown says of a failed attempt that the target may have taken it.
+	Unknown bool
 }

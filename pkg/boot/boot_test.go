@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"longshore/pkg/boot"
 )
 
@@ -74,6 +76,34 @@ func TestSettingsNameEveryFaultAtOnce(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want it to name %s", err, want)
 		}
+	}
+}
+
+func TestSettingsOfGitHub(t *testing.T) {
+	for name, value := range map[string]string{
+		"LONGSHORE_QUEUE_WEBHOOK": "https://sqs/webhook", "LONGSHORE_QUEUE_GITHUB": "", "LONGSHORE_GITHUB_EVENTS": "", "LONGSHORE_GITHUB_APP_ID": "4711",
+	} {
+		t.Setenv(name, value)
+	}
+	read := func() boot.Settings {
+		var s boot.Settings
+		if err := boot.Read(&s); err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	s := read()
+	if diff := cmp.Diff(map[string]string{"webhook": "https://sqs/webhook"}, s.Queues()); diff != "" {
+		t.Errorf("queues (-want +got):\n%s", diff)
+	}
+	if s.Events("github") || s.GitHubApp != "4711" {
+		t.Errorf("events: %t, App %q", s.Events("github"), s.GitHubApp)
+	}
+	t.Setenv("LONGSHORE_QUEUE_GITHUB", "https://sqs/github")
+	t.Setenv("LONGSHORE_GITHUB_EVENTS", "true")
+	s = read()
+	if s.Queues()["github"] != "https://sqs/github" || !s.Events("github") || s.Events("webhook") {
+		t.Errorf("queues %v, events of github %t, of webhook %t", s.Queues(), s.Events("github"), s.Events("webhook"))
 	}
 }
 

@@ -36,11 +36,16 @@ type Settings struct {
 	CallTimeout     Duration `name:"call-timeout" env:"LONGSHORE_CALL_TIMEOUT" default:"25s" envDefault:"25s" help:"Longest call to a backend, 1s to 45s."`
 	ConnectTimeout  Duration `name:"connect-timeout" env:"LONGSHORE_CONNECT_TIMEOUT" default:"5s" envDefault:"5s" help:"Longest wait for a connection to a backend."`
 
-	RunsTable         string `name:"runs-table" env:"LONGSHORE_RUNS_TABLE" default:"longshore-runs" envDefault:"longshore-runs" help:"DynamoDB table of runs."`
-	CatalogTable      string `name:"catalog-table" env:"LONGSHORE_CATALOG_TABLE" default:"longshore-catalog" envDefault:"longshore-catalog" help:"DynamoDB table of definitions."`
-	SESSender         string `name:"ses-sender" env:"LONGSHORE_SES_SENDER" help:"The address that e-mails to approvers come from, through Amazon SES; without it none are sent."`
-	QueueWebhook      string `name:"queue-webhook" env:"LONGSHORE_QUEUE_WEBHOOK" help:"URL of the SQS queue of webhooks."`
-	QueueUpsertEntity string `name:"queue-upsertentity" env:"LONGSHORE_QUEUE_UPSERTENTITY" help:"URL of the SQS queue of entities."`
+	RunsTable    string `name:"runs-table" env:"LONGSHORE_RUNS_TABLE" default:"longshore-runs" envDefault:"longshore-runs" help:"DynamoDB table of runs."`
+	CatalogTable string `name:"catalog-table" env:"LONGSHORE_CATALOG_TABLE" default:"longshore-catalog" envDefault:"longshore-catalog" help:"DynamoDB table of definitions."`
+	SESSender    string `name:"ses-sender" env:"LONGSHORE_SES_SENDER" help:"The address that e-mails to approvers come from, through Amazon SES; without it none are sent."`
+	QueueSettings
+	// GitHubApp decides which integration actions are dispatched.
+	GitHubApp string `name:"github-app-id" env:"LONGSHORE_GITHUB_APP_ID" help:"The id of the GitHub App that workflows are started as; an INTEGRATION_ACTION of this installationId is dispatched."`
+	// GitHubEvents says that GitHub's events are taken, so that look-ups may be rare. The local process derives it.
+	GitHubEvents bool `kong:"-" env:"LONGSHORE_GITHUB_EVENTS"`
+	// GitLabEvents is the same of GitLab's.
+	GitLabEvents bool `kong:"-" env:"LONGSHORE_GITLAB_EVENTS"`
 	// Backends are the configured ones, separated by commas. The local process derives them.
 	Backends string `kong:"-" env:"LONGSHORE_BACKENDS"`
 	// Stack is the dimension of the metrics.
@@ -108,6 +113,11 @@ func (s *Settings) Configured(backend string) bool {
 		}
 	}
 	return false
+}
+
+// Events reports whether a backend tells by itself how its work ends.
+func (s *Settings) Events(backend string) bool {
+	return backend == invocation.BackendGitHub && s.GitHubEvents || backend == invocation.BackendGitLab && s.GitLabEvents
 }
 
 // Duration is a Go duration, or a whole number of days with "d".

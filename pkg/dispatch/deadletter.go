@@ -51,6 +51,10 @@ func (d *DeadLetter) handle(ctx context.Context, log *slog.Logger, received queu
 		log.WarnContext(ctx, "dead letter acknowledged: the sweeper has its migration", slog.String("migration_id", m.PK))
 		return Dropped, true
 	}
+	if err == nil && m.Kind == queue.KindLookup {
+		// The sweeper asks for the next.
+		return Dropped, true
+	}
 	if err != nil || m.Kind != queue.KindRun {
 		log.ErrorContext(ctx, "dead letter cannot be decoded")
 		return Undecodable, true

@@ -27,6 +27,9 @@ func (d *Dispatcher) handle(ctx context.Context, log *slog.Logger, received queu
 		return Undecodable, false
 	}
 	log = log.With(slog.String("run_id", m.PK), slog.Int("generation", m.Generation))
+	if m.Kind == queue.KindLookup {
+		return d.lookUp(ctx, log, m)
+	}
 	if m.Kind != queue.KindRun {
 		log.ErrorContext(ctx, "message of an unknown kind", slog.String("kind", m.Kind))
 		return Undecodable, false
@@ -178,7 +181,7 @@ func (d *Dispatcher) call(ctx context.Context, r *run.Run, call *invocation.Invo
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	return d.c.Backend.Call(ctx, backend.Call{
-		RunID: r.ID, Action: r.Action.Identifier, Attempt: len(r.Attempts), Invocation: call,
+		RunID: r.ID, Action: r.Action.Identifier, Attempt: len(r.Attempts), Invocation: call, Uncertain: r.Uncertain(),
 	})
 }
 
@@ -202,6 +205,7 @@ func (d *Dispatcher) settle(ctx context.Context, log *slog.Logger, received queu
 		err := r.Settle(now, m.Generation, owner, d.c.Timeout(r.Backend), run.Outcome{
 			Verdict: o.Verdict, StatusCode: o.StatusCode, Error: o.Error, Duration: took,
 			NextTry: now.Add(delay(len(r.Attempts), o.RetryAfter, jitter)), StatusLabel: o.StatusLabel, Response: o.Response,
+			ExternalRunID: o.ExternalRunID, Link: o.Link, Watch: o.Watch, Unknown: o.Unknown,
 		})
 		if err != nil {
 			return nil, err

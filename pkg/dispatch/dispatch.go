@@ -50,6 +50,8 @@ type Event string
 const (
 	// Delivered is a call that the backend took.
 	Delivered Event = "delivered"
+	// LookedUp is a look-up that was made.
+	LookedUp Event = "looked_up"
 	// Retried is a failed attempt with another to come.
 	Retried Event = "retried"
 	// Failed is a run that ended because its delivery did.

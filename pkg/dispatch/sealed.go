@@ -6,6 +6,7 @@ import (
 	"longshore/pkg/backend"
 	"longshore/pkg/fault"
 	"longshore/pkg/invocation"
+	"longshore/pkg/run"
 	"longshore/pkg/secret"
 )
 
@@ -25,8 +26,22 @@ func (d *Dispatcher) open(ctx context.Context, id string) (*invocation.Invocatio
 // hide masks what an outcome holds of its target's words.
 func hide(o backend.Outcome, mask *secret.Mask) backend.Outcome {
 	o.Error, o.StatusLabel = mask.Text(o.Error), mask.Text(o.StatusLabel)
+	o.ExternalRunID = mask.Text(o.ExternalRunID)
 	if o.Response != nil {
 		o.Response = mask.JSON(o.Response)
 	}
+	if o.Link != nil {
+		o.Link = mask.JSON(o.Link)
+	}
 	return o
+}
+
+// hideFound masks what a finding holds of its target's words.
+func hideFound(f run.Finding, mask *secret.Mask) run.Finding {
+	f.StatusLabel, f.Line, f.Waiting = mask.Text(f.StatusLabel), mask.Text(f.Line), mask.Text(f.Waiting)
+	f.ExternalRunID = mask.Text(f.ExternalRunID)
+	if f.Link != nil {
+		f.Link = mask.JSON(f.Link)
+	}
+	return f
 }

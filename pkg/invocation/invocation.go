@@ -40,6 +40,10 @@ type Invocation struct {
 	Webhook *Webhook `json:"webhook,omitempty"`
 	// Email is set for TypeEmail.
 	Email *Email `json:"email,omitempty"`
+	// Ref is the input called ref, for type GITLAB: the branch or tag, unless a variable names one.
+	Ref string `json:"ref,omitempty"`
+	// RunMessage says that the variable port_payload of type GITLAB is the run message of v1.
+	RunMessage bool `json:"runMessage,omitempty"`
 }
 
 // TypeEmail is the type of an e-mail to approvers. No definition has it.

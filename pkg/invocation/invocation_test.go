@@ -61,6 +61,10 @@ func goldens() map[string]invocation.Invocation {
 			V: 1, Type: "GITLAB", Backend: invocation.BackendGitLab,
 			Payload: json.RawMessage(`{"type":"GITLAB","projectName":"p","groupName":"a/b","defaultRef":"main","pipelineVariables":{"A":"b"}}`),
 		},
+		"v1-gitlab-message": {
+			V: 1, Type: "GITLAB", Backend: invocation.BackendGitLab, Ref: "v1", RunMessage: true,
+			Payload: json.RawMessage(`{"type":"GITLAB","projectName":"p","groupName":"g","pipelineVariables":{"ref":"v1","port_payload":{"action":"a"}}}`),
+		},
 		"v1-gitlab-agent": {
 			V: 1, Type: "GITLAB", Backend: invocation.BackendKafka,
 			Payload: json.RawMessage(`{"type":"GITLAB","agent":true,"projectName":"p","groupName":"g","pipelineVariables":{"port_payload":{"action":"a"}}}`),

@@ -26,12 +26,8 @@ import (
 // maxSkew is how far this machine's clock may be from AWS's: leases carry a margin of 5 s.
 const maxSkew = 5 * time.Second
 
-// Names of the queues where no URL is given, as docs and emulators use them.
-const (
-	webhookQueue      = "longshore-webhook"
-	upsertEntityQueue = "longshore-upsertentity"
-	deadLetterQueue   = "longshore-deadletter"
-)
+// queuePrefix begins the names of queues where no URL is given, as docs and emulators use them.
+const queuePrefix = "longshore-"
 
 // openAWS keeps everything in DynamoDB and SQS, or in what AWS_ENDPOINT_URL_DYNAMODB and
 // AWS_ENDPOINT_URL_SQS point at. The data directory keeps the credentials only.
@@ -89,7 +85,7 @@ func openAWS(ctx context.Context, c Config) (*stores, error) {
 		actions: actions, catalog: entities, audit: entries, organization: settings,
 		migrations: dynamostore.NewMigrations(table, c.CatalogTable),
 		accepter:   &trigger.StoreAndSend{Store: runs, Sender: queues, Log: c.Log},
-		settler:    &dispatch.StoreAndSend{Runs: runs, Send: queues, Backend: invocation.BackendWebhook, Log: c.Log},
+		settler:    &dispatch.StoreAndSend{Runs: runs, Send: queues, Log: c.Log},
 		acked:      func(string) bool { return false },
 		drains:     urls[queue.DeadLetter] != "",
 		ready:      ready,
@@ -102,25 +98,20 @@ func openAWS(ctx context.Context, c Config) (*stores, error) {
 // queueURLs finds the queues, or makes them. The dead-letter queue is drained by the deployment's own
 // function; this process drains it only where it is called as the emulators' is.
 func queueURLs(ctx context.Context, client *sqs.Client, c Config) (map[string]string, error) {
-	names := map[string]string{
-		invocation.BackendWebhook: webhookQueue, invocation.BackendUpsertEntity: upsertEntityQueue, queue.DeadLetter: deadLetterQueue,
+	names, urls := map[string]string{queue.DeadLetter: queuePrefix + queue.DeadLetter}, map[string]string{}
+	for _, backend := range append(Backends(), invocation.BackendUpsertEntity) {
+		switch {
+		case !c.AWSCreate && c.Queues[backend] != "":
+			urls[backend] = c.Queues[backend]
+			delete(names, queue.DeadLetter)
+		case c.configured(backend) || backend == invocation.BackendUpsertEntity:
+			names[backend] = queuePrefix + backend
+		}
 	}
 	if c.AWSCreate {
 		return sqsqueue.CreateQueues(ctx, client, names, queue.Visibility)
 	}
-	urls := map[string]string{}
-	for backend, url := range map[string]string{
-		invocation.BackendWebhook: c.QueueWebhook, invocation.BackendUpsertEntity: c.QueueUpsertEntity,
-	} {
-		if url != "" {
-			urls[backend] = url
-			delete(names, queue.DeadLetter)
-		}
-	}
 	for backend, name := range names {
-		if urls[backend] != "" {
-			continue
-		}
 		out, err := client.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: &name})
 		if err != nil {
 			return nil, fmt.Errorf("use queue %s: %w", name, err)

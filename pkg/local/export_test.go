@@ -1,7 +1,29 @@
 package local
 
+import (
+	"context"
+	"time"
+
+	"longshore/pkg/run"
+)
+
 // WithChaos returns a configuration whose queue is as unkind as SQS may be.
 func WithChaos(c Config) Config {
 	c.chaos = true
 	return c
+}
+
+// MakeDue lets the time until a run's next try or look-up pass.
+func (s *Server) MakeDue(ctx context.Context, id string) error {
+	_, err := s.stores.runs.Update(ctx, id, func(r *run.Run) (*run.Write, error) {
+		past := time.Now().Add(-time.Second)
+		r.Due, r.Delivery.NextTry, r.Delivery.Lease = past, past, time.Time{}
+		return &run.Write{}, nil
+	})
+	return err
+}
+
+// Head reads a run's head.
+func (s *Server) Head(ctx context.Context, id string) (*run.Run, error) {
+	return s.stores.runs.Get(ctx, id)
 }

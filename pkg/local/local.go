@@ -15,14 +15,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-
 	"longshore/pkg/action"
 	"longshore/pkg/api"
 	"longshore/pkg/approval"
 	"longshore/pkg/audit"
-	"longshore/pkg/backend/email"
-	"longshore/pkg/backend/webhook"
 	"longshore/pkg/boot"
 	"longshore/pkg/catalog"
 	"longshore/pkg/dispatch"
@@ -37,7 +33,6 @@ import (
 	"longshore/pkg/queue"
 	"longshore/pkg/run"
 	"longshore/pkg/secret"
-	"longshore/pkg/signature"
 	"longshore/pkg/store/sqlitestore"
 	"longshore/pkg/sweep"
 	"longshore/pkg/trigger"
@@ -66,11 +61,10 @@ type Config struct {
 	// SESSender is the address that e-mails come from, empty for none; BaseURL the one that clients use,
 	// empty for that of each request.
 	SESSender, BaseURL string
-	// QueueWebhook is the queue's URL; empty means the queue called longshore-webhook.
-	QueueWebhook string
-	// QueueUpsertEntity is the URL of the queue of slices; empty means the queue called
-	// longshore-upsertentity.
-	QueueUpsertEntity string
+	// Queues are the URLs of queues by backend. Without one the queue called longshore-<backend> is used.
+	Queues map[string]string
+	GitHub GitHub
+	GitLab GitLab
 	// Workers is how many deliveries run at once; 0 means 100.
 	Workers int
 	Version string
@@ -113,12 +107,14 @@ type Server struct {
 	credentials Credentials
 	made        bool
 	stores      *stores
-	webhook     *dispatch.Dispatcher
+	sealer      *secret.Sealer
 	slices      *dispatch.Slices
-	deadletter  *dispatch.DeadLetter
-	sweeper     *sweep.Sweeper
-	metrics     *metric.Registry
-	handler     http.Handler
+	// handles are what takes the messages off each backend's queue.
+	handles    map[string]handle
+	deadletter *dispatch.DeadLetter
+	sweeper    *sweep.Sweeper
+	metrics    *metric.Registry
+	handler    http.Handler
 
 	listener net.Listener
 	http     *http.Server
@@ -202,7 +198,7 @@ func (s *Server) assemble() error {
 	c, st := s.c, s.stores
 	s.metrics = metric.New()
 	metrics := s.metrics
-	configured := func(backend string) bool { return backend == invocation.BackendWebhook }
+	configured := c.configured
 	key, err := boot.Key("the token key", s.credentials.TokenKey)
 	if err != nil {
 		return err
@@ -219,6 +215,7 @@ func (s *Server) assemble() error {
 		return err
 	}
 	sealer := secret.NewSealer(ring)
+	s.sealer = sealer
 	reader := catalog.NewReader(st.catalog, time.Now)
 	users := directory.New(reader, s.credentials.OrgID)
 	access := &identity.Access{Tokens: tokens, Users: users}
@@ -234,7 +231,7 @@ func (s *Server) assemble() error {
 	starter := trigger.New(trigger.Config{
 		Actions: cache, Entities: reader, Permissions: judge, Approvers: judge, Users: users, Runs: st.runs, Accepter: st.accepter, Sender: st.queue,
 		ApprovalTimeout: c.ApprovalTimeout, Mails: c.SESSender != "", BaseURL: c.BaseURL,
-		OrgID: s.credentials.OrgID, Configured: configured, Log: c.Log,
+		OrgID: s.credentials.OrgID, Configured: configured, GitHubApp: c.GitHub.App, Log: c.Log,
 		ClientSecret: s.credentials.ClientSecret, Key: key,
 		Secrets: organization.NewVault(st.organization, sealer), Sealer: sealer,
 	})
@@ -242,43 +239,29 @@ func (s *Server) assemble() error {
 	entities.OnSlice(dispatch.SendSlices(st.queue, c.Log))
 	s.slices = dispatch.NewSlices(dispatch.SlicesConfig{
 		Migrations: entities, Log: c.Log,
-		Count: func(e dispatch.Event) {
-			metrics.Count("longshore_messages_total", "backend", invocation.BackendUpsertEntity, "event", string(e))
-		},
+		Count: s.counting(invocation.BackendUpsertEntity),
 	})
 	s.handler = api.New(api.Config{
 		Tokens: access, Actions: st.actions, Cache: cache, Runs: st.runs, Starter: starter,
 		Catalog: entities, Audit: st.audit,
 		Organization: organization.NewService(st.organization, sealer),
 		Decider:      approval.New(approval.Config{Runs: st.runs, Send: st.queue, Configured: configured, Log: c.Log}),
-		Log:          c.Log, Ready: st.ready, Metrics: metrics.Handler(),
+		Log:          c.Log, Ready: st.ready, Metrics: metrics.Handler(), GitHubEvents: s.githubEvents(), GitLabEvents: s.gitlabEvents(),
 	})
-	secrets := signature.Secrets{Current: s.credentials.ClientSecret, Previous: c.ClientSecretPrevious}
-	var ses aws.Config
-	if c.SESSender != "" {
-		if ses, err = boot.LoadAWS(s.background); err != nil {
-			return err
+	s.handles = map[string]handle{invocation.BackendUpsertEntity: s.slices.Handle}
+	for _, b := range backends {
+		if !b.configured(c) {
+			continue
+		}
+		if s.handles[b.name], err = b.open(s); err != nil {
+			return fmt.Errorf("configure backend %s: %w", b.name, err)
 		}
 	}
-	s.webhook = dispatch.New(dispatch.Config{
-		Backend: email.Open(c.SESSender, ses, webhook.New(webhook.Config{
-			Secrets: func(context.Context) (signature.Secrets, error) { return secrets, nil },
-			Client:  egress.New(egress.Config{Allow: c.EgressAllow, ConnectTimeout: c.ConnectTimeout}),
-			Version: c.Version, CallTimeout: c.CallTimeout,
-		})),
-		Name: invocation.BackendWebhook, Runs: st.deliveries, Send: st.queue, Settler: st.settler, Sealer: sealer,
-		CallTimeout: c.CallTimeout, Timeout: c.Timeout, Log: c.Log,
-		Count: func(e dispatch.Event) {
-			metrics.Count("longshore_messages_total", "backend", invocation.BackendWebhook, "event", string(e))
-		},
-	})
 	s.deadletter = dispatch.NewDeadLetter(dispatch.DeadLetterConfig{
 		Runs: st.runs, Log: c.Log,
-		Count: func(e dispatch.Event) {
-			metrics.Count("longshore_messages_total", "backend", queue.DeadLetter, "event", string(e))
-		},
+		Count: s.counting(queue.DeadLetter),
 	})
-	s.sweeper = sweep.New(sweep.Config{Runs: st.runs, Migrations: st.migrations, Send: st.queue, Configured: configured, Timeout: c.Timeout, Log: c.Log})
+	s.sweeper = sweep.New(sweep.Config{Runs: st.runs, Migrations: st.migrations, Send: st.queue, Configured: configured, Timeout: c.Timeout, Events: s.events, Log: c.Log})
 	return nil
 }
 
@@ -313,8 +296,9 @@ func (s *Server) Start(ctx context.Context) error {
 			s.failed <- fmt.Errorf("serve: %w", err)
 		}
 	})
-	s.loops.Go(func() { s.work(invocation.BackendWebhook, s.c.Workers, s.webhook.Handle) })
-	s.loops.Go(func() { s.work(invocation.BackendUpsertEntity, sliceWorkers, s.slices.Handle) })
+	for name, handle := range s.handles {
+		s.loops.Go(func() { s.work(name, s.workers(name), handle) })
+	}
 	if s.stores.drains {
 		s.loops.Go(func() { s.work(queue.DeadLetter, 10, s.deadletter.Handle) })
 	}

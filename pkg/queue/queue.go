@@ -6,6 +6,7 @@
 package queue
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -24,6 +25,8 @@ const (
 	// KindDelete asks for the next slice of a migration of the catalog: PK is its id, Generation the
 	// number of the slice.
 	KindDelete = "delete"
+	// KindLookup asks how the work of a delivered run goes on.
+	KindLookup = "lookup"
 )
 
 const (
@@ -48,15 +51,25 @@ type Message struct {
 // Encode writes a message. An invocation that would make the text longer than MaxInline is left out.
 func Encode(m Message) ([]byte, error) {
 	m.V = Version
-	text, err := json.Marshal(m)
+	text, err := encode(m)
 	if err == nil && len(text) > MaxInline {
 		m.Invocation = nil
-		text, err = json.Marshal(m)
+		text, err = encode(m)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("encode message: %w", err)
 	}
 	return text, nil
+}
+
+// encode leaves the invocation's payload as it is: json.Marshal would escape <, > and & in it, which
+// backends send and sign to the byte.
+func encode(m Message) ([]byte, error) {
+	var out bytes.Buffer
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false)
+	err := encoder.Encode(m)
+	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), err
 }
 
 // Decode reads a message. It fails on a version that this code does not know.

@@ -96,6 +96,13 @@ type Outcome struct {
 	StatusLabel string
 	// Response is the target's answer, kept if the outcome ends the run; nil for none.
 	Response json.RawMessage
+	// ExternalRunID and Link, of an outcome that delivers, are set on the run where they are not empty.
+	ExternalRunID string
+	Link          json.RawMessage
+	// Watch has a delivered run looked up.
+	Watch bool
+	// Unknown says of a failed attempt that the backend may have taken it.
+	Unknown bool
 }
 
 // Settle writes an attempt's outcome. If somebody ended the run meanwhile, only the attempt and
@@ -111,6 +118,7 @@ func (r *Run) Settle(now time.Time, generation int, owner string, timeout time.D
 	attempt.StatusCode = o.StatusCode
 	attempt.Error = cut(o.Error, MaxAttemptError)
 	attempt.DurationMs = o.Duration.Milliseconds()
+	attempt.Unknown = o.Unknown
 	r.Delivery.Lease = time.Time{}
 	if o.Verdict == Deliver || o.Verdict == Succeed {
 		r.Delivery.State = Delivered
@@ -140,7 +148,12 @@ func (r *Run) Settle(now time.Time, generation int, owner string, timeout time.D
 	case Deliver:
 		r.Due = r.deadline(timeout)
 		r.UpdatedAt, r.UpdatedBy = now, Own
+		r.refer(o)
+		if o.Watch {
+			r.Watch(now, timeout)
+		}
 	case Succeed:
+		r.refer(o)
 		r.end(now, Own, Success, o.StatusLabel)
 		r.HasResponse = o.Response != nil
 	case Fail:

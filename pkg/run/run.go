@@ -122,9 +122,11 @@ type Delivery struct {
 	Lease time.Time
 	// DeliveredAt is zero until the backend took the run.
 	DeliveredAt time.Time
-	// Sends counts the sweeper's re-sends since the last try; it spaces them.
+	// Sends counts the sweeper's re-sends since the last try, or the look-ups since the delivery; it
+	// spaces them.
 	Sends int
-	// NextTry is the earliest time of the next attempt; zero means at once.
+	// NextTry is the earliest time of the next attempt; zero means at once. Once delivered it is the
+	// time of the next look-up; zero means that there are none.
 	NextTry time.Time
 	// Waiting says why the run is not being tried; empty when nothing holds it back.
 	Waiting string
@@ -145,6 +147,8 @@ type Attempt struct {
 	Open bool `json:"open,omitempty"`
 	// Interrupted means that no outcome was ever written: the process died, or the lease lapsed.
 	Interrupted bool `json:"interrupted,omitempty"`
+	// Unknown means that the attempt failed after its backend may have taken it.
+	Unknown bool `json:"unknown,omitempty"`
 	// NextAttemptAt is the earliest time of the next attempt, nil for the last.
 	NextAttemptAt *time.Time `json:"nextAttemptAt,omitempty"`
 }

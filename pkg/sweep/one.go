@@ -22,6 +22,7 @@ const (
 	rested
 	sent
 	timedOut
+	lookedUp
 )
 
 // one looks at a run: decide on a copy of its head, send, then move it, unless somebody else wrote it
@@ -48,12 +49,19 @@ func (s *Sweeper) one(ctx context.Context, id string) (due time.Time, did result
 	waiting := run.Waiting(head.Backend, s.c.Configured)
 	plan := *head
 	plan.Attempts = slices.Clone(head.Attempts)
-	step := plan.Sweep(now, timeout, waiting)
+	lookUp := plan.LookUp(now, timeout, s.c.Events(head.Backend))
+	step := run.Rest
+	if !lookUp {
+		step = plan.Sweep(now, timeout, waiting)
+	}
 	if step == run.Rest && plan.Due.Equal(head.Due) {
 		return due, skipped
 	}
-	if step == run.Send {
+	if step == run.Send || lookUp && waiting == "" {
 		m := queue.Message{PK: id, Generation: head.Generation, Kind: queue.KindRun}
+		if lookUp {
+			m.Kind = queue.KindLookup
+		}
 		if err := s.c.Send.Send(ctx, head.Backend, m, 0, ""); err != nil {
 			log.WarnContext(ctx, "run not swept: its message cannot be sent", slog.Any("error", err))
 			return due, failed
@@ -65,6 +73,12 @@ func (s *Sweeper) one(ctx context.Context, id string) (due time.Time, did result
 			return nil, nil
 		}
 		waited := r.Delivery.Waiting
+		if r.LookUp(now, timeout, s.c.Events(r.Backend)) {
+			if waiting != "" {
+				r.Delivery.Waiting = waiting
+			}
+			return &run.Write{}, nil
+		}
 		r.Sweep(now, timeout, waiting)
 		write := &run.Write{}
 		switch {
@@ -81,6 +95,9 @@ func (s *Sweeper) one(ctx context.Context, id string) (due time.Time, did result
 	case err != nil:
 		log.WarnContext(ctx, "run not swept: it cannot be moved", slog.Any("error", err))
 		return due, failed
+	case lookUp:
+		log.DebugContext(ctx, "look-up asked for", slog.Int("look_ups", plan.Delivery.Sends))
+		return due, lookedUp
 	case step == run.Send:
 		log.InfoContext(ctx, "message sent for a run that was due", slog.Int("sends", plan.Delivery.Sends))
 		return due, sent

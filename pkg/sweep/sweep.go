@@ -48,6 +48,9 @@ type Config struct {
 	Configured func(backend string) bool
 	// Timeout is how long a run of a backend may stay IN_PROGRESS; nil means run.Timeouts(0).
 	Timeout func(backend string) time.Duration
+	// Events says whether a backend also reports by itself how its work ends, so that it is looked up
+	// less often; nil means that none does.
+	Events  func(backend string) bool
 	Limit   int
 	Workers int
 	Reserve time.Duration
@@ -63,8 +66,8 @@ type Sweeper struct{ c Config }
 type Report struct {
 	// Due is how many runs were found.
 	Due int
-	// Sent, Rested and TimedOut are the runs that were moved.
-	Sent, Rested, TimedOut int
+	// Sent, Rested, TimedOut and LookedUp are the runs that were moved.
+	Sent, Rested, TimedOut, LookedUp int
 	// Skipped are runs that somebody else had moved already, or moved meanwhile.
 	Skipped int
 	// Failed are runs that could not be read, sent or moved; the next sweep tries again.
@@ -82,6 +85,9 @@ func New(c Config) *Sweeper {
 	}
 	if c.Timeout == nil {
 		c.Timeout = run.Timeouts(0)
+	}
+	if c.Events == nil {
+		c.Events = func(string) bool { return false }
 	}
 	if c.Limit <= 0 {
 		c.Limit = DefaultLimit
@@ -140,6 +146,8 @@ func (r *Report) count(did result) {
 		r.Rested++
 	case timedOut:
 		r.TimedOut++
+	case lookedUp:
+		r.LookedUp++
 	case skipped:
 		r.Skipped++
 	case failed:

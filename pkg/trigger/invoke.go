@@ -57,6 +57,8 @@ func render(ctx context.Context, d *action.Definition, data *jqtemplate.Object, 
 		i = f.webhook(method, literal, body, array)
 	default:
 		i = other(d.Method.Type, f.realBooleans(method), "", nil)
+		inputs, _ := get(data, "inputs").(*jqtemplate.Object)
+		i.Ref = inputRef(i, inputs)
 	}
 	return &rendered{invocation: i, faults: f, value: result.Value, failed: result.Failed}, nil
 }
@@ -76,9 +78,22 @@ func invokeV1(d *action.Definition, inputs *jqtemplate.Object, message []byte) (
 		text := jqtemplate.Encode(string(message))
 		return other(d.Method.Type, method, "workflowInputs", portPayload(method, inputs, text)), nil
 	case typeGitLab:
-		return other(d.Method.Type, method, "pipelineVariables", portPayload(method, inputs, message)), nil
+		i := other(d.Method.Type, method, "pipelineVariables", portPayload(method, inputs, message))
+		i.Ref = inputRef(i, inputs)
+		i.RunMessage = i.Backend == invocation.BackendGitLab && get(method, "omitPayload") != true
+		return i, nil
 	}
 	return other(d.Method.Type, method, "payload", message), nil
+}
+
+// inputRef is the branch or tag that the input called ref names for GitLab, empty for other backends:
+// it counts though the input may be no variable.
+func inputRef(i *invocation.Invocation, inputs *jqtemplate.Object) string {
+	if i.Backend != invocation.BackendGitLab {
+		return ""
+	}
+	ref, _ := get(inputs, "ref").(string)
+	return ref
 }
 
 // portPayload is what v1 sends to GitHub and GitLab: each user input, unless omitUserInputs, and the

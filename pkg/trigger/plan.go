@@ -83,6 +83,7 @@ func (t *Trigger) render(ctx context.Context, c *checked, id string, now time.Ti
 	if err != nil {
 		return nil, err
 	}
+	dispatchOwn(p.body.Invocation, t.GitHubApp)
 	r.Backend = p.body.Invocation.Backend
 	waiting := run.Waiting(r.Backend, t.Configured)
 	r.Start(now, waiting)

@@ -100,7 +100,10 @@ type Config struct {
 	Key []byte
 	// Configured says whether this deployment has a backend; runs for any other wait.
 	Configured func(backend string) bool
-	Log        *slog.Logger
+	// GitHubApp is the id of this deployment's GitHub App, empty for none: an INTEGRATION_ACTION of that
+	// installationId is dispatched, any other waits to be claimed.
+	GitHubApp string
+	Log       *slog.Logger
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 	// NewID draws run ids; nil means run.NewID.

@@ -300,13 +300,14 @@ type shortAttempt struct {
 	Error       string `json:"e,omitempty"`
 	Open        bool   `json:"o,omitempty"`
 	Interrupted bool   `json:"i,omitempty"`
+	Unknown     bool   `json:"u,omitempty"`
 	Next        *int64 `json:"n,omitempty"`
 }
 
 func shorten(a run.Attempt) shortAttempt {
 	short := shortAttempt{
 		StartedAt: a.StartedAt.UnixMilli(), Duration: a.DurationMs, StatusCode: a.StatusCode, Error: a.Error,
-		Open: a.Open, Interrupted: a.Interrupted,
+		Open: a.Open, Interrupted: a.Interrupted, Unknown: a.Unknown,
 	}
 	if a.NextAttemptAt != nil {
 		next := a.NextAttemptAt.UnixMilli()
@@ -318,7 +319,7 @@ func shorten(a run.Attempt) shortAttempt {
 func (s shortAttempt) attempt(generation, number int) run.Attempt {
 	a := run.Attempt{
 		Generation: generation, Number: number, StartedAt: time.UnixMilli(s.StartedAt).UTC(),
-		DurationMs: s.Duration, StatusCode: s.StatusCode, Error: s.Error, Open: s.Open, Interrupted: s.Interrupted,
+		DurationMs: s.Duration, StatusCode: s.StatusCode, Error: s.Error, Open: s.Open, Interrupted: s.Interrupted, Unknown: s.Unknown,
 	}
 	if s.Next != nil {
 		next := time.UnixMilli(*s.Next).UTC()

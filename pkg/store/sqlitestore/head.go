@@ -144,7 +144,7 @@ func (c *coder) attempts(attempts *[]run.Attempt) {
 		number(c, &a.StatusCode)
 		text(c, &a.Error)
 		c.flag(&a.Open)
-		c.flag(&a.Interrupted)
+		c.flags(&a.Interrupted, &a.Unknown)
 		var next time.Time
 		if a.NextAttemptAt != nil {
 			next = *a.NextAttemptAt
@@ -206,6 +206,19 @@ func (c *coder) flag(b *bool) {
 	}
 	number(c, &n)
 	*b = n == 1
+}
+
+// flags are two in one number, of which older texts have the first.
+func (c *coder) flags(first, second *bool) {
+	var n int
+	if *first {
+		n |= 1
+	}
+	if *second {
+		n |= 2
+	}
+	number(c, &n)
+	*first, *second = n&1 != 0, n&2 != 0
 }
 
 // encodeInvocation is json.Marshal that leaves the payload's text as it is, but for white space.

@@ -206,7 +206,8 @@ func runTextComesBackAsItWas(t *testing.T, s RunStore) {
 		r.Attempts = []run.Attempt{
 			{Generation: 3, Number: 1, StartedAt: now, DurationMs: 12, StatusCode: 503, Error: text, NextAttemptAt: &next},
 			{Generation: 3, Number: 2, StartedAt: now, Interrupted: true, Error: "interrupted"},
-			{Generation: 3, Number: 3, StartedAt: now, Open: true},
+			{Generation: 3, Number: 3, StartedAt: now, Unknown: true, Error: "closed"},
+			{Generation: 3, Number: 4, StartedAt: now, Open: true},
 		}
 		r.Decisions = []run.Decision{
 			{UserID: "client_1", State: run.Refused, Description: text, At: now}, {UserID: "usr_1", State: run.Approved, At: next},
