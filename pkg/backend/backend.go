@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"longshore/pkg/audit"
 	"longshore/pkg/invocation"
 	"longshore/pkg/run"
 )
@@ -34,6 +35,8 @@ type Call struct {
 	Action     string
 	Attempt    int
 	Invocation *invocation.Invocation
+	// By is the run's user, as the author of what the call changes here.
+	By audit.Author
 }
 
 // Outcome is what an attempt came to.
@@ -49,4 +52,11 @@ type Outcome struct {
 	Response json.RawMessage
 	// StatusLabel is set on a run that the outcome ends.
 	StatusLabel string
+	// ExternalRunID and Link, a JSON string or array of strings, are where the backend's own record of
+	// delivered work is; empty leaves the run's.
+	ExternalRunID string
+	Link          json.RawMessage
+	// Faults are what is wrong with what was sent, where Error cannot say it all. Each becomes a line in
+	// the log of a run that the outcome ends.
+	Faults []string
 }

@@ -179,6 +179,7 @@ func (d *Dispatcher) call(ctx context.Context, r *run.Run, call *invocation.Invo
 	defer cancel()
 	return d.c.Backend.Call(ctx, backend.Call{
 		RunID: r.ID, Action: r.Action.Identifier, Attempt: len(r.Attempts), Invocation: call,
+		By: r.Author(d.c.Now()),
 	})
 }
 
@@ -202,6 +203,7 @@ func (d *Dispatcher) settle(ctx context.Context, log *slog.Logger, received queu
 		err := r.Settle(now, m.Generation, owner, d.c.Timeout(r.Backend), run.Outcome{
 			Verdict: o.Verdict, StatusCode: o.StatusCode, Error: o.Error, Duration: took,
 			NextTry: now.Add(delay(len(r.Attempts), o.RetryAfter, jitter)), StatusLabel: o.StatusLabel, Response: o.Response,
+			ExternalRunID: o.ExternalRunID, Link: o.Link,
 		})
 		if err != nil {
 			return nil, err
@@ -219,7 +221,7 @@ func (d *Dispatcher) settle(ctx context.Context, log *slog.Logger, received queu
 			}
 		case ended:
 			event = Failed
-			write.Logs = []*run.Log{run.NewLog(now, r.LogID(), run.Own, failure(r, why(o)))}
+			write.Logs = failures(now, r, o)
 		case inProgress:
 			event = Retried
 		default:
@@ -315,10 +317,35 @@ func failure(r *run.Run, why string) string {
 	if attempts == 1 {
 		line = what(r) + " failed after 1 attempt: " + why
 	}
+	return short(line)
+}
+
+// short cuts a line to what a log takes.
+func short(line string) string {
 	if len(line) > maxLog {
 		line = strings.ToValidUTF8(line[:maxLog], "")
 	}
 	return line
+}
+
+// maxFaults is how many faults are told one by one: the lines are written with the outcome at once.
+const maxFaults = 20
+
+// failures are the log lines of a run or a notice that an outcome ended: why, and each of the faults.
+func failures(now time.Time, r *run.Run, o backend.Outcome) []*run.Log {
+	lines := []string{failure(r, why(o))}
+	for i, f := range o.Faults {
+		if i == maxFaults {
+			lines = append(lines, fmt.Sprintf("and %d faults more", len(o.Faults)-maxFaults))
+			break
+		}
+		lines = append(lines, short(f))
+	}
+	logs := make([]*run.Log, len(lines))
+	for i, line := range lines {
+		logs[i] = run.NewLog(now, r.LogID(), run.Own, line)
+	}
+	return logs
 }
 
 // usedUp is the log line of a run that a claim ended instead of starting one attempt more.

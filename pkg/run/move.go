@@ -96,6 +96,9 @@ type Outcome struct {
 	StatusLabel string
 	// Response is the target's answer, kept if the outcome ends the run; nil for none.
 	Response json.RawMessage
+	// ExternalRunID and Link, of an outcome that delivers, are set on the run where they are not empty.
+	ExternalRunID string
+	Link          json.RawMessage
 }
 
 // Settle writes an attempt's outcome. If somebody ended the run meanwhile, only the attempt and
@@ -140,7 +143,9 @@ func (r *Run) Settle(now time.Time, generation int, owner string, timeout time.D
 	case Deliver:
 		r.Due = r.deadline(timeout)
 		r.UpdatedAt, r.UpdatedBy = now, Own
+		r.refer(o)
 	case Succeed:
+		r.refer(o)
 		r.end(now, Own, Success, o.StatusLabel)
 		r.HasResponse = o.Response != nil
 	case Fail:
