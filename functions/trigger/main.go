@@ -18,7 +18,6 @@ import (
 	"longshore/pkg/boot/awssecret"
 	"longshore/pkg/catalog"
 	"longshore/pkg/identity/directory"
-	"longshore/pkg/invocation"
 	"longshore/pkg/organization"
 	"longshore/pkg/permission"
 	"longshore/pkg/queue/sqsqueue"
@@ -40,7 +39,7 @@ func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	entities := catalog.NewReader(dynamocatalog.NewCatalog(table, e.CatalogTable, time.Now), time.Now)
 	users := directory.New(entities, e.OrgID)
 	cache := action.NewCache(actions)
-	queues := sqsqueue.New(sqs.NewFromConfig(e.AWS), map[string]string{invocation.BackendWebhook: e.QueueWebhook})
+	queues := sqsqueue.New(sqs.NewFromConfig(e.AWS), e.Queues())
 	judge := permission.New(permission.Config{Catalog: entities})
 	sealer, err := awssecret.Sealer(e.AWS)
 	if err != nil {

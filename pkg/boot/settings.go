@@ -110,6 +110,17 @@ func (s *Settings) Configured(backend string) bool {
 	return false
 }
 
+// Queues returns the URLs of the queues by backend, of those that are set.
+func (s *Settings) Queues() map[string]string {
+	urls := map[string]string{}
+	for backend, url := range map[string]string{invocation.BackendWebhook: s.QueueWebhook, invocation.BackendUpsertEntity: s.QueueUpsertEntity} {
+		if url != "" {
+			urls[backend] = url
+		}
+	}
+	return urls
+}
+
 // Duration is a Go duration, or a whole number of days with "d".
 type Duration time.Duration
 

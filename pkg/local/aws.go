@@ -89,7 +89,7 @@ func openAWS(ctx context.Context, c Config) (*stores, error) {
 		actions: actions, catalog: entities, audit: entries, organization: settings,
 		migrations: dynamostore.NewMigrations(table, c.CatalogTable),
 		accepter:   &trigger.StoreAndSend{Store: runs, Sender: queues, Log: c.Log},
-		settler:    &dispatch.StoreAndSend{Runs: runs, Send: queues, Backend: invocation.BackendWebhook, Log: c.Log},
+		settler:    &dispatch.StoreAndSend{Runs: runs, Send: queues, Log: c.Log},
 		acked:      func(string) bool { return false },
 		drains:     urls[queue.DeadLetter] != "",
 		ready:      ready,

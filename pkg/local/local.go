@@ -6,6 +6,7 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,6 +23,7 @@ import (
 	"longshore/pkg/approval"
 	"longshore/pkg/audit"
 	"longshore/pkg/backend/email"
+	"longshore/pkg/backend/upsertentity"
 	"longshore/pkg/backend/webhook"
 	"longshore/pkg/boot"
 	"longshore/pkg/catalog"
@@ -68,7 +70,7 @@ type Config struct {
 	SESSender, BaseURL string
 	// QueueWebhook is the queue's URL; empty means the queue called longshore-webhook.
 	QueueWebhook string
-	// QueueUpsertEntity is the URL of the queue of slices; empty means the queue called
+	// QueueUpsertEntity is the URL of the queue of entities; empty means the queue called
 	// longshore-upsertentity.
 	QueueUpsertEntity string
 	// Workers is how many deliveries run at once; 0 means 100.
@@ -114,11 +116,12 @@ type Server struct {
 	made        bool
 	stores      *stores
 	webhook     *dispatch.Dispatcher
-	slices      *dispatch.Slices
-	deadletter  *dispatch.DeadLetter
-	sweeper     *sweep.Sweeper
-	metrics     *metric.Registry
-	handler     http.Handler
+	// entities handles the queue that upserts and slices share.
+	entities   func(context.Context, []queue.Received) []string
+	deadletter *dispatch.DeadLetter
+	sweeper    *sweep.Sweeper
+	metrics    *metric.Registry
+	handler    http.Handler
 
 	listener net.Listener
 	http     *http.Server
@@ -143,8 +146,8 @@ const (
 	// pollFor is how long a worker waits for messages at once.
 	pollFor = 20 * time.Second
 	workers = 100
-	// sliceWorkers is how many migrations of the catalog are carried on at once.
-	sliceWorkers = 4
+	// entityWorkers is how many entities are upserted and migrations of the catalog carried on at once.
+	entityWorkers = 8
 )
 
 // Open opens stores and queue and generates what is missing. Errors: fault.Conflict, data_in_use,
@@ -202,7 +205,9 @@ func (s *Server) assemble() error {
 	c, st := s.c, s.stores
 	s.metrics = metric.New()
 	metrics := s.metrics
-	configured := func(backend string) bool { return backend == invocation.BackendWebhook }
+	configured := func(backend string) bool {
+		return backend == invocation.BackendWebhook || backend == invocation.BackendUpsertEntity
+	}
 	key, err := boot.Key("the token key", s.credentials.TokenKey)
 	if err != nil {
 		return err
@@ -240,12 +245,14 @@ func (s *Server) assemble() error {
 	})
 	entities := catalog.NewService(st.catalog, time.Now)
 	entities.OnSlice(dispatch.SendSlices(st.queue, c.Log))
-	s.slices = dispatch.NewSlices(dispatch.SlicesConfig{
-		Migrations: entities, Log: c.Log,
+	s.entities = dispatch.Both(dispatch.New(dispatch.Config{
+		Backend: upsertentity.New(upsertentity.Config{Entities: entities, BaseURL: s.baseURL, Log: c.Log}),
+		Name:    invocation.BackendUpsertEntity, Runs: st.deliveries, Send: st.queue, Settler: st.settler, Sealer: sealer,
+		CallTimeout: c.CallTimeout, Timeout: c.Timeout, Log: c.Log,
 		Count: func(e dispatch.Event) {
 			metrics.Count("longshore_messages_total", "backend", invocation.BackendUpsertEntity, "event", string(e))
 		},
-	})
+	}), dispatch.NewSlices(dispatch.SlicesConfig{Migrations: entities, Log: c.Log}))
 	s.handler = api.New(api.Config{
 		Tokens: access, Actions: st.actions, Cache: cache, Runs: st.runs, Starter: starter,
 		Catalog: entities, Audit: st.audit,
@@ -314,7 +321,7 @@ func (s *Server) Start(ctx context.Context) error {
 		}
 	})
 	s.loops.Go(func() { s.work(invocation.BackendWebhook, s.c.Workers, s.webhook.Handle) })
-	s.loops.Go(func() { s.work(invocation.BackendUpsertEntity, sliceWorkers, s.slices.Handle) })
+	s.loops.Go(func() { s.work(invocation.BackendUpsertEntity, entityWorkers, s.entities) })
 	if s.stores.drains {
 		s.loops.Go(func() { s.work(queue.DeadLetter, 10, s.deadletter.Handle) })
 	}
@@ -325,6 +332,9 @@ func (s *Server) Start(ctx context.Context) error {
 
 // Addr is the address that is listened on.
 func (s *Server) Addr() string { return s.listener.Addr().String() }
+
+// baseURL is the address that clients use.
+func (s *Server) baseURL() string { return cmp.Or(s.c.BaseURL, "http://"+s.Addr()) }
 
 // Credentials are those in use, given or kept.
 func (s *Server) Credentials() Credentials { return s.credentials }

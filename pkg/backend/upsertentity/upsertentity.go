@@ -33,7 +33,7 @@ type Config struct {
 		// CreateEntity is catalog.Service's.
 		CreateEntity(ctx context.Context, blueprint string, text json.RawMessage, w catalog.EntityWrite) (*catalog.Saved, error)
 	}
-	// BaseURL returns the address that clients use, without a slash at its end. Links begin with it.
+	// BaseURL returns the address that clients use; links begin with it.
 	BaseURL func() string
 	// Log is told what an outcome does not say: why the catalog failed.
 	Log *slog.Logger
@@ -87,7 +87,7 @@ func identifier(runID string) string {
 
 // link is the JSON text of the address that the API has the entity at, nil where that is too long.
 func (b *Backend) link(s *catalog.Saved) json.RawMessage {
-	address := b.c.BaseURL() + "/v1/blueprints/" + url.PathEscape(s.Blueprint.Record.Identifier) +
+	address := strings.TrimRight(b.c.BaseURL(), "/") + "/v1/blueprints/" + url.PathEscape(s.Blueprint.Record.Identifier) +
 		"/entities/" + url.PathEscape(s.Entity.Identifier)
 	text, err := json.Marshal(address)
 	if err != nil || len(address) > maxLink {
