@@ -1,6 +1,7 @@
 package dispatch_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -16,6 +17,17 @@ import (
 	"longshore/pkg/run"
 )
 
+// sliced answers for migrations by their ids.
+type sliced map[string]error
+
+// Continue implements what Slices needs.
+func (s sliced) Continue(_ context.Context, id string, n int) (bool, error) {
+	if id == "mig_panics" {
+		panic("at the wrong moment")
+	}
+	return n == 3, s[id]
+}
+
 // A queue that runs and slices share: each message reaches whom it is for, and one that fails holds up
 // none of the others.
 func TestBoth(t *testing.T) {
@@ -26,11 +38,14 @@ func TestBoth(t *testing.T) {
 		return received(name, queue.Message{PK: id, Generation: n, Kind: queue.KindDelete})
 	}
 	handle := dispatch.Both(dispatch.New(b.config), dispatch.NewSlices(dispatch.SlicesConfig{
-		Migrations: sliced{"mig_busy": fault.Busy(errors.New("x"), 0, "busy")}, Log: b.config.Log,
-		Count: func(dispatch.Event) { t.Error("a message is counted twice") },
+		Migrations: sliced{
+			"mig_gone": fault.New(fault.NotFound, "", "none"), "mig_busy": fault.Busy(errors.New("x"), 0, "busy"),
+		},
+		Log: b.config.Log,
 	}))
 	again := handle(t.Context(), []queue.Received{
 		slice("panics", "mig_panics", 3), message(r), slice("done", "mig_1", 3), slice("busy", "mig_busy", 3),
+		slice("old", "mig_1", 2), slice("gone", "mig_gone", 3),
 		received("later", queue.Message{PK: r.ID, Generation: 1, Kind: "later"}), {ID: "text", Body: "text", Count: 1},
 	})
 	slices.Sort(again)
@@ -41,7 +56,7 @@ func TestBoth(t *testing.T) {
 		t.Errorf("%d calls, delivery %s", len(b.calls), got.Delivery.State)
 	}
 	slices.Sort(b.events)
-	b.wantEvents(t, dispatch.Broken, dispatch.Broken, dispatch.Continued, dispatch.Delivered, dispatch.Undecodable, dispatch.Undecodable)
+	b.wantEvents(t, dispatch.Broken, dispatch.Broken, dispatch.Continued, dispatch.Delivered, dispatch.Dropped, dispatch.Dropped, dispatch.Undecodable, dispatch.Undecodable)
 }
 
 // What is wrong with what was sent is told line by line, once the run has ended.

@@ -54,7 +54,7 @@ func TestSecretsOfARunAreSentAndMasked(t *testing.T) {
 		"succeeded": {Verdict: run.Succeed, StatusCode: 200, Response: json.RawMessage(`{"echo":"` + secret + `","n":1}`), StatusLabel: "got " + secret,
 			Link: json.RawMessage(`"https://example.com/` + secret + `"`), ExternalRunID: secret},
 		"failed": {Verdict: run.Fail, StatusCode: 400, Error: "the target " + secret + " refused", StatusLabel: secret,
-			Faults: []string{"a: is " + secret, "b: is required"},
+			Faults:   []string{"a: is " + secret, "b: is required"},
 			Response: json.RawMessage(`["` + secret + `"]`)},
 		"retried": {Verdict: run.Retry, StatusCode: 503, Error: "no answer from " + secret},
 	} {
