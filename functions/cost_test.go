@@ -170,8 +170,9 @@ func TestCostOfOneRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	entities := dynamocatalog.NewCatalog(m, name+"-catalog", time.Now)
 	starter := trigger.New(trigger.Config{
-		Actions: cache, Entities: catalog.NewReader(dynamocatalog.NewCatalog(m, name+"-catalog", time.Now), nil),
+		Actions: cache, Entities: catalog.NewReader(entities, nil),
 		Permissions: permission.New(permission.Config{}), Runs: runs, Sender: queues, OrgID: "org", Log: log,
 		Configured: func(backend string) bool { return backend == invocation.BackendWebhook },
 		Accepter:   &trigger.StoreAndSend{Store: runs, Sender: queues, Log: log},
@@ -198,7 +199,10 @@ func TestCostOfOneRun(t *testing.T) {
 		}
 		return string(text)
 	}
-	served := awsevent.HTTP(api.New(api.Config{Tokens: tokens, Actions: actions, Cache: cache, Runs: runs, Audit: entries, Starter: starter, Log: log}))
+	served := awsevent.HTTP(api.New(api.Config{
+		Tokens: tokens, Actions: actions, Cache: cache, Runs: runs, Audit: entries, Starter: starter, Log: log,
+		Catalog: catalog.NewService(entities, time.Now),
+	}))
 	body := fmt.Sprintf(`{"identifier":"plain","trigger":{"type":"self-service","operation":"CREATE"},`+
 		`"invocationMethod":{"type":"WEBHOOK","url":%q,"body":{"text":"{{ .inputs.text }}"}}}`, receiver.URL)
 	start := httpEvent("POST", "/v1/actions/plain/runs", token, fmt.Sprintf(`{"properties":{"text":%q}}`, strings.Repeat("a line of four KiB; ", 204)))

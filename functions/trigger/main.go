@@ -35,12 +35,11 @@ func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 		Store: dynamostore.NewRuns(table, e.RunsTable, time.Duration(e.RunRetention), time.Now),
 		Audit: dynamocatalog.NewAudit(table, e.CatalogTable, time.Duration(e.AuditRetention), time.Now), Log: e.Log,
 	}
-	actions := dynamocatalog.NewActions(table, e.CatalogTable)
 	entities := catalog.NewReader(dynamocatalog.NewCatalog(table, e.CatalogTable, time.Now), time.Now)
-	users := directory.New(entities, e.OrgID)
+	actions := dynamocatalog.NewActions(table, e.CatalogTable)
 	cache := action.NewCache(actions)
 	queues := sqsqueue.New(sqs.NewFromConfig(e.AWS), e.Queues())
-	judge := permission.New(permission.Config{Catalog: entities})
+	users, judge := directory.New(entities, e.OrgID), permission.New(permission.Config{Catalog: entities})
 	sealer, err := awssecret.Sealer(e.AWS)
 	if err != nil {
 		return nil, err
