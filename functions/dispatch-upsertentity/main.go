@@ -37,7 +37,7 @@ func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	}
 	count := e.Messages(invocation.BackendUpsertEntity)
 	return e.Received(dispatch.Both(dispatch.New(dispatch.Config{
-		Backend: upsertentity.New(upsertentity.Config{Entities: entities, BaseURL: func() string { return e.BaseURL }, Log: e.Log}),
+		Backend: upsertentity.New(upsertentity.Config{Entities: entities, BaseURL: func() string { return e.BaseURL }}),
 		Name:    invocation.BackendUpsertEntity, Runs: runs, Send: queues,
 		Settler: &dispatch.StoreAndSend{Runs: runs, Send: queues, Log: e.Log},
 		Sealer:  sealer, CallTimeout: time.Duration(e.CallTimeout), Timeout: e.Timeout, Log: e.Log,

@@ -56,6 +56,8 @@ type Outcome struct {
 	// delivered work is; empty leaves the run's.
 	ExternalRunID string
 	Link          json.RawMessage
+	// Cause is more about Error for the log of the process, empty for nothing: it is not kept.
+	Cause string
 	// Faults are what is wrong with what was sent, where Error cannot say it all. Each becomes a line in
 	// the log of a run that the outcome ends.
 	Faults []string

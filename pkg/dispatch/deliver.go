@@ -248,6 +248,9 @@ func (d *Dispatcher) settle(ctx context.Context, log *slog.Logger, received queu
 	case err != nil:
 		return d.refused(ctx, log, "write the outcome", err)
 	}
+	if o.Cause != "" {
+		log = log.With(slog.String("cause", o.Cause))
+	}
 	log.InfoContext(ctx, "attempt made", slog.String("outcome", string(event)), slog.Int("status_code", o.StatusCode),
 		slog.Duration("took", took))
 	return event, true

@@ -56,7 +56,7 @@ func TestSecretsOfARunAreSentAndMasked(t *testing.T) {
 		"failed": {Verdict: run.Fail, StatusCode: 400, Error: "the target " + secret + " refused", StatusLabel: secret,
 			Faults:   []string{"a: is " + secret, "b: is required"},
 			Response: json.RawMessage(`["` + secret + `"]`)},
-		"retried": {Verdict: run.Retry, StatusCode: 503, Error: "no answer from " + secret},
+		"retried": {Verdict: run.Retry, StatusCode: 503, Error: "no answer from " + secret, Cause: "write " + secret},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -77,6 +77,9 @@ func TestSecretsOfARunAreSentAndMasked(t *testing.T) {
 			}
 			if o.Response != nil && !strings.Contains(string(got.Response), sealing.Hidden) {
 				t.Errorf("response %s, want it masked", got.Response)
+			}
+			if o.Cause != "" && !strings.Contains(b.logs.String(), "write "+sealing.Hidden) {
+				t.Errorf("the log does not have the cause: %s", b.logs.String())
 			}
 			for _, e := range b.sent {
 				if e.Message.Invocation != nil || strings.Contains(e.Group, secret) {

@@ -246,7 +246,7 @@ func (s *Server) assemble() error {
 	entities := catalog.NewService(st.catalog, time.Now)
 	entities.OnSlice(dispatch.SendSlices(st.queue, c.Log))
 	s.entities = dispatch.Both(dispatch.New(dispatch.Config{
-		Backend: upsertentity.New(upsertentity.Config{Entities: entities, BaseURL: s.baseURL, Log: c.Log}),
+		Backend: upsertentity.New(upsertentity.Config{Entities: entities, BaseURL: s.baseURL}),
 		Name:    invocation.BackendUpsertEntity, Runs: st.deliveries, Send: st.queue, Settler: st.settler, Sealer: sealer,
 		CallTimeout: c.CallTimeout, Timeout: c.Timeout, Log: c.Log,
 		Count: func(e dispatch.Event) {

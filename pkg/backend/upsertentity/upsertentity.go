@@ -13,7 +13,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/url"
 	"strings"
 
@@ -35,8 +34,6 @@ type Config struct {
 	}
 	// BaseURL returns the address that clients use; links begin with it.
 	BaseURL func() string
-	// Log is told what an outcome does not say: why the catalog failed.
-	Log *slog.Logger
 }
 
 // Backend carries out invocations of type UPSERT_ENTITY. It is safe for concurrent use.
@@ -74,7 +71,7 @@ func (b *Backend) Call(ctx context.Context, c backend.Call) backend.Outcome {
 	}
 	saved, err := b.c.Entities.CreateEntity(ctx, blueprint, entity.Encode(), catalog.EntityWrite{Upsert: true, Merge: true, By: c.By})
 	if err != nil {
-		return b.failed(ctx, c, err)
+		return failed(ctx, err)
 	}
 	return backend.Outcome{Verdict: run.Succeed, Link: b.link(saved)}
 }
@@ -97,7 +94,7 @@ func (b *Backend) link(s *catalog.Saved) json.RawMessage {
 }
 
 // failed says what an error of the catalog means for the run.
-func (b *Backend) failed(ctx context.Context, c backend.Call, err error) backend.Outcome {
+func failed(ctx context.Context, err error) backend.Outcome {
 	o := backend.Outcome{Verdict: run.Retry, StatusLabel: backend.DeliveryFailed}
 	var e *fault.Error
 	known := errors.As(err, &e)
@@ -105,8 +102,7 @@ func (b *Backend) failed(ctx context.Context, c backend.Call, err error) backend
 	case ctx.Err() != nil:
 		o.Error = "the catalog did not answer in time"
 	case !known || e.Kind == fault.Internal || e.Kind == fault.Unavailable:
-		b.c.Log.WarnContext(ctx, "entity not written", slog.String("run_id", c.RunID), slog.Any("error", err))
-		o.Error = "the catalog cannot be used now"
+		o.Error, o.Cause = "the catalog cannot be used now", err.Error()
 	case e.Kind == fault.Conflict:
 		// The entity is being written by others, or a migration has its blueprint or its identifier.
 		o.Error = e.Message

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/url"
 	"strings"
 	"testing"
@@ -172,26 +171,26 @@ func (f failing) CreateEntity(ctx context.Context, _ string, _ json.RawMessage, 
 	return nil, f.err
 }
 
-// What may pass by itself is tried again, and nothing of the cause is told.
+// What may pass by itself is tried again. Why the catalog failed is for the log of the process alone.
 func TestFailuresThatPass(t *testing.T) {
 	t.Parallel()
 	cause := errors.New("table of account 123456789012 throttled")
 	for name, c := range map[string]struct {
-		err  error
-		want string
+		err         error
+		want, cause string
 	}{
-		"the store is busy":    {fmt.Errorf("write entity: %w", fault.Busy(cause, time.Second, "the store is busy")), "the catalog cannot be used now"},
-		"a fault of ours":      {cause, "the catalog cannot be used now"},
-		"another one writes":   {fault.Wrap(fault.Conflict, cause, "somebody else is writing the entity %q", "a"), `somebody else is writing the entity "a"`},
-		"a migration is on":    {fault.New(fault.Conflict, "blueprint_deleting", "the blueprint service is being deleted"), "the blueprint service is being deleted"},
-		"no answer in the end": {nil, "the catalog did not answer in time"},
+		"the store is busy":    {fmt.Errorf("write entity: %w", fault.Busy(cause, time.Second, "the store is busy")), "the catalog cannot be used now", "write entity: the store is busy: " + cause.Error()},
+		"a fault of ours":      {cause, "the catalog cannot be used now", cause.Error()},
+		"another one writes":   {fault.Wrap(fault.Conflict, cause, "somebody else is writing the entity %q", "a"), `somebody else is writing the entity "a"`, ""},
+		"a migration is on":    {fault.New(fault.Conflict, "blueprint_deleting", "the blueprint service is being deleted"), "the blueprint service is being deleted", ""},
+		"no answer in the end": {nil, "the catalog did not answer in time", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := upsertentity.New(upsertentity.Config{Entities: failing{c.err}, BaseURL: func() string { return base }, Log: slog.New(slog.DiscardHandler)})
+			b := upsertentity.New(upsertentity.Config{Entities: failing{c.err}, BaseURL: func() string { return base }})
 			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 			defer cancel()
-			want := backend.Outcome{Verdict: run.Retry, Error: c.want, StatusLabel: backend.DeliveryFailed}
+			want := backend.Outcome{Verdict: run.Retry, Error: c.want, Cause: c.cause, StatusLabel: backend.DeliveryFailed}
 			got := b.Call(ctx, backend.Call{RunID: "r_1", Invocation: upsert(`{}`)})
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("outcome (-want +got):\n%s", diff)
@@ -203,7 +202,7 @@ func TestFailuresThatPass(t *testing.T) {
 // An invocation of another type is not carried out.
 func TestOtherInvocations(t *testing.T) {
 	t.Parallel()
-	b := upsertentity.New(upsertentity.Config{Entities: failing{errors.New("asked")}, Log: slog.New(slog.DiscardHandler)})
+	b := upsertentity.New(upsertentity.Config{Entities: failing{errors.New("asked")}})
 	for _, i := range []*invocation.Invocation{nil, {Type: "KAFKA", Payload: upsert(`{}`).Payload}} {
 		if o := b.Call(t.Context(), backend.Call{RunID: "r_1", Invocation: i}); o.Verdict != run.Fail || o.Error == "" {
 			t.Errorf("%+v: got %+v, want it refused", i, o)
@@ -249,7 +248,7 @@ func TestCrashes(t *testing.T) {
 		},
 		"store unavailable": func(*world) backendFunc {
 			return upsertentity.New(upsertentity.Config{
-				Entities: failing{fault.Busy(errors.New("throttled"), time.Second, "busy")}, BaseURL: func() string { return base }, Log: slog.New(slog.DiscardHandler),
+				Entities: failing{fault.Busy(errors.New("throttled"), time.Second, "busy")}, BaseURL: func() string { return base },
 			}).Call
 		},
 	} {

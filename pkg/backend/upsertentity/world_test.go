@@ -71,9 +71,7 @@ func newWorld() *world { return &world{now: time.Now().UTC().Truncate(time.Milli
 func (w *world) open(t *testing.T, store catalog.Store) *world {
 	t.Helper()
 	w.entities = catalog.NewService(store, w.clock)
-	w.backend = upsertentity.New(upsertentity.Config{
-		Entities: w.entities, BaseURL: func() string { return base }, Log: slog.New(slog.DiscardHandler),
-	})
+	w.backend = upsertentity.New(upsertentity.Config{Entities: w.entities, BaseURL: func() string { return base }})
 	key, err := secret.NewKey("one", make([]byte, secret.KeySize))
 	if err != nil {
 		t.Fatal(err)
