@@ -151,6 +151,20 @@ func TestFunctionsUnderSAMLocal(t *testing.T) {
 	})
 
 	w.addCheckout(t)
+	t.Run("the dispatcher of entities takes its events", func(t *testing.T) {
+		body := `{"identifier":"name_service","trigger":{"type":"self-service","operation":"CREATE"},
+			"invocationMethod":{"type":"UPSERT_ENTITY","blueprintIdentifier":"service","mapping":{"identifier":"checkout","title":"Checkout"}}}`
+		var created struct{ OK bool }
+		call(t, w.token, http.MethodPost, w.api+"/v1/actions", body, http.StatusCreated, &created)
+		var started struct{ Run struct{ ID string } }
+		call(t, w.token, http.MethodPost, w.api+"/v1/actions/name_service/runs", `{}`, http.StatusAccepted, &started)
+		w.invokeQueue(t, "DispatchUpsertEntityFunction", w.text(t, "dispatch-upsertentity-run.json", started.Run.ID))
+		if got := w.read(t, started.Run.ID); got.Status != string(run.Success) {
+			t.Errorf("got %+v, want SUCCESS", got)
+		}
+		// There is no such migration: the message is dropped.
+		w.invokeQueue(t, "DispatchUpsertEntityFunction", readEvent(t, "dispatch-upsertentity.json"))
+	})
 	for file, want := range map[string]struct {
 		status int
 		part   string

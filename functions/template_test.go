@@ -14,7 +14,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"gopkg.in/yaml.v3"
 
-	"longshore/pkg/invocation"
 	"longshore/pkg/local"
 	"longshore/pkg/queue"
 	"longshore/pkg/store/dynamostore"
@@ -233,7 +232,7 @@ func TestFunctionsLinkOnlyWhatTheyNeed(t *testing.T) {
 	heavy := map[string][]string{
 		"github.com/itchyny/gojq":                             {"trigger", "api", "dispatch-upsertentity", "local"},
 		"modernc.org/sqlite":                                  {"local"},
-		"github.com/aws/aws-sdk-go-v2/service/secretsmanager": {"trigger", "api", "dispatch-webhook", "dispatch-github", "dispatch-gitlab"},
+		"github.com/aws/aws-sdk-go-v2/service/secretsmanager": {"trigger", "api", "dispatch-webhook", "dispatch-github", "dispatch-gitlab", "dispatch-upsertentity"},
 		"github.com/aws/aws-sdk-go-v2/service/sqs":            {"trigger", "api", "dispatch-webhook", "dispatch-github", "dispatch-gitlab", "dispatch-upsertentity", "tick", "local"},
 		"github.com/aws/aws-sdk-go-v2/service/sesv2":          {"dispatch-webhook", "local"},
 		"github.com/santhosh-tekuri/jsonschema/v6":            {"trigger", "api", "dispatch-upsertentity", "local"},
@@ -278,7 +277,7 @@ func TestMainsAreWiringOnly(t *testing.T) {
 // A queue that a function takes messages off has a worker in the local process.
 func TestEachQueueIsWorkedLocally(t *testing.T) {
 	t.Parallel()
-	worked := append(local.Backends(), invocation.BackendUpsertEntity, queue.DeadLetter)
+	worked := append(local.Backends(), queue.DeadLetter)
 	var want []string
 	for _, f := range functions(t) {
 		if slices.Contains(f.sources, "SQS") {

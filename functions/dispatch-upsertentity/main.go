@@ -1,5 +1,5 @@
-// Dispatch-upsertentity changes entities in the background: the slices of long deletions and renames.
-// The queue of entities starts it.
+// Dispatch-upsertentity writes the entities of runs, and carries on the slices of long deletions and
+// renames. The queue of entities starts it.
 package main
 
 import (
@@ -10,7 +10,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"longshore/pkg/awsevent"
+	"longshore/pkg/backend/upsertentity"
 	"longshore/pkg/boot"
+	"longshore/pkg/boot/dispatchfunction"
 	"longshore/pkg/catalog"
 	"longshore/pkg/dispatch"
 	"longshore/pkg/invocation"
@@ -21,11 +23,16 @@ import (
 func main() { boot.Main(run) }
 
 func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
-	entities := catalog.NewService(dynamocatalog.NewCatalog(dynamodb.NewFromConfig(e.AWS), e.CatalogTable, time.Now), time.Now)
+	store := dynamocatalog.NewCatalog(dynamodb.NewFromConfig(e.AWS), e.CatalogTable, time.Now)
+	store.AuditRetention, store.Log = time.Duration(e.AuditRetention), e.Log
 	queues := sqsqueue.New(sqs.NewFromConfig(e.AWS), e.Queues())
+	entities := catalog.NewService(store, time.Now)
 	entities.OnSlice(dispatch.SendSlices(queues, e.Log))
-	count := e.Messages(invocation.BackendUpsertEntity)
-	return e.Received(dispatch.NewSlices(dispatch.SlicesConfig{
-		Migrations: entities, Log: e.Log, Count: func(ev dispatch.Event) { count(string(ev)) },
-	}).Handle), nil
+	d, err := dispatchfunction.New(e, invocation.BackendUpsertEntity, upsertentity.New(upsertentity.Config{
+		Entities: entities, BaseURL: func() string { return e.BaseURL },
+	}))
+	if err != nil {
+		return nil, err
+	}
+	return e.Received(dispatch.Both(d, dispatch.NewSlices(dispatch.SlicesConfig{Migrations: entities, Log: e.Log}))), nil
 }

@@ -56,7 +56,7 @@ func forbidden(format string, args ...any) error {
 }
 
 // moderatesAction lets those change an action who administer, and Moderators of its blueprint. What the
-// action writes to the catalog must be theirs too: it would be written in nobody's name. A definition
+// action writes to the catalog must be theirs too: no permission of who runs it is asked for that. A definition
 // that cannot be read is nil.
 func moderatesAction(c identity.Caller, d *action.Definition) error {
 	switch {

@@ -63,6 +63,7 @@ func TestUpsert(t *testing.T) {
 	g = f.call("POST", serviceEntities+"?upsert=true", `{"identifier":"cart","properties":{"replicas":3}}`).want(200)
 	holds(t, g.at("entity"), `{"title":null}`)
 	holds(t, g.at("entity", "properties"), `{"language":null,"replicas":3}`)
+	f.call("POST", serviceEntities+"?upsert=true", `{"identifier":"cart","relations":{"system":"none"}}`).fault(404, "not_found")
 	f.call("POST", serviceEntities+"?upsert=true", `{"identifier":"other"}`).want(201)
 	before := f.snapshot()
 	f.call("POST", serviceEntities+"?validation_only=true", `{"identifier":"third"}`).want(200)

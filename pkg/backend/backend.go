@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"longshore/pkg/audit"
 	"longshore/pkg/invocation"
 	"longshore/pkg/run"
 )
@@ -37,6 +38,8 @@ type Call struct {
 	// Uncertain is when the first attempt began of which nobody knows whether the backend took it; zero
 	// when there is none.
 	Uncertain time.Time
+	// By is the run's user, as the author of what the call changes here.
+	By audit.Author
 }
 
 // Outcome is what an attempt came to.
@@ -60,4 +63,9 @@ type Outcome struct {
 	Watch bool
 	// Unknown says of a failed attempt that the target may have taken it.
 	Unknown bool
+	// Cause is more about Error for the log of the process, empty for nothing: it is not kept.
+	Cause string
+	// Faults are what is wrong with what was sent, where Error cannot say it all. Each becomes a line in
+	// the log of a run that the outcome ends.
+	Faults []string
 }

@@ -3,6 +3,7 @@ package catalog
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"unicode/utf8"
@@ -134,7 +135,7 @@ func (s *Service) tryCreate(ctx context.Context, blueprint string, text json.Raw
 		return nil, taken(blueprint, old.Identifier)
 	}
 	saved, err := s.save(ctx, n, k, old, d, w)
-	if err != nil && w.Upsert && (fault.Is(err, "identifier_taken") || old != nil && absent(err)) {
+	if err != nil && w.Upsert && (fault.Is(err, "identifier_taken") || old != nil && absent(err) && !isNotThere(err)) {
 		return nil, fault.Wrap(fault.Conflict, err, "somebody else is writing the entity %q", d.Identifier)
 	}
 	return saved, err
@@ -325,6 +326,12 @@ func (s *Service) missing(ctx context.Context, n *snapshot, self Key, d *Draft) 
 		}
 	}
 	return missing, nil
+}
+
+// isNotThere reports whether an error is notThere's, of related entities and not of the entity itself.
+func isNotThere(err error) bool {
+	var e *fault.Error
+	return errors.As(err, &e) && len(e.Details) > 0
 }
 
 func notThere(missing []Target) error {

@@ -182,6 +182,7 @@ func (d *Dispatcher) call(ctx context.Context, r *run.Run, call *invocation.Invo
 	defer cancel()
 	return d.c.Backend.Call(ctx, backend.Call{
 		RunID: r.ID, Action: r.Action.Identifier, Attempt: len(r.Attempts), Invocation: call, Uncertain: r.Uncertain(),
+		By: r.Author(d.c.Now()),
 	})
 }
 
@@ -223,7 +224,7 @@ func (d *Dispatcher) settle(ctx context.Context, log *slog.Logger, received queu
 			}
 		case ended:
 			event = Failed
-			write.Logs = []*run.Log{run.NewLog(now, r.LogID(), run.Own, failure(r, why(o)))}
+			write.Logs = failures(now, r, o)
 		case inProgress:
 			event = Retried
 		default:
@@ -249,6 +250,9 @@ func (d *Dispatcher) settle(ctx context.Context, log *slog.Logger, received queu
 		return Stale, true
 	case err != nil:
 		return d.refused(ctx, log, "write the outcome", err)
+	}
+	if o.Cause != "" {
+		log = log.With(slog.String("cause", o.Cause))
 	}
 	log.InfoContext(ctx, "attempt made", slog.String("outcome", string(event)), slog.Int("status_code", o.StatusCode),
 		slog.Duration("took", took))
@@ -319,10 +323,35 @@ func failure(r *run.Run, why string) string {
 	if attempts == 1 {
 		line = what(r) + " failed after 1 attempt: " + why
 	}
+	return short(line)
+}
+
+// short cuts a line to what a log takes.
+func short(line string) string {
 	if len(line) > maxLog {
 		line = strings.ToValidUTF8(line[:maxLog], "")
 	}
 	return line
+}
+
+// maxFaults is how many faults are told one by one: the lines are written with the outcome at once.
+const maxFaults = 20
+
+// failures are the log lines of a run or a notice that an outcome ended: why, and each of the faults.
+func failures(now time.Time, r *run.Run, o backend.Outcome) []*run.Log {
+	lines := []string{failure(r, why(o))}
+	for i, f := range o.Faults {
+		if i == maxFaults {
+			lines = append(lines, fmt.Sprintf("and %d faults more", len(o.Faults)-maxFaults))
+			break
+		}
+		lines = append(lines, short(f))
+	}
+	logs := make([]*run.Log, len(lines))
+	for i, line := range lines {
+		logs[i] = run.NewLog(now, r.LogID(), run.Own, line)
+	}
+	return logs
 }
 
 // usedUp is the log line of a run that a claim ended instead of starting one attempt more.

@@ -99,7 +99,7 @@ func TestOutcomes(t *testing.T) {
 			if diff := cmp.Diff(want, b.sent); diff != "" {
 				t.Errorf("messages (-want +got):\n%s", diff)
 			}
-			wantCall := []backend.Call{{RunID: r.ID, Action: "deploy", Attempt: 1, Invocation: call()}}
+			wantCall := []backend.Call{{RunID: r.ID, Action: "deploy", Attempt: 1, Invocation: call(), By: author(r)}}
 			if diff := cmp.Diff(wantCall, b.calls); diff != "" {
 				t.Errorf("calls (-want +got):\n%s", diff)
 			}
@@ -279,7 +279,7 @@ func TestInvocationFromTheStore(t *testing.T) {
 	if again := dispatch.New(b.config).Handle(t.Context(), []queue.Received{m}); again != nil {
 		t.Errorf("messages come again: %q", again)
 	}
-	want := []backend.Call{{RunID: r.ID, Action: "deploy", Attempt: 1, Invocation: call()}}
+	want := []backend.Call{{RunID: r.ID, Action: "deploy", Attempt: 1, Invocation: call(), By: author(r)}}
 	if diff := cmp.Diff(want, b.calls); diff != "" {
 		t.Errorf("calls (-want +got):\n%s", diff)
 	}

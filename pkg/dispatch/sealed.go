@@ -26,12 +26,15 @@ func (d *Dispatcher) open(ctx context.Context, id string) (*invocation.Invocatio
 // hide masks what an outcome holds of its target's words.
 func hide(o backend.Outcome, mask *secret.Mask) backend.Outcome {
 	o.Error, o.StatusLabel = mask.Text(o.Error), mask.Text(o.StatusLabel)
-	o.ExternalRunID = mask.Text(o.ExternalRunID)
+	o.Cause, o.ExternalRunID = mask.Text(o.Cause), mask.Text(o.ExternalRunID)
 	if o.Response != nil {
 		o.Response = mask.JSON(o.Response)
 	}
 	if o.Link != nil {
 		o.Link = mask.JSON(o.Link)
+	}
+	for i, f := range o.Faults {
+		o.Faults[i] = mask.Text(f)
 	}
 	return o
 }

@@ -51,10 +51,12 @@ func TestSecretsOfARunAreSentAndMasked(t *testing.T) {
 	t.Parallel()
 	for name, o := range map[string]backend.Outcome{
 		"delivered": {Verdict: run.Deliver, StatusCode: 202},
-		"succeeded": {Verdict: run.Succeed, StatusCode: 200, Response: json.RawMessage(`{"echo":"` + secret + `","n":1}`), StatusLabel: "got " + secret},
+		"succeeded": {Verdict: run.Succeed, StatusCode: 200, Response: json.RawMessage(`{"echo":"` + secret + `","n":1}`), StatusLabel: "got " + secret,
+			Link: json.RawMessage(`"https://example.com/` + secret + `"`), ExternalRunID: secret},
 		"failed": {Verdict: run.Fail, StatusCode: 400, Error: "the target " + secret + " refused", StatusLabel: secret,
+			Faults:   []string{"a: is " + secret, "b: is required"},
 			Response: json.RawMessage(`["` + secret + `"]`)},
-		"retried": {Verdict: run.Retry, StatusCode: 503, Error: "no answer from " + secret},
+		"retried": {Verdict: run.Retry, StatusCode: 503, Error: "no answer from " + secret, Cause: "write " + secret},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -69,12 +71,15 @@ func TestSecretsOfARunAreSentAndMasked(t *testing.T) {
 				t.Fatalf("%d calls, want one with the secret in it", len(b.calls))
 			}
 			got := b.read(t, r.ID)
-			kept := fmt.Sprintf("%+v %+v %s %s", *got.Run, got.Attempts, got.Response, b.lines(t, r.ID))
+			kept := fmt.Sprintf("%+v %+v %s %s %s", *got.Run, got.Attempts, got.Response, got.Link, b.lines(t, r.ID))
 			if strings.Contains(kept, secret) {
 				t.Errorf("what is kept holds the secret: %s", kept)
 			}
 			if o.Response != nil && !strings.Contains(string(got.Response), sealing.Hidden) {
 				t.Errorf("response %s, want it masked", got.Response)
+			}
+			if o.Cause != "" && !strings.Contains(b.logs.String(), "write "+sealing.Hidden) {
+				t.Errorf("the log does not have the cause: %s", b.logs.String())
 			}
 			for _, e := range b.sent {
 				if e.Message.Invocation != nil || strings.Contains(e.Group, secret) {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"longshore/pkg/audit"
 	"longshore/pkg/backend"
 	"longshore/pkg/dispatch"
 	"longshore/pkg/dispatch/dispatchtest"
@@ -127,7 +128,10 @@ func call() *invocation.Invocation {
 // record records a run.
 func (b *bench) record(t testing.TB, edits ...func(*run.Run, *run.Body)) *run.Run {
 	t.Helper()
-	r := &run.Run{ID: run.NewID(b.now), Backend: "webhook", Action: run.Action{Identifier: "deploy"}}
+	r := &run.Run{
+		ID: run.NewID(b.now), Backend: "webhook", Action: run.Action{Identifier: "deploy"},
+		UserID: "user_ada", UserEmail: "ada@example.com", CreatedBy: "user_ada", Source: run.SourceUI,
+	}
 	r.Start(b.now, "")
 	body := &run.Body{Invocation: call()}
 	for _, edit := range edits {
@@ -137,6 +141,11 @@ func (b *bench) record(t testing.TB, edits ...func(*run.Run, *run.Body)) *run.Ru
 		t.Fatal(err)
 	}
 	return r
+}
+
+// author is who a call of a run is made for, at the time of the first one.
+func author(r *run.Run) audit.Author {
+	return audit.Author{ID: "user_ada", Email: "ada@example.com", Origin: "UI", RunID: r.ID, At: start}
 }
 
 func received(id string, m queue.Message) queue.Received {

@@ -22,7 +22,7 @@ func SendSlices(send queue.Sender, log *slog.Logger) func(ctx context.Context, m
 }
 
 // Slices handles the messages of kind queue.KindDelete: each carries out one slice of a migration, which
-// sends the next message itself.
+// sends the next message itself. They share a queue with the runs that write entities: see Both.
 type Slices struct{ c SlicesConfig }
 
 // SlicesConfig is what Slices works with. Migrations and Log are required.
@@ -33,35 +33,12 @@ type SlicesConfig struct {
 		Continue(ctx context.Context, id string, n int) (done bool, err error)
 	}
 	Log *slog.Logger
-	// Count is told what became of each message; nil counts nothing.
-	Count func(Event)
 }
 
 // NewSlices returns a handler of slices.
-func NewSlices(c SlicesConfig) *Slices {
-	if c.Count == nil {
-		c.Count = func(Event) {}
-	}
-	return &Slices{c}
-}
+func NewSlices(c SlicesConfig) *Slices { return &Slices{c} }
 
-// Handle deals with all messages at once and returns the ids of those that have to come again, because
-// our own code or the store failed. The caller acknowledges all others.
-func (s *Slices) Handle(ctx context.Context, messages []queue.Received) (again []string) {
-	return each(ctx, s.c.Log, s.c.Count, messages, s.handle)
-}
-
-func (s *Slices) handle(ctx context.Context, log *slog.Logger, received queue.Received) (Event, bool) {
-	m, err := queue.Decode([]byte(received.Body))
-	if err != nil {
-		// The cause may quote the message.
-		log.ErrorContext(ctx, "message cannot be decoded", slog.Int("receives", received.Count))
-		return Undecodable, false
-	}
-	if m.Kind != queue.KindDelete {
-		log.ErrorContext(ctx, "message of an unknown kind", slog.String("kind", m.Kind))
-		return Undecodable, false
-	}
+func (s *Slices) handle(ctx context.Context, log *slog.Logger, m queue.Message) (Event, bool) {
 	log = log.With(slog.String("migration_id", m.PK), slog.Int("slice", m.Generation))
 	done, err := s.c.Migrations.Continue(ctx, m.PK, m.Generation)
 	switch {

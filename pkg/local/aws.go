@@ -99,12 +99,12 @@ func openAWS(ctx context.Context, c Config) (*stores, error) {
 // function; this process drains it only where it is called as the emulators' is.
 func queueURLs(ctx context.Context, client *sqs.Client, c Config) (map[string]string, error) {
 	names, urls := map[string]string{queue.DeadLetter: queuePrefix + queue.DeadLetter}, map[string]string{}
-	for _, backend := range append(Backends(), invocation.BackendUpsertEntity) {
+	for _, backend := range Backends() {
 		switch {
 		case !c.AWSCreate && c.Queues[backend] != "":
 			urls[backend] = c.Queues[backend]
 			delete(names, queue.DeadLetter)
-		case c.configured(backend) || backend == invocation.BackendUpsertEntity:
+		case c.configured(backend):
 			names[backend] = queuePrefix + backend
 		}
 	}

@@ -7,6 +7,7 @@ import (
 
 	"longshore/pkg/backend"
 	"longshore/pkg/backend/email"
+	"longshore/pkg/backend/upsertentity"
 	"longshore/pkg/backend/webhook"
 	"longshore/pkg/boot"
 	"longshore/pkg/dispatch"
@@ -30,6 +31,7 @@ var backends = []struct {
 	open func(*Server) (handle, error)
 }{
 	{invocation.BackendWebhook, always, openWebhook},
+	{invocation.BackendUpsertEntity, always, openUpsertEntity},
 	{invocation.BackendGitHub, func(c Config) bool { return c.GitHub.Credentials.Given() }, openGitHub},
 	{invocation.BackendGitLab, func(c Config) bool { return c.GitLab.Credentials.Given() }, openGitLab},
 }
@@ -56,11 +58,13 @@ func (c Config) configured(backend string) bool {
 }
 
 // deliver dispatches a queue's messages to a backend.
-func (s *Server) deliver(name string, b backend.Backend) handle {
+func (s *Server) deliver(name string, b backend.Backend) handle { return s.dispatcher(name, b).Handle }
+
+func (s *Server) dispatcher(name string, b backend.Backend) *dispatch.Dispatcher {
 	return dispatch.New(dispatch.Config{
 		Backend: b, Name: name, Runs: s.stores.deliveries, Send: s.stores.queue, Settler: s.stores.settler, Sealer: s.sealer,
 		CallTimeout: s.c.CallTimeout, Timeout: s.c.Timeout, Log: s.c.Log, Count: s.counting(name),
-	}).Handle
+	})
 }
 
 // counting counts what becomes of a queue's messages.
@@ -78,7 +82,7 @@ func (s *Server) secrets(context.Context) (signature.Secrets, error) {
 // workers is how many messages of a queue are dealt with at once.
 func (s *Server) workers(name string) int {
 	if name == invocation.BackendUpsertEntity {
-		return sliceWorkers
+		return entityWorkers
 	}
 	return s.c.Workers
 }
@@ -94,4 +98,10 @@ func openWebhook(s *Server) (handle, error) {
 	return s.deliver(invocation.BackendWebhook, email.Open(s.c.SESSender, ses, webhook.New(webhook.Config{
 		Secrets: s.secrets, Client: egress.New(egress.Config{Allow: s.c.EgressAllow, ConnectTimeout: s.c.ConnectTimeout}), Version: s.c.Version, CallTimeout: s.c.CallTimeout,
 	}))), nil
+}
+
+// openUpsertEntity takes the messages of runs and those of slices, which share a queue.
+func openUpsertEntity(s *Server) (handle, error) {
+	b := upsertentity.New(upsertentity.Config{Entities: s.entities, BaseURL: s.baseURL})
+	return dispatch.Both(s.dispatcher(invocation.BackendUpsertEntity, b), dispatch.NewSlices(dispatch.SlicesConfig{Migrations: s.entities, Log: s.c.Log})), nil
 }

@@ -6,6 +6,7 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,7 +27,6 @@ import (
 	"longshore/pkg/identity"
 	"longshore/pkg/identity/directory"
 	"longshore/pkg/identity/oidc"
-	"longshore/pkg/invocation"
 	"longshore/pkg/metric"
 	"longshore/pkg/organization"
 	"longshore/pkg/permission"
@@ -108,7 +108,7 @@ type Server struct {
 	made        bool
 	stores      *stores
 	sealer      *secret.Sealer
-	slices      *dispatch.Slices
+	entities    *catalog.Service
 	// handles are what takes the messages off each backend's queue.
 	handles    map[string]handle
 	deadletter *dispatch.DeadLetter
@@ -139,8 +139,8 @@ const (
 	// pollFor is how long a worker waits for messages at once.
 	pollFor = 20 * time.Second
 	workers = 100
-	// sliceWorkers is how many migrations of the catalog are carried on at once.
-	sliceWorkers = 4
+	// entityWorkers is how many entities are upserted and migrations of the catalog carried on at once.
+	entityWorkers = 8
 )
 
 // Open opens stores and queue and generates what is missing. Errors: fault.Conflict, data_in_use,
@@ -237,10 +237,7 @@ func (s *Server) assemble() error {
 	})
 	entities := catalog.NewService(st.catalog, time.Now)
 	entities.OnSlice(dispatch.SendSlices(st.queue, c.Log))
-	s.slices = dispatch.NewSlices(dispatch.SlicesConfig{
-		Migrations: entities, Log: c.Log,
-		Count: s.counting(invocation.BackendUpsertEntity),
-	})
+	s.entities = entities
 	s.handler = api.New(api.Config{
 		Tokens: access, Actions: st.actions, Cache: cache, Runs: st.runs, Starter: starter,
 		Catalog: entities, Audit: st.audit,
@@ -248,7 +245,7 @@ func (s *Server) assemble() error {
 		Decider:      approval.New(approval.Config{Runs: st.runs, Send: st.queue, Configured: configured, Log: c.Log}),
 		Log:          c.Log, Ready: st.ready, Metrics: metrics.Handler(), GitHubEvents: s.githubEvents(), GitLabEvents: s.gitlabEvents(),
 	})
-	s.handles = map[string]handle{invocation.BackendUpsertEntity: s.slices.Handle}
+	s.handles = map[string]handle{}
 	for _, b := range backends {
 		if !b.configured(c) {
 			continue
@@ -309,6 +306,9 @@ func (s *Server) Start(ctx context.Context) error {
 
 // Addr is the address that is listened on.
 func (s *Server) Addr() string { return s.listener.Addr().String() }
+
+// baseURL is the address that clients use.
+func (s *Server) baseURL() string { return cmp.Or(s.c.BaseURL, "http://"+s.Addr()) }
 
 // Credentials are those in use, given or kept.
 func (s *Server) Credentials() Credentials { return s.credentials }

@@ -40,6 +40,11 @@ func Changed(before, after *Run, by audit.Author) *audit.Entry {
 	return audit.New(e, before.ID+"#"+strconv.FormatInt(before.Rev, 10), before.Rev+1)
 }
 
+// Author is the run's user as the author of a change that is tied to the run.
+func (r *Run) Author(now time.Time) audit.Author {
+	return audit.Author{ID: r.UserID, Email: r.UserEmail, Origin: r.Source, RunID: r.ID, At: now.UTC().Truncate(time.Millisecond)}
+}
+
 func entry(action string, r *Run, by audit.Author) audit.Entry {
 	return audit.Entry{Action: action, Resource: audit.Run, Identifier: r.ID, Blueprint: r.Blueprint, Entity: r.Entity, By: by}
 }
