@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"gopkg.in/yaml.v3"
 
+	"longshore/pkg/local"
 	"longshore/pkg/store/dynamostore"
 )
 
@@ -267,5 +268,25 @@ func TestMainsAreWiringOnly(t *testing.T) {
 		if lines := strings.Count(string(text), "\n"); lines > 60 {
 			t.Errorf("%s has %d lines, at most 60", main, lines)
 		}
+	}
+}
+
+// A queue that a function takes messages off has workers in the local process, and the other way round.
+func TestEachQueueIsWorkedLocally(t *testing.T) {
+	t.Parallel()
+	var want []string
+	for _, r := range resources(t, "AWS::Serverless::Function") {
+		events, _ := at(r, "Properties", "Events").(map[string]node)
+		for _, e := range events {
+			if name := strings.TrimPrefix(at(r, "Properties", "CodeUri").(string), "functions/dispatch-"); at(e, "Type") == "SQS" && name != at(r, "Properties", "CodeUri") {
+				want = append(want, strings.TrimSuffix(name, "/"))
+			}
+		}
+	}
+	worked := local.Backends()
+	slices.Sort(worked)
+	slices.Sort(want)
+	if diff := cmp.Diff(want, worked); diff != "" {
+		t.Errorf("queues with workers (-template +local):\n%s", diff)
 	}
 }

@@ -16,7 +16,6 @@ import (
 	"longshore/pkg/boot"
 	"longshore/pkg/boot/apifunction"
 	"longshore/pkg/catalog"
-	"longshore/pkg/invocation"
 	"longshore/pkg/permission"
 	"longshore/pkg/queue/sqsqueue"
 	"longshore/pkg/store/dynamostore"
@@ -32,7 +31,7 @@ func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	actions := dynamocatalog.NewActions(table, e.CatalogTable)
 	entities := catalog.NewReader(dynamocatalog.NewCatalog(table, e.CatalogTable, time.Now), time.Now)
 	cache := action.NewCache(actions)
-	queues := sqsqueue.New(sqs.NewFromConfig(e.AWS), map[string]string{invocation.BackendWebhook: e.QueueWebhook})
+	queues := sqsqueue.New(sqs.NewFromConfig(e.AWS), e.QueueURLs())
 	starter := trigger.New(trigger.Config{
 		Actions: cache, Entities: entities, Runs: runs, Sender: queues, Approvers: permission.Admins{Users: entities.Users},
 		ApprovalTimeout: e.Approval(), Mails: e.SESSender != "", BaseURL: e.BaseURL,

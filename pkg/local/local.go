@@ -15,24 +15,18 @@ import (
 	"sync"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-
 	"longshore/pkg/action"
 	"longshore/pkg/api"
 	"longshore/pkg/approval"
-	"longshore/pkg/backend/email"
-	"longshore/pkg/backend/webhook"
 	"longshore/pkg/boot"
 	"longshore/pkg/catalog"
 	"longshore/pkg/dispatch"
 	"longshore/pkg/egress"
 	"longshore/pkg/identity"
-	"longshore/pkg/invocation"
 	"longshore/pkg/metric"
 	"longshore/pkg/permission"
 	"longshore/pkg/queue"
 	"longshore/pkg/run"
-	"longshore/pkg/signature"
 	"longshore/pkg/store/sqlitestore"
 	"longshore/pkg/sweep"
 	"longshore/pkg/trigger"
@@ -58,9 +52,9 @@ type Config struct {
 	// SESSender is the address that e-mails come from, empty for none; BaseURL the one that clients use,
 	// empty for that of each request.
 	SESSender, BaseURL string
-	// QueueWebhook is the queue's URL; empty means the queue called longshore-webhook.
-	QueueWebhook string
-	// Workers is how many deliveries run at once; 0 means 100.
+	// Queues are the URLs of queues by backend. Without one the queue called longshore-<backend> is used.
+	Queues map[string]string
+	// Workers is how many deliveries of each backend run at once; 0 means 100.
 	Workers int
 	Version string
 	Log     *slog.Logger
@@ -78,7 +72,8 @@ type stores struct {
 	catalog    catalog.Store
 	queue      queue.Queue
 	accepter   trigger.Accepter
-	settler    dispatch.Settler
+	// settler returns that of a backend.
+	settler func(backend string) dispatch.Settler
 	// acked reports, once, whether the settler acknowledged a receipt.
 	acked func(receipt string) bool
 	// drains says that this process takes messages off the dead-letter queue.
@@ -96,11 +91,14 @@ type Server struct {
 	credentials Credentials
 	made        bool
 	stores      *stores
-	webhook     *dispatch.Dispatcher
-	deadletter  *dispatch.DeadLetter
-	sweeper     *sweep.Sweeper
-	metrics     *metric.Registry
-	handler     http.Handler
+	// handles are what takes the messages off each backend's queue.
+	handles    map[string]handle
+	deadletter *dispatch.DeadLetter
+	// closers give back what backends hold once nothing is in hand.
+	closers []func()
+	sweeper *sweep.Sweeper
+	metrics *metric.Registry
+	handler http.Handler
 
 	listener net.Listener
 	http     *http.Server
@@ -181,7 +179,7 @@ func (s *Server) assemble() error {
 	c, st := s.c, s.stores
 	s.metrics = metric.New()
 	metrics := s.metrics
-	configured := func(backend string) bool { return backend == invocation.BackendWebhook }
+	configured := c.configured
 	key, err := boot.Key("the token key", s.credentials.TokenKey)
 	if err != nil {
 		return err
@@ -207,30 +205,18 @@ func (s *Server) assemble() error {
 		Decider: approval.New(approval.Config{Runs: st.runs, Send: st.queue, Configured: configured, Log: c.Log}),
 		Log:     c.Log, Ready: st.ready, Metrics: metrics.Handler(),
 	})
-	secrets := signature.Secrets{Current: s.credentials.ClientSecret, Previous: c.ClientSecretPrevious}
-	var ses aws.Config
-	if c.SESSender != "" {
-		if ses, err = boot.LoadAWS(s.background); err != nil {
-			return err
+	s.handles = map[string]handle{}
+	for _, b := range backends {
+		if !b.configured(c) {
+			continue
+		}
+		if s.handles[b.name], err = b.open(s); err != nil {
+			return fmt.Errorf("configure backend %s: %w", b.name, err)
 		}
 	}
-	s.webhook = dispatch.New(dispatch.Config{
-		Backend: email.Open(c.SESSender, ses, webhook.New(webhook.Config{
-			Secrets: func(context.Context) (signature.Secrets, error) { return secrets, nil },
-			Client:  egress.New(egress.Config{Allow: c.EgressAllow, ConnectTimeout: c.ConnectTimeout}),
-			Version: c.Version, CallTimeout: c.CallTimeout,
-		})),
-		Name: invocation.BackendWebhook, Runs: st.deliveries, Send: st.queue, Settler: st.settler,
-		CallTimeout: c.CallTimeout, Timeout: c.Timeout, Log: c.Log,
-		Count: func(e dispatch.Event) {
-			metrics.Count("longshore_messages_total", "backend", invocation.BackendWebhook, "event", string(e))
-		},
-	})
 	s.deadletter = dispatch.NewDeadLetter(dispatch.DeadLetterConfig{
 		Runs: st.runs, Log: c.Log,
-		Count: func(e dispatch.Event) {
-			metrics.Count("longshore_messages_total", "backend", queue.DeadLetter, "event", string(e))
-		},
+		Count: s.counting(queue.DeadLetter),
 	})
 	s.sweeper = sweep.New(sweep.Config{Runs: st.runs, Send: st.queue, Configured: configured, Timeout: c.Timeout, Log: c.Log})
 	return nil
@@ -267,7 +253,9 @@ func (s *Server) Start(ctx context.Context) error {
 			s.failed <- fmt.Errorf("serve: %w", err)
 		}
 	})
-	s.loops.Go(func() { s.work(invocation.BackendWebhook, s.c.Workers, s.webhook.Handle) })
+	for name, handle := range s.handles {
+		s.loops.Go(func() { s.work(name, s.c.Workers, handle) })
+	}
 	if s.stores.drains {
 		s.loops.Go(func() { s.work(queue.DeadLetter, 10, s.deadletter.Handle) })
 	}
@@ -315,6 +303,9 @@ func (s *Server) Stop(ctx context.Context) error {
 	}()
 	select {
 	case <-done:
+		for _, closes := range s.closers {
+			closes()
+		}
 	case <-ctx.Done():
 		s.c.Log.Warn("stopped before all deliveries had ended; the next start makes them again")
 	}
