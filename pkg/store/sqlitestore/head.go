@@ -100,6 +100,10 @@ func (c *coder) run(r *run.Run) {
 	c.time(&r.Due)
 	c.decisions(&r.Decisions)
 	text(c, &r.NoticeOf)
+	text(c, &r.Pending.Installation)
+	text(c, &r.Pending.Method)
+	c.time(&r.Pending.ClaimedUntil)
+	c.flag(&r.Pending.Acknowledged)
 }
 
 // count writes or reads how many members follow; false when they cannot.
