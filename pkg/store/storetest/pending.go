@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -47,7 +48,7 @@ func wantPending(t *testing.T, s RunStore, now time.Time, f run.PendingFilter, w
 }
 
 // claimPending claims and returns the ids.
-func claimPending(t *testing.T, s RunStore, now time.Time, limit int) []string {
+func claimPending(t *testing.T, s run.Claimer, now time.Time, limit int) []string {
 	claimed, err := run.ClaimPending(t.Context(), s, now, run.PendingFilter{Installation: agentID, Method: "WEBHOOK", Limit: limit}, run.ClaimFor)
 	if err != nil {
 		t.Errorf("claim: %v", err)
@@ -62,6 +63,23 @@ func claimPending(t *testing.T, s RunStore, now time.Time, limit int) []string {
 	return ids
 }
 
+// ordered notes which runs were claimed, in the order of the claims.
+type ordered struct {
+	run.Claimer
+	mu    sync.Mutex
+	order []string
+}
+
+func (o *ordered) Update(ctx context.Context, id string, move func(*run.Run) (*run.Write, error)) (*run.Run, error) {
+	r, err := o.Claimer.Update(ctx, id, move)
+	if err == nil {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.order = append(o.order, id)
+	}
+	return r, err
+}
+
 func acknowledge(now time.Time) func(*run.Run) (*run.Write, error) {
 	return func(r *run.Run) (*run.Write, error) { return &run.Write{}, r.Acknowledge(now, "client_1") }
 }
@@ -74,27 +92,24 @@ func pendingOldestWithinWindow(t *testing.T, s RunStore) {
 	for _, claimers := range []int{1, 3} {
 		created := createPending(t, s, now.Add(time.Duration(claimers)*time.Minute), n)
 		at := now.Add(time.Hour)
-		var mu sync.Mutex
-		var order []string
+		claims := &ordered{Claimer: s}
 		gather(claimers, func(int) error {
 			for {
-				got := claimPending(t, s, at, limit)
+				got := claimPending(t, claims, at, limit)
 				if !slices.IsSorted(got) || len(got) > limit {
 					t.Errorf("claimed %v, want at most %d by age", got, limit)
 				}
-				mu.Lock()
-				order = append(order, got...)
-				done := len(order) >= n
-				mu.Unlock()
-				if done || t.Failed() {
+				if len(got) == 0 {
 					return nil
 				}
 			}
 		})
-		// A claim that is under way passes over what the others hold: the window counts for each.
-		for i, id := range order {
+		if len(claims.order) != n {
+			t.Errorf("%d claimers: %d claims, want %d", claimers, len(claims.order), n)
+		}
+		for i, id := range claims.order {
 			younger := 0
-			for _, before := range order[:i] {
+			for _, before := range claims.order[:i] {
 				if before > id {
 					younger++
 				}
