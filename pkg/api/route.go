@@ -75,6 +75,12 @@ var routes = []*route{
 	{method: "PATCH", pattern: "/v1/actions/runs/{run_id}/approval", access: Token, body: true, starts: true, handle: (*server).decideRun},
 	{method: "GET", pattern: "/v1/actions/runs/{run_id}/approvers", access: Token, handle: (*server).listApprovers},
 	{method: "POST", pattern: "/v1/actions/runs/{run_id}/redeliver", access: Token, starts: true, handle: (*server).redeliver},
+	{method: "POST", pattern: "/v1/actions/runs/claim-pending", access: Token, body: true, handle: (*server).claimPending},
+	{method: "PATCH", pattern: "/v1/actions/runs/ack", access: Token, body: true, handle: (*server).acknowledge},
+	{method: "PATCH", pattern: "/v1/actions/runs/{run_id}/response", access: Token, body: true, handle: (*server).putResponse},
+	{method: "POST", pattern: "/v1/workflows/runs/claim-pending", access: Token, handle: (*server).noWorkflows},
+	{method: "GET", pattern: "/v1/workflows/nodes/runs", access: Token, handle: (*server).noWorkflows},
+	{method: "GET", pattern: "/v1/kafka-credentials", access: Token, handle: (*server).kafkaCredentials},
 	{method: "GET", pattern: "/v1/actions/runs/{run_id}/logs", access: Token, handle: (*server).listLogs},
 	{method: "POST", pattern: "/v1/actions/runs/{run_id}/logs", access: Token, body: true, handle: (*server).appendLog},
 

@@ -80,7 +80,13 @@ func (t *Trigger) render(ctx context.Context, c *checked, id string, now time.Ti
 	if err != nil {
 		return nil, err
 	}
+	if err := t.route(ctx, p.body.Invocation); err != nil {
+		return nil, err
+	}
 	r.Backend = p.body.Invocation.Backend
+	if installation := p.body.Invocation.Installation(); installation != "" {
+		r.Pending = run.Claimable{Installation: installation, Method: p.body.Invocation.Type}
+	}
 	waiting := run.Waiting(r.Backend, t.Configured)
 	r.Start(now, waiting)
 	p.line = firstLine(id, waiting, now)

@@ -74,6 +74,8 @@ type Config struct {
 	Accepter  Accepter
 	// Sender carries the messages of redelivered runs and of notices; first messages are Accepter's.
 	Sender queue.Sender
+	// Streamer says which way runs go to agents; nil means that all wait to be claimed.
+	Streamer Streamer
 	// ApprovalTimeout is how long a run waits for approval; 0 means run.ApprovalTimeout.
 	ApprovalTimeout time.Duration
 	// Mails says that this deployment sends e-mails.

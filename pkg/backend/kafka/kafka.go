@@ -1,4 +1,5 @@
-// Package kafka delivers runs as records of a Kafka topic: type KAFKA.
+// Package kafka delivers runs as records of a Kafka topic: type KAFKA, and runs of execution agents
+// that take them from there.
 //
 // It promises that a record is acknowledged by all replicas in sync before its run counts as
 // delivered, that nothing is left to be sent when a call returns, and that no credential and nothing of
@@ -29,6 +30,7 @@ import (
 
 	"longshore/pkg/backend"
 	"longshore/pkg/run"
+	"longshore/pkg/signature"
 )
 
 // Names of the mechanisms of SASL, as Kafka has them.
@@ -74,11 +76,16 @@ type Config struct {
 	// IAM. IAM is the same for that one.
 	Credentials func(context.Context) (Credentials, error)
 	IAM         func(context.Context) (IAMCredentials, error)
+	// Secrets returns the client secrets that messages to agents are signed with. It is asked at each
+	// call and caches by itself; nil refuses runs of agents.
+	Secrets func(context.Context) (signature.Secrets, error)
 	// CallTimeout is backend.DefaultCallTimeout if it is 0.
 	CallTimeout time.Duration
+	// Now is time.Now if it is nil.
+	Now func() time.Time
 }
 
-// Backend delivers invocations of type KAFKA. It is safe for concurrent use.
+// Backend delivers invocations of type KAFKA and those of agents. It is safe for concurrent use.
 type Backend struct {
 	c      Config
 	client *kgo.Client
@@ -89,13 +96,19 @@ type Backend struct {
 	made bool
 }
 
-var _ backend.Backend = (*Backend)(nil)
+var (
+	_ backend.Backend  = (*Backend)(nil)
+	_ backend.Preparer = (*Backend)(nil)
+)
 
 // New returns a backend, which connects when it is first called. Its error names what is wrong with
 // the configuration.
 func New(c Config) (*Backend, error) {
 	if c.CallTimeout == 0 {
 		c.CallTimeout = backend.DefaultCallTimeout
+	}
+	if c.Now == nil {
+		c.Now = time.Now
 	}
 	if len(c.Brokers) == 0 || c.OrgID == "" {
 		return nil, errors.New("configure Kafka: brokers and the organization's id are needed")
@@ -105,7 +118,7 @@ func New(c Config) (*Backend, error) {
 		kgo.RequiredAcks(kgo.AllISRAcks()), kgo.ConnIdleTimeout(idle),
 		kgo.ProducerBatchMaxBytes(maxRecord), kgo.ProducerLinger(0),
 		// A call has seconds: the next leader is asked for at once.
-		kgo.MetadataMinAge(100*time.Millisecond),
+		kgo.MetadataMinAge(100 * time.Millisecond),
 		kgo.RecordDeliveryTimeout(c.CallTimeout), kgo.ProduceRequestTimeout(c.CallTimeout),
 		// A call ends with its time, though the brokers may have what they did not acknowledge: the run's
 		// next try is then a second record.
@@ -214,24 +227,68 @@ func (b *Backend) MakeTopics(ctx context.Context) error {
 func (b *Backend) Call(ctx context.Context, c backend.Call) backend.Outcome {
 	ctx, cancel := context.WithTimeout(ctx, b.c.CallTimeout)
 	defer cancel()
-	if c.Invocation == nil || c.Invocation.Type != "KAFKA" {
-		return backend.Refuse("the run's invocation is none of Kafka")
-	}
-	var method struct {
-		Payload json.RawMessage `json:"payload"`
-	}
-	if err := json.Unmarshal(c.Invocation.Payload, &method); err != nil {
-		return backend.Refuse("the invocation cannot be read")
-	}
-	if len(method.Payload) == 0 {
-		method.Payload = json.RawMessage(`{}`)
+	value, refused := b.value(ctx, c)
+	if refused != nil {
+		return *refused
 	}
 	return b.produce(ctx, &kgo.Record{
-		Topic: b.topic, Key: []byte(c.RunID), Value: method.Payload,
+		Topic: b.topic, Key: []byte(c.RunID), Value: value,
 		Headers: []kgo.RecordHeader{
 			{Key: "run-id", Value: []byte(c.RunID)}, {Key: "action", Value: []byte(c.Action)},
 		},
 	})
+}
+
+// value is what the record of a call holds, or why there is none.
+func (b *Backend) value(ctx context.Context, c backend.Call) ([]byte, *backend.Outcome) {
+	refuse := func(why string) ([]byte, *backend.Outcome) {
+		o := backend.Refuse(why)
+		return nil, &o
+	}
+	switch {
+	case c.Invocation == nil:
+	case forAgent(c.Invocation):
+		if b.c.Secrets == nil {
+			return refuse("this deployment cannot sign messages to agents")
+		}
+		secrets, err := b.c.Secrets(ctx)
+		if err != nil {
+			o := backend.Fault(err)
+			return nil, &o
+		}
+		text, err := Message(c.Invocation, c.RunID, secrets.Current, b.c.Now())
+		if err != nil {
+			return refuse("the message to the agent cannot be made: " + err.Error())
+		}
+		return text, nil
+	case c.Invocation.Type == "KAFKA":
+		var method struct {
+			Payload json.RawMessage `json:"payload"`
+		}
+		if err := json.Unmarshal(c.Invocation.Payload, &method); err != nil {
+			return refuse("the invocation cannot be read")
+		}
+		if len(method.Payload) == 0 {
+			return []byte(`{}`), nil
+		}
+		return method.Payload, nil
+	}
+	return refuse("the run's invocation is none of Kafka")
+}
+
+// Prepare implements backend.Preparer: without a secret to sign with no attempt is made.
+func (b *Backend) Prepare(ctx context.Context) error {
+	if b.c.Secrets == nil {
+		return nil
+	}
+	secrets, err := b.c.Secrets(ctx)
+	if err == nil && secrets.Current == "" {
+		err = signature.ErrNoSecret
+	}
+	if err != nil {
+		return fmt.Errorf("read the client secret: %w", err)
+	}
+	return nil
 }
 
 // produce sends one record and waits for its acknowledgement.
