@@ -26,8 +26,13 @@ func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	actions := dynamocatalog.NewActions(table, e.CatalogTable)
 	cache := action.NewCache(actions)
 	entities := catalog.NewService(dynamocatalog.NewCatalog(table, e.CatalogTable, time.Now), time.Now)
+	agents, err := apifunction.AgentKafka(e)
+	if err != nil {
+		return nil, err
+	}
 	return apifunction.New(e, func(c api.Config) http.Handler {
 		c.Actions, c.Cache, c.Runs, c.Catalog = actions, cache, runs, entities
+		c.AgentKafka = agents
 		return api.New(c)
 	})
 }

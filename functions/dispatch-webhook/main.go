@@ -40,7 +40,7 @@ func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 		return signature.Secrets{Current: v[0].Current, Previous: v[0].Previous}, nil
 	}, awssecret.Secret{Plain: own.Plain, PlainPrevious: own.Previous, ARN: own.ARN, Rotates: true})
 	runs := dynamostore.NewRuns(dynamodb.NewFromConfig(e.AWS), e.RunsTable, time.Duration(e.RunRetention), time.Now)
-	queues := sqsqueue.New(sqs.NewFromConfig(e.AWS), e.QueueURLs())
+	queues := sqsqueue.New(sqs.NewFromConfig(e.AWS), e.Queues())
 	count := e.Messages(invocation.BackendWebhook)
 	d := dispatch.New(dispatch.Config{
 		Backend: email.Open(e.SESSender, e.AWS, webhook.New(webhook.Config{

@@ -14,21 +14,25 @@ import (
 	"time"
 
 	"longshore/pkg/boot"
+	"longshore/pkg/boot/kafkasettings"
 	"longshore/pkg/egress"
 	"longshore/pkg/local"
 )
 
 type serveCommand struct {
 	boot.Settings
-	Addr                 string `env:"LONGSHORE_ADDR" default:"127.0.0.1:8080" help:"The address to listen on; port 0 picks one."`
-	Data                 string `env:"LONGSHORE_DATA" default:"./.longshore" help:"The directory of database and generated credentials."`
-	ClientSecret         string `env:"LONGSHORE_CLIENT_SECRET" help:"The client secret, at least 32 characters; generated and kept by default."`
-	ClientSecretPrevious string `env:"LONGSHORE_CLIENT_SECRET_PREVIOUS" help:"The secret before, during a rotation."`
-	TokenKey             string `env:"LONGSHORE_TOKEN_KEY" help:"The key of access tokens, 32 bytes in base64; generated and kept by default."`
-	EgressAllow          string `env:"LONGSHORE_EGRESS_ALLOW" default:"127.0.0.0/8,::1/128" help:"Hosts and CIDRs of private addresses that backends may be called at."`
-	LogFormat            string `env:"LONGSHORE_LOG_FORMAT" enum:"auto,text,json" default:"auto" help:"text, json; by default text on a terminal."`
-	AWS                  bool   `name:"aws" env:"LONGSHORE_AWS" help:"Use DynamoDB and SQS instead of SQLite."`
-	AWSCreate            bool   `name:"aws-create" env:"LONGSHORE_AWS_CREATE" help:"Make missing tables and queues."`
+	Addr                 string                 `env:"LONGSHORE_ADDR" default:"127.0.0.1:8080" help:"The address to listen on; port 0 picks one."`
+	Data                 string                 `env:"LONGSHORE_DATA" default:"./.longshore" help:"The directory of database and generated credentials."`
+	ClientSecret         string                 `env:"LONGSHORE_CLIENT_SECRET" help:"The client secret, at least 32 characters; generated and kept by default."`
+	ClientSecretPrevious string                 `env:"LONGSHORE_CLIENT_SECRET_PREVIOUS" help:"The secret before, during a rotation."`
+	TokenKey             string                 `env:"LONGSHORE_TOKEN_KEY" help:"The key of access tokens, 32 bytes in base64; generated and kept by default."`
+	EgressAllow          string                 `env:"LONGSHORE_EGRESS_ALLOW" default:"127.0.0.0/8,::1/128" help:"Hosts and CIDRs of private addresses that backends may be called at."`
+	LogFormat            string                 `env:"LONGSHORE_LOG_FORMAT" enum:"auto,text,json" default:"auto" help:"text, json; by default text on a terminal."`
+	Kafka                kafkasettings.Settings `embed:""`
+	AgentKafka           boot.AgentKafka        `embed:""`
+	AzureDevOpsURL       string                 `name:"azure-devops-url" env:"LONGSHORE_AZURE_DEVOPS_URL" help:"The address of Azure DevOps; by default Azure's own service."`
+	AWS                  bool                   `name:"aws" env:"LONGSHORE_AWS" help:"Use DynamoDB and SQS instead of SQLite."`
+	AWSCreate            bool                   `name:"aws-create" env:"LONGSHORE_AWS_CREATE" help:"Make missing tables and queues."`
 }
 
 // Run serves until the context ends, which SIGTERM and SIGINT do.
@@ -48,7 +52,8 @@ func (c *serveCommand) Run(ctx context.Context, s *streams) error {
 		OrgID: c.OrgID, ClientID: c.ClientID, ClientSecret: c.ClientSecret, ClientSecretPrevious: c.ClientSecretPrevious, TokenKey: c.TokenKey,
 		EgressAllow: allow, Timeout: c.Timeout, Retention: time.Duration(c.RunRetention),
 		CallTimeout: time.Duration(c.CallTimeout), ConnectTimeout: time.Duration(c.ConnectTimeout),
-		AWS: c.AWS, AWSCreate: c.AWSCreate, RunsTable: c.RunsTable, CatalogTable: c.CatalogTable, Queues: c.QueueURLs(),
+		AWS: c.AWS, AWSCreate: c.AWSCreate, RunsTable: c.RunsTable, CatalogTable: c.CatalogTable, Queues: c.Queues(),
+		Kafka: c.Kafka, AgentKafka: c.AgentKafka, AzureDevOpsURL: c.AzureDevOpsURL,
 		ApprovalTimeout: c.Approval(), SESSender: c.SESSender, BaseURL: c.BaseURL,
 		Version: boot.Version, Log: log,
 	})

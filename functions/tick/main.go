@@ -20,7 +20,7 @@ func main() { boot.Main(run) }
 func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	sweeper := sweep.New(sweep.Config{
 		Runs:       dynamostore.NewRuns(dynamodb.NewFromConfig(e.AWS), e.RunsTable, time.Duration(e.RunRetention), time.Now),
-		Send:       sqsqueue.New(sqs.NewFromConfig(e.AWS), e.QueueURLs()),
+		Send:       sqsqueue.New(sqs.NewFromConfig(e.AWS), e.Queues()),
 		Configured: e.Configured, Timeout: e.Timeout, Log: e.Log,
 	})
 	return awsevent.Clock(func(ctx context.Context) error {

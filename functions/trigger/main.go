@@ -31,7 +31,7 @@ func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	actions := dynamocatalog.NewActions(table, e.CatalogTable)
 	entities := catalog.NewReader(dynamocatalog.NewCatalog(table, e.CatalogTable, time.Now), time.Now)
 	cache := action.NewCache(actions)
-	queues := sqsqueue.New(sqs.NewFromConfig(e.AWS), e.QueueURLs())
+	queues := sqsqueue.New(sqs.NewFromConfig(e.AWS), e.Queues())
 	starter := trigger.New(trigger.Config{
 		Actions: cache, Entities: entities, Runs: runs, Sender: queues, Approvers: permission.Admins{Users: entities.Users},
 		ApprovalTimeout: e.Approval(), Mails: e.SESSender != "", BaseURL: e.BaseURL,

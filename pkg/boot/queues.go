@@ -2,15 +2,15 @@ package boot
 
 import "longshore/pkg/invocation"
 
-// Queues are the URLs of the SQS queues, one for each backend, each under LONGSHORE_QUEUE_<BACKEND>.
-type Queues struct {
+// QueueSettings are the URLs of the SQS queues, one for each backend, each under LONGSHORE_QUEUE_<BACKEND>.
+type QueueSettings struct {
 	QueueWebhook     string `name:"queue-webhook" env:"LONGSHORE_QUEUE_WEBHOOK" help:"URL of the SQS queue of webhooks."`
 	QueueAzureDevOps string `name:"queue-azuredevops" env:"LONGSHORE_QUEUE_AZUREDEVOPS" help:"URL of the SQS queue of Azure DevOps."`
 	QueueKafka       string `name:"queue-kafka" env:"LONGSHORE_QUEUE_KAFKA" help:"URL of the SQS queue of Kafka."`
 }
 
-// QueueURLs returns the URLs that are set, by backend.
-func (q Queues) QueueURLs() map[string]string {
+// Queues returns the URLs that are set, by backend.
+func (q QueueSettings) Queues() map[string]string {
 	urls := map[string]string{
 		invocation.BackendWebhook:     q.QueueWebhook,
 		invocation.BackendAzureDevOps: q.QueueAzureDevOps,

@@ -32,7 +32,7 @@ type Settings struct {
 	RunsTable    string `name:"runs-table" env:"LONGSHORE_RUNS_TABLE" default:"longshore-runs" envDefault:"longshore-runs" help:"DynamoDB table of runs."`
 	CatalogTable string `name:"catalog-table" env:"LONGSHORE_CATALOG_TABLE" default:"longshore-catalog" envDefault:"longshore-catalog" help:"DynamoDB table of definitions."`
 	SESSender    string `name:"ses-sender" env:"LONGSHORE_SES_SENDER" help:"The address that e-mails to approvers come from, through Amazon SES; without it none are sent."`
-	Queues
+	QueueSettings
 	// Backends are the configured ones, separated by commas. The local process derives them.
 	Backends string `kong:"-" env:"LONGSHORE_BACKENDS"`
 	// Stack is the dimension of the metrics.

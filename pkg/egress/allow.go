@@ -70,8 +70,13 @@ func (a Allow) With(others ...Allow) Allow {
 	return Allow{rules: rules}
 }
 
-// Host lists the host of a URL, whatever it resolves to, at the URL's port.
-func Host(u *url.URL) Allow {
+// Host lists the host that an operator configured by its URL, whatever it resolves to, at the URL's port.
+// A text that is no URL, the empty one too, lists nothing.
+func Host(text string) Allow {
+	u, err := url.Parse(text)
+	if err != nil {
+		return Allow{}
+	}
 	port := u.Port()
 	if port == "" {
 		port = "443"

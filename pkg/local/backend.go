@@ -30,6 +30,8 @@ var backends = []struct {
 	open func(*Server) (handle, error)
 }{
 	{invocation.BackendWebhook, always, openWebhook},
+	{invocation.BackendAzureDevOps, always, openAzureDevOps},
+	{invocation.BackendKafka, func(c Config) bool { return len(boot.Brokers(c.Kafka.Brokers)) > 0 }, openKafka},
 }
 
 // Backends lists the backends that a process can have.

@@ -19,6 +19,7 @@ import (
 	"longshore/pkg/api"
 	"longshore/pkg/approval"
 	"longshore/pkg/boot"
+	"longshore/pkg/boot/kafkasettings"
 	"longshore/pkg/catalog"
 	"longshore/pkg/dispatch"
 	"longshore/pkg/egress"
@@ -54,6 +55,11 @@ type Config struct {
 	SESSender, BaseURL string
 	// Queues are the URLs of queues by backend. Without one the queue called longshore-<backend> is used.
 	Queues map[string]string
+	// Kafka delivers to Kafka where it has brokers; AgentKafka is what agents get then.
+	Kafka      kafkasettings.Settings
+	AgentKafka boot.AgentKafka
+	// AzureDevOpsURL is that of the service, empty for Azure's own.
+	AzureDevOpsURL string
 	// Workers is how many deliveries of each backend run at once; 0 means 100.
 	Workers int
 	Version string
@@ -61,6 +67,8 @@ type Config struct {
 
 	// chaos makes the queue as unkind as SQS may be, for tests.
 	chaos bool
+	// now is the API's clock, for tests; nil means time.Now.
+	now func() time.Time
 }
 
 // stores are the two ways to keep things.
@@ -94,6 +102,8 @@ type Server struct {
 	// handles are what takes the messages off each backend's queue.
 	handles    map[string]handle
 	deadletter *dispatch.DeadLetter
+	// begin are run beside the workers.
+	begin []func()
 	// closers give back what backends hold once nothing is in hand.
 	closers []func()
 	sweeper *sweep.Sweeper
@@ -203,7 +213,7 @@ func (s *Server) assemble() error {
 		Tokens: tokens, Actions: st.actions, Cache: cache, Runs: st.runs, Starter: starter,
 		Catalog: catalog.NewService(st.catalog, time.Now),
 		Decider: approval.New(approval.Config{Runs: st.runs, Send: st.queue, Configured: configured, Log: c.Log}),
-		Log:     c.Log, Ready: st.ready, Metrics: metrics.Handler(),
+		Log:     c.Log, Now: c.now, AgentKafka: s.agentKafka(), Ready: st.ready, Metrics: metrics.Handler(),
 	})
 	s.handles = map[string]handle{}
 	for _, b := range backends {
@@ -255,6 +265,9 @@ func (s *Server) Start(ctx context.Context) error {
 	})
 	for name, handle := range s.handles {
 		s.loops.Go(func() { s.work(name, s.c.Workers, handle) })
+	}
+	for _, begin := range s.begin {
+		s.loops.Go(begin)
 	}
 	if s.stores.drains {
 		s.loops.Go(func() { s.work(queue.DeadLetter, 10, s.deadletter.Handle) })

@@ -17,7 +17,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -91,9 +90,9 @@ type Backend struct {
 	client *kgo.Client
 	topic  string
 
-	mu sync.Mutex
-	// made says that the topics were there, or were made.
-	made bool
+	// making is held by whoever makes the topics; made says that they were there, or were made.
+	making chan struct{}
+	made   bool
 }
 
 var (
@@ -147,7 +146,7 @@ func New(c Config) (*Backend, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configure Kafka: %w", err)
 	}
-	return &Backend{c: c, client: client, topic: Topic(c.OrgID)}, nil
+	return &Backend{c: c, client: client, topic: Topic(c.OrgID), making: make(chan struct{}, 1)}, nil
 }
 
 // Topic is the topic of an organization's runs; ChangeTopic that of its changes.
@@ -205,8 +204,12 @@ func (b *Backend) Close() { b.client.Close() }
 // MakeTopics makes the organization's two topics where they are missing, with the partitions and
 // replicas that the brokers give by default.
 func (b *Backend) MakeTopics(ctx context.Context) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	select {
+	case b.making <- struct{}{}:
+		defer func() { <-b.making }()
+	case <-ctx.Done():
+		return fmt.Errorf("make topics: %w", ctx.Err())
+	}
 	if b.made {
 		return nil
 	}
