@@ -231,8 +231,9 @@ func TestFunctionsLinkOnlyWhatTheyNeed(t *testing.T) {
 	heavy := map[string][]string{
 		"github.com/itchyny/gojq":                             {"trigger", "api", "local"},
 		"modernc.org/sqlite":                                  {"local"},
-		"github.com/aws/aws-sdk-go-v2/service/secretsmanager": {"trigger", "api", "dispatch-webhook"},
-		"github.com/aws/aws-sdk-go-v2/service/sqs":            {"trigger", "dispatch-webhook", "tick", "local"},
+		"github.com/aws/aws-sdk-go-v2/service/secretsmanager": {"trigger", "api", "dispatch-webhook", "dispatch-kafka", "dispatch-azuredevops"},
+		"github.com/aws/aws-sdk-go-v2/service/sqs":            {"trigger", "dispatch-webhook", "dispatch-kafka", "dispatch-azuredevops", "tick", "local"},
+		"github.com/twmb/franz-go/pkg/kgo":                    {"dispatch-kafka", "local"},
 		"github.com/aws/aws-sdk-go-v2/service/sesv2":          {"dispatch-webhook", "local"},
 		"github.com/santhosh-tekuri/jsonschema/v6":            {"trigger", "api", "local"},
 		"longshore/pkg/trigger":                               {"trigger", "api", "local"},
