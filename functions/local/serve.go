@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"time"
 
+	"longshore/pkg/backend/azuredevops"
 	"longshore/pkg/boot"
 	"longshore/pkg/boot/kafkasettings"
 	"longshore/pkg/egress"
@@ -84,7 +85,10 @@ func (c *serveCommand) Run(ctx context.Context, s *streams) error {
 // check reports everything that is wrong with the flags.
 func (c *serveCommand) check() (egress.Allow, error) {
 	allow, err := egress.ParseAllow(c.EgressAllow)
-	faults := []error{c.Validate(), err}
+	faults := []error{c.Validate(), err, c.Kafka.Validate()}
+	if _, err := azuredevops.New(azuredevops.Config{URL: c.AzureDevOpsURL}); err != nil {
+		faults = append(faults, fmt.Errorf("--azure-devops-url: %w", err))
+	}
 	for _, given := range [][2]string{{"--client-secret", c.ClientSecret}, {"--client-secret-previous", c.ClientSecretPrevious}} {
 		if name, secret := given[0], given[1]; secret != "" && len(secret) < 32 {
 			faults = append(faults, fmt.Errorf("%s has %d characters, it needs at least 32", name, len(secret)))

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
@@ -22,6 +23,20 @@ type Settings struct {
 	Mechanism string `name:"kafka-sasl-mechanism" env:"LONGSHORE_KAFKA_SASL_MECHANISM" help:"PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or AWS_MSK_IAM; without it nobody logs in."`
 	Username  string `name:"kafka-username" env:"LONGSHORE_KAFKA_USERNAME" help:"The user that records are produced as."`
 	Password  string `name:"kafka-password" env:"LONGSHORE_KAFKA_PASSWORD" help:"Its password."`
+}
+
+// Validate reports what is wrong with the settings of a process that has all of them in variables.
+func (s Settings) Validate() error {
+	switch s.Mechanism {
+	case "", kafka.IAM:
+		return nil
+	case kafka.Plain, kafka.ScramSHA256, kafka.ScramSHA512:
+		if s.Username == "" || s.Password == "" {
+			return fmt.Errorf("LONGSHORE_KAFKA_SASL_MECHANISM is %s, it needs LONGSHORE_KAFKA_USERNAME and LONGSHORE_KAFKA_PASSWORD", s.Mechanism)
+		}
+		return nil
+	}
+	return fmt.Errorf("LONGSHORE_KAFKA_SASL_MECHANISM is %q, expected %s, %s, %s or %s", s.Mechanism, kafka.Plain, kafka.ScramSHA256, kafka.ScramSHA512, kafka.IAM)
 }
 
 // Plain is the text of a secret that has what the variables have, empty when they have no user: a

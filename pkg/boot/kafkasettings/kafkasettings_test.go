@@ -34,6 +34,26 @@ func TestCredentials(t *testing.T) {
 	}
 }
 
+func TestValidate(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		settings kafkasettings.Settings
+		want     string
+	}{
+		"nothing":        {kafkasettings.Settings{}, ""},
+		"IAM":            {kafkasettings.Settings{Mechanism: "AWS_MSK_IAM"}, ""},
+		"a user":         {kafkasettings.Settings{Mechanism: "PLAIN", Username: "u", Password: "hunter2"}, ""},
+		"no user":        {kafkasettings.Settings{Mechanism: "SCRAM-SHA-256", Password: "hunter2"}, "LONGSHORE_KAFKA_USERNAME"},
+		"no password":    {kafkasettings.Settings{Mechanism: "SCRAM-SHA-512", Username: "u"}, "LONGSHORE_KAFKA_PASSWORD"},
+		"no such method": {kafkasettings.Settings{Mechanism: "GSSAPI", Password: "hunter2"}, "expected PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or AWS_MSK_IAM"},
+	} {
+		err := c.settings.Validate()
+		if (err == nil) != (c.want == "") || err != nil && (!strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "hunter2")) {
+			t.Errorf("%s: got %v, want %q in it and no secret", name, err, c.want)
+		}
+	}
+}
+
 func TestConfig(t *testing.T) {
 	t.Parallel()
 	s := kafkasettings.Settings{Brokers: " a:9092,,b:9092 ", TLS: true, Mechanism: kafka.IAM}
