@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"longshore/pkg/fault"
+	"longshore/pkg/invocation"
 	"longshore/pkg/jqtemplate"
 	"longshore/pkg/run"
 )
@@ -17,9 +18,8 @@ import (
 const (
 	// claimed is how many runs a claim gets that names no limit.
 	claimed = 10
-	// maxInstallation is in bytes; maxExcluded is how many actions a claim may leave out.
-	maxInstallation = 1_000
-	maxExcluded     = 90
+	// maxExcluded is how many actions a claim may leave out.
+	maxExcluded = 90
 	// reads is how many claimed runs are read at once.
 	reads = 16
 )
@@ -67,7 +67,7 @@ func readClaim(r *request) (f run.PendingFilter, lease time.Duration, err error)
 		return f, 0, err
 	}
 	f = run.PendingFilter{
-		Installation: b.required("installationId", maxInstallation),
+		Installation: b.required("installationId", invocation.MaxInstallation),
 		Limit:        b.number("limit", claimed, 1, run.MaxClaims),
 		Method: b.word("invocationMethod", "WEBHOOK", "INTEGRATION_ACTION", "GITHUB", "GITLAB", "AZURE_DEVOPS", "AZURE-DEVOPS",
 			"KAFKA", "UPSERT_ENTITY"),

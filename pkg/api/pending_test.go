@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -136,12 +137,15 @@ func TestIntegrationFetchesRuns(t *testing.T) {
 func TestIntegrationWithoutInstallation(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	f.define(strings.Replace(integration, `"ocean-7"`, `"{{ .inputs.none }}"`, 1))
-	before := f.snapshot()
-	g := f.call("POST", "/v1/actions/ocean/runs", `{"properties":{}}`)
-	g.fault(422, "invalid_request")
-	g.names("invocationMethod.installationId")
-	f.unchanged(before)
+	for i, id := range []string{`{{ .inputs.none }}`, `{{ 7 }}`, ``, strings.Repeat("x", 1001)} {
+		name := "ocean" + strconv.Itoa(i)
+		f.define(strings.NewReplacer("ocean-7", id, `"ocean"`, `"`+name+`"`).Replace(integration))
+		before := f.snapshot()
+		g := f.call("POST", "/v1/actions/"+name+"/runs", `{"properties":{}}`)
+		g.fault(422, "invalid_request")
+		g.names("invocationMethod.installationId")
+		f.unchanged(before)
+	}
 }
 
 // What is too large for one answer is given back, and is the next claim's.

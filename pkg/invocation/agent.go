@@ -5,6 +5,9 @@ import "encoding/json"
 // AgentInstallation is the installation id of every agent that makes calls of webhooks.
 const AgentInstallation = "_PORT_EXEC_AGENT"
 
+// MaxInstallation is the longest installation id in bytes: the heads of runs, which have it, stay small.
+const MaxInstallation = 1_000
+
 // Installation is who claims the run of an invocation: agents, or the integration that the action names;
 // empty for one that a dispatcher delivers.
 func (i *Invocation) Installation() string {

@@ -99,10 +99,11 @@ func openAWS(ctx context.Context, c Config) (*stores, error) {
 func queueURLs(ctx context.Context, client *sqs.Client, c Config) (map[string]string, error) {
 	names, urls := map[string]string{}, map[string]string{}
 	for _, backend := range Backends() {
-		switch given := c.Queues[backend]; {
-		case given != "" && !c.AWSCreate:
-			urls[backend] = given
-		case c.AWSCreate || c.configured(backend):
+		switch {
+		case !c.AWSCreate && !c.configured(backend):
+		case !c.AWSCreate && c.Queues[backend] != "":
+			urls[backend] = c.Queues[backend]
+		default:
 			names[backend] = queuePrefix + backend
 		}
 	}

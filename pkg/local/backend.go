@@ -45,8 +45,12 @@ func Backends() []string {
 
 func always(Config) bool { return true }
 
-// configured reports whether the process delivers the runs of a backend.
+// configured reports whether the process delivers the runs of a backend. Where URLs of queues are given,
+// a backend without one is not.
 func (c Config) configured(backend string) bool {
+	if c.AWS && !c.AWSCreate && len(c.Queues) > 0 && c.Queues[backend] == "" {
+		return false
+	}
 	for _, b := range backends {
 		if b.name == backend {
 			return b.configured(c)

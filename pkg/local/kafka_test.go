@@ -178,6 +178,18 @@ func TestAzureDevOps(t *testing.T) {
 		t.Fatal("Azure was not called")
 	}
 	report(t, opened, id)
+	q.call("POST", "/v1/actions", `{"identifier":"old","trigger":"CREATE","userInputs":{"properties":{}},
+		"invocationMethod":{"type":"AZURE-DEVOPS","org":"acme","webhook":"old"}}`)
+	id = startOf(t, opened, "old")
+	select {
+	case got := <-calls:
+		if !strings.Contains(got, "/webhooks/old?") || !strings.Contains(got, `{"action":"old","resourceType":"run","status":"TRIGGERED"`) {
+			t.Errorf("got %s, want the run message", got)
+		}
+	case <-time.After(patience):
+		t.Fatal("Azure was not called")
+	}
+	report(t, opened, id)
 	// The host is allowed for that backend alone.
 	q.log(startOf(t, opened, "other"), "Delivery failed")
 	if len(calls) != 0 {

@@ -53,7 +53,8 @@ type Config struct {
 	// SESSender is the address that e-mails come from, empty for none; BaseURL the one that clients use,
 	// empty for that of each request.
 	SESSender, BaseURL string
-	// Queues are the URLs of queues by backend. Without one the queue called longshore-<backend> is used.
+	// Queues are the URLs of queues by backend; those without one are not configured then. Without any the
+	// queues called longshore-<backend> are used.
 	Queues map[string]string
 	// Kafka delivers to Kafka where it has brokers; AgentKafka is what agents get then.
 	Kafka      kafkasettings.Settings
@@ -217,7 +218,7 @@ func (s *Server) assemble() error {
 	})
 	s.handles = map[string]handle{}
 	for _, b := range backends {
-		if !b.configured(c) {
+		if !c.configured(b.name) {
 			continue
 		}
 		if s.handles[b.name], err = b.open(s); err != nil {

@@ -36,9 +36,10 @@ func (t *Trigger) route(ctx context.Context, i *invocation.Invocation) error {
 
 // installation checks the installation of an INTEGRATION_ACTION: nobody would ever claim a run of none.
 func (f *faults) installation(value any) {
+	const expected = "must be a string of 1 to 1,000 bytes"
 	if text, ok := value.(string); !ok {
-		f.kind("installationId", "must be a string that is not empty", value)
-	} else if text == "" {
-		f.add("installationId", "must not be empty, but it rendered to nothing")
+		f.kind("installationId", expected, value)
+	} else if text == "" || len(text) > invocation.MaxInstallation {
+		f.add("installationId", fmt.Sprintf("%s, but it rendered to %d", expected, len(text)))
 	}
 }
