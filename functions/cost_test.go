@@ -27,6 +27,7 @@ import (
 	"longshore/pkg/emulator"
 	"longshore/pkg/identity"
 	"longshore/pkg/invocation"
+	"longshore/pkg/permission"
 	"longshore/pkg/queue"
 	"longshore/pkg/queue/sqsqueue"
 	"longshore/pkg/run"
@@ -148,10 +149,12 @@ func TestCostOfOneRun(t *testing.T) {
 	}
 	m := &costMeter{Client: table}
 	queues := sqsqueue.New(queueRequests{client, m}, urls)
-	runs := dynamostore.NewRuns(m, name+"-runs", 24*time.Hour, time.Now)
+	log := slog.New(slog.DiscardHandler)
+	entries := dynamocatalog.NewAudit(m, name+"-catalog", 0, time.Now)
+	kept := dynamostore.NewRuns(m, name+"-runs", 24*time.Hour, time.Now)
+	runs := &run.Audited{Store: kept, Audit: entries, Log: log}
 	actions := dynamocatalog.NewActions(m, name+"-catalog")
 	cache := action.NewCache(actions)
-	log := slog.New(slog.DiscardHandler)
 	timeout := run.Timeouts(0)
 
 	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -167,9 +170,10 @@ func TestCostOfOneRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	entities := dynamocatalog.NewCatalog(m, name+"-catalog", time.Now)
 	starter := trigger.New(trigger.Config{
-		Actions: cache, Entities: catalog.NewReader(dynamocatalog.NewCatalog(m, name+"-catalog", time.Now), nil),
-		Runs: runs, Sender: queues, OrgID: "org", Log: log,
+		Actions: cache, Entities: catalog.NewReader(entities, nil),
+		Permissions: permission.New(permission.Config{}), Runs: runs, Sender: queues, OrgID: "org", Log: log,
 		Configured: func(backend string) bool { return backend == invocation.BackendWebhook },
 		Accepter:   &trigger.StoreAndSend{Store: runs, Sender: queues, Log: log},
 	})
@@ -178,8 +182,8 @@ func TestCostOfOneRun(t *testing.T) {
 	}
 	dispatcher := dispatch.New(dispatch.Config{
 		Backend: webhook.New(webhook.Config{Secrets: secret, Client: egress.New(egress.Config{Allow: egress.Loopback()})}),
-		Name:    invocation.BackendWebhook, Runs: runs, Send: queues, Timeout: timeout, Log: log,
-		Settler: &dispatch.StoreAndSend{Runs: runs, Send: queues, Backend: invocation.BackendWebhook, Log: log},
+		Name:    invocation.BackendWebhook, Runs: kept, Send: queues, Timeout: timeout, Log: log,
+		Settler: &dispatch.StoreAndSend{Runs: kept, Send: queues, Backend: invocation.BackendWebhook, Log: log},
 	})
 	invocations := 0
 	invoke := func(h awsevent.Handler, event json.RawMessage) string {
@@ -195,7 +199,10 @@ func TestCostOfOneRun(t *testing.T) {
 		}
 		return string(text)
 	}
-	served := awsevent.HTTP(api.New(api.Config{Tokens: tokens, Actions: actions, Cache: cache, Runs: runs, Starter: starter, Log: log}))
+	served := awsevent.HTTP(api.New(api.Config{
+		Tokens: tokens, Actions: actions, Cache: cache, Runs: runs, Audit: entries, Starter: starter, Log: log,
+		Catalog: catalog.NewService(entities, time.Now),
+	}))
 	body := fmt.Sprintf(`{"identifier":"plain","trigger":{"type":"self-service","operation":"CREATE"},`+
 		`"invocationMethod":{"type":"WEBHOOK","url":%q,"body":{"text":"{{ .inputs.text }}"}}}`, receiver.URL)
 	start := httpEvent("POST", "/v1/actions/plain/runs", token, fmt.Sprintf(`{"properties":{"text":%q}}`, strings.Repeat("a line of four KiB; ", 204)))
@@ -248,8 +255,9 @@ func TestCostOfOneRun(t *testing.T) {
 		t.Fatalf("report: %s", got)
 	}
 	t.Logf("one run: %v write units, %v read units, %d queue requests, %d invocations", m.writes, m.reads, m.requests, invocations)
-	if m.writes != 11 || m.requests != 3 || invocations != 3 || m.transactions != 0 {
-		t.Errorf("%v write units, %d queue requests, %d invocations, %d transactions; want 11, 3, 3, 0",
+	// 11 of the run, and one for each of its two entries in the audit log.
+	if m.writes != 11+2 || m.requests != 3 || invocations != 3 || m.transactions != 0 {
+		t.Errorf("%v write units, %d queue requests, %d invocations, %d transactions; want 13, 3, 3, 0",
 			m.writes, m.requests, invocations, m.transactions)
 	}
 	if m.reads > 8 {

@@ -229,13 +229,13 @@ func templateKeys(properties node) []string {
 func TestFunctionsLinkOnlyWhatTheyNeed(t *testing.T) {
 	t.Parallel()
 	heavy := map[string][]string{
-		"github.com/itchyny/gojq":                             {"trigger", "api", "local"},
+		"github.com/itchyny/gojq":                             {"trigger", "api", "dispatch-upsertentity", "local"},
 		"modernc.org/sqlite":                                  {"local"},
 		"github.com/aws/aws-sdk-go-v2/service/secretsmanager": {"trigger", "api", "dispatch-webhook", "dispatch-kafka", "dispatch-azuredevops"},
-		"github.com/aws/aws-sdk-go-v2/service/sqs":            {"trigger", "dispatch-webhook", "dispatch-kafka", "dispatch-azuredevops", "tick", "local"},
+		"github.com/aws/aws-sdk-go-v2/service/sqs":            {"trigger", "api", "dispatch-webhook", "dispatch-upsertentity", "dispatch-kafka", "dispatch-azuredevops", "tick", "local"},
 		"github.com/twmb/franz-go/pkg/kgo":                    {"dispatch-kafka", "local"},
 		"github.com/aws/aws-sdk-go-v2/service/sesv2":          {"dispatch-webhook", "local"},
-		"github.com/santhosh-tekuri/jsonschema/v6":            {"trigger", "api", "local"},
+		"github.com/santhosh-tekuri/jsonschema/v6":            {"trigger", "api", "dispatch-upsertentity", "local"},
 		"longshore/pkg/trigger":                               {"trigger", "api", "local"},
 		"testing":                                             {},
 	}

@@ -7,13 +7,20 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"longshore/pkg/action"
 	"longshore/pkg/api"
 	"longshore/pkg/awsevent"
 	"longshore/pkg/boot"
 	"longshore/pkg/boot/apifunction"
+	"longshore/pkg/boot/awssecret"
 	"longshore/pkg/catalog"
+	"longshore/pkg/dispatch"
+	"longshore/pkg/identity/directory"
+	"longshore/pkg/organization"
+	"longshore/pkg/queue/sqsqueue"
+	runpkg "longshore/pkg/run"
 	"longshore/pkg/store/dynamostore"
 	"longshore/pkg/store/dynamostore/dynamocatalog"
 )
@@ -22,17 +29,32 @@ func main() { boot.Main(run) }
 
 func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	table := dynamodb.NewFromConfig(e.AWS)
-	runs := dynamostore.NewRuns(table, e.RunsTable, time.Duration(e.RunRetention), time.Now)
+	retention := time.Duration(e.AuditRetention)
+	log := dynamocatalog.NewAudit(table, e.CatalogTable, retention, time.Now)
+	kept := dynamostore.NewRuns(table, e.RunsTable, time.Duration(e.RunRetention), time.Now)
+	runs := &runpkg.Audited{Store: kept, Audit: log, Log: e.Log}
 	actions := dynamocatalog.NewActions(table, e.CatalogTable)
+	store := dynamocatalog.NewCatalog(table, e.CatalogTable, time.Now)
+	actions.AuditRetention, store.AuditRetention, store.Log = retention, retention, e.Log
 	cache := action.NewCache(actions)
-	entities := catalog.NewService(dynamocatalog.NewCatalog(table, e.CatalogTable, time.Now), time.Now)
+	entities := catalog.NewService(store, time.Now)
+	queues := sqsqueue.New(sqs.NewFromConfig(e.AWS), e.Queues())
+	entities.OnSlice(dispatch.SendSlices(queues, e.Log))
+	users := directory.New(entities.Reader(), e.OrgID)
+	sealer, err := awssecret.Sealer(e.AWS)
+	if err != nil {
+		return nil, err
+	}
+	secrets := dynamocatalog.NewOrganization(table, e.CatalogTable)
+	secrets.AuditRetention = retention
+	settings := organization.NewService(secrets, sealer)
 	agents, err := apifunction.AgentKafka(e)
 	if err != nil {
 		return nil, err
 	}
-	return apifunction.New(e, func(c api.Config) http.Handler {
-		c.Actions, c.Cache, c.Runs, c.Catalog = actions, cache, runs, entities
-		c.AgentKafka = agents
+	return apifunction.New(e, users, func(c api.Config) http.Handler {
+		c.Actions, c.Cache, c.Runs, c.Catalog, c.Audit, c.Organization = actions, cache, runs, entities, log, settings
+		c.AgentKafka, c.Sealer = agents, sealer
 		return api.New(c)
 	})
 }

@@ -45,10 +45,14 @@ func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	sealer, err := awssecret.Sealer(e.AWS)
+	if err != nil {
+		return nil, err
+	}
 	runs := dynamostore.NewRuns(dynamodb.NewFromConfig(e.AWS), e.RunsTable, time.Duration(e.RunRetention), time.Now)
 	count, queues := e.Messages(invocation.BackendKafka), sqsqueue.New(sqs.NewFromConfig(e.AWS), e.Queues())
 	return e.Received(dispatch.New(dispatch.Config{
-		Backend: b, Name: invocation.BackendKafka, Runs: runs, Send: queues,
+		Backend: b, Name: invocation.BackendKafka, Runs: runs, Send: queues, Sealer: sealer,
 		Settler:     &dispatch.StoreAndSend{Runs: runs, Send: queues, Backend: invocation.BackendKafka, Log: e.Log},
 		CallTimeout: time.Duration(e.CallTimeout), Timeout: e.Timeout, Log: e.Log, Count: func(ev dispatch.Event) { count(string(ev)) },
 	}).Handle), nil

@@ -39,18 +39,22 @@ func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	secrets := awssecret.New(awssecret.NewClient(e.AWS), time.Now, func(v []awssecret.Value) (signature.Secrets, error) {
 		return signature.Secrets{Current: v[0].Current, Previous: v[0].Previous}, nil
 	}, awssecret.Secret{Plain: own.Plain, PlainPrevious: own.Previous, ARN: own.ARN, Rotates: true})
+	sealer, err := awssecret.Sealer(e.AWS)
+	if err != nil {
+		return nil, err
+	}
 	runs := dynamostore.NewRuns(dynamodb.NewFromConfig(e.AWS), e.RunsTable, time.Duration(e.RunRetention), time.Now)
 	queues := sqsqueue.New(sqs.NewFromConfig(e.AWS), e.Queues())
 	count := e.Messages(invocation.BackendWebhook)
-	d := dispatch.New(dispatch.Config{
+	return e.Received(dispatch.New(dispatch.Config{
 		Backend: email.Open(e.SESSender, e.AWS, webhook.New(webhook.Config{
 			Secrets: secrets.Get, Version: boot.Version, CallTimeout: time.Duration(e.CallTimeout),
 			Client: egress.New(egress.Config{Allow: allow, ConnectTimeout: time.Duration(e.ConnectTimeout)}),
 		})),
 		Name: invocation.BackendWebhook, Runs: runs, Send: queues,
 		Settler:     &dispatch.StoreAndSend{Runs: runs, Send: queues, Backend: invocation.BackendWebhook, Log: e.Log},
+		Sealer:      sealer,
 		CallTimeout: time.Duration(e.CallTimeout), Timeout: e.Timeout, Log: e.Log,
 		Count: func(ev dispatch.Event) { count(string(ev)) },
-	})
-	return e.Received(d.Handle), nil
+	}).Handle), nil
 }

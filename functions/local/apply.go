@@ -37,6 +37,8 @@ type document struct {
 	blueprint, identifier string
 	text                  json.RawMessage
 	value                 *jqtemplate.Object
+	// permissions are an action's, nil for none.
+	permissions json.RawMessage
 }
 
 func (d *document) name() string {
@@ -234,8 +236,22 @@ func (a *applier) put(ctx context.Context, g related, d *document, current json.
 	return a.report(d, change, warnings)
 }
 
-// applyAction makes the server's definition equal to a document.
+// applyAction makes the server's action equal to a document: the definition, then the permissions beside
+// it, which may be needed as soon as it is there.
 func applyAction(ctx context.Context, server *client.Client, d *document) (string, []jqtemplate.Warning, error) {
+	change, warnings, err := applyDefinition(ctx, server, d)
+	if err != nil || d.permissions == nil {
+		return change, warnings, err
+	}
+	wrote, more, err := applyPermissions(ctx, server, d)
+	if wrote && change == unchanged {
+		change = changed
+	}
+	return change, append(warnings, more...), err
+}
+
+// applyDefinition makes the server's definition equal to a document.
+func applyDefinition(ctx context.Context, server *client.Client, d *document) (string, []jqtemplate.Warning, error) {
 	current, err := found(server.Action(ctx, d.identifier))
 	if err != nil {
 		return "", nil, err
@@ -324,6 +340,9 @@ func newDocument(text json.RawMessage) (*document, error) {
 	switch {
 	case has("trigger") || has("invocationMethod"):
 		d.kind = kindAction
+		if err := d.takePermissions(); err != nil {
+			return nil, err
+		}
 	case has("schema"):
 		d.kind = kindBlueprint
 	case has("blueprint"):

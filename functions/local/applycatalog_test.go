@@ -97,8 +97,8 @@ action delete_service created
 	if first.err != "" {
 		t.Errorf("on standard error: %s", first.err)
 	}
-	if got := noted.taken(); len(got) != 19 {
-		t.Errorf("%d writes for 19 objects: %v", len(got), got)
+	if got := noted.taken(); len(got) != 20 {
+		t.Errorf("%d writes for 19 objects and the permissions of one: %v", len(got), got)
 	}
 	// Nothing is written a second time, whatever the order of the files.
 	if second := w.must(files...); second.out != became(want, unchanged) {

@@ -63,13 +63,17 @@ type world struct {
 	client    *client.Client
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T, edit ...func(*local.Config)) *world {
 	t.Helper()
 	w := &world{t: t, data: filepath.Join(t.TempDir(), "data")}
-	var err error
-	w.server, err = local.Open(t.Context(), local.Config{
+	config := local.Config{
 		Addr: "127.0.0.1:0", Data: w.data, EgressAllow: egress.Loopback(), Log: slog.New(slog.DiscardHandler),
-	})
+	}
+	for _, f := range edit {
+		f(&config)
+	}
+	var err error
+	w.server, err = local.Open(t.Context(), config)
 	if err != nil {
 		t.Fatal(err)
 	}

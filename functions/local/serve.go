@@ -11,12 +11,14 @@ import (
 	"os"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"time"
 
 	"longshore/pkg/backend/azuredevops"
 	"longshore/pkg/boot"
 	"longshore/pkg/boot/kafkasettings"
 	"longshore/pkg/egress"
+	"longshore/pkg/identity/oidc"
 	"longshore/pkg/local"
 )
 
@@ -27,6 +29,8 @@ type serveCommand struct {
 	ClientSecret         string                 `env:"LONGSHORE_CLIENT_SECRET" help:"The client secret, at least 32 characters; generated and kept by default."`
 	ClientSecretPrevious string                 `env:"LONGSHORE_CLIENT_SECRET_PREVIOUS" help:"The secret before, during a rotation."`
 	TokenKey             string                 `env:"LONGSHORE_TOKEN_KEY" help:"The key of access tokens, 32 bytes in base64; generated and kept by default."`
+	SealingKey           string                 `env:"LONGSHORE_SEALING_KEY" help:"The key that seals secrets, 32 bytes in base64; generated and kept by default."`
+	SealingKeyPrevious   string                 `env:"LONGSHORE_SEALING_KEY_PREVIOUS" help:"Older sealing keys, separated by commas, while something is sealed with them."`
 	EgressAllow          string                 `env:"LONGSHORE_EGRESS_ALLOW" default:"127.0.0.0/8,::1/128" help:"Hosts and CIDRs of private addresses that backends may be called at."`
 	LogFormat            string                 `env:"LONGSHORE_LOG_FORMAT" enum:"auto,text,json" default:"auto" help:"text, json; by default text on a terminal."`
 	Kafka                kafkasettings.Settings `embed:""`
@@ -51,12 +55,13 @@ func (c *serveCommand) Run(ctx context.Context, s *streams) error {
 	server, err := local.Open(ctx, local.Config{
 		Addr: c.Addr, Data: c.Data,
 		OrgID: c.OrgID, ClientID: c.ClientID, ClientSecret: c.ClientSecret, ClientSecretPrevious: c.ClientSecretPrevious, TokenKey: c.TokenKey,
-		EgressAllow: allow, Timeout: c.Timeout, Retention: time.Duration(c.RunRetention),
+		SealingKey: c.SealingKey, SealingKeyPrevious: c.SealingKeyPrevious,
+		EgressAllow: allow, Timeout: c.Timeout, Retention: time.Duration(c.RunRetention), AuditRetention: time.Duration(c.AuditRetention),
 		CallTimeout: time.Duration(c.CallTimeout), ConnectTimeout: time.Duration(c.ConnectTimeout),
 		AWS: c.AWS, AWSCreate: c.AWSCreate, RunsTable: c.RunsTable, CatalogTable: c.CatalogTable, Queues: c.Queues(),
 		Kafka: c.Kafka, AgentKafka: c.AgentKafka, AzureDevOpsURL: c.AzureDevOpsURL,
 		ApprovalTimeout: c.Approval(), SESSender: c.SESSender, BaseURL: c.BaseURL,
-		Version: boot.Version, Log: log,
+		OIDC: c.oidc(), Version: boot.Version, Log: log,
 	})
 	if path := (*fs.PathError)(nil); errors.As(err, &path) {
 		return usage{err}
@@ -98,6 +103,14 @@ func (c *serveCommand) check() (egress.Allow, error) {
 		_, err := boot.Key("--token-key", c.TokenKey)
 		faults = append(faults, err)
 	}
+	for _, given := range [][2]string{{"--sealing-key", c.SealingKey}, {"--sealing-key-previous", c.SealingKeyPrevious}} {
+		for key := range strings.SplitSeq(given[1], ",") {
+			if key != "" {
+				_, err := boot.Key(given[0], key)
+				faults = append(faults, err)
+			}
+		}
+	}
 	if _, port, err := net.SplitHostPort(c.Addr); err != nil {
 		faults = append(faults, fmt.Errorf("--addr is %q, expected host:port", c.Addr))
 	} else if _, err := strconv.ParseUint(port, 10, 16); err != nil {
@@ -108,10 +121,20 @@ func (c *serveCommand) check() (egress.Allow, error) {
 			faults = append(faults, fmt.Errorf("--base-url is %q, expected the form https://host", c.BaseURL))
 		}
 	}
+	if c.OIDCIssuer != "" {
+		faults = append(faults, c.oidc().Validate())
+	} else if c.OIDCAudience != "" || c.OIDCJWKSURL != "" {
+		faults = append(faults, errors.New("--oidc-audience and --oidc-jwks-url need --oidc-issuer"))
+	}
 	if c.AWSCreate && !c.AWS {
 		faults = append(faults, errors.New("--aws-create needs --aws"))
 	}
 	return allow, errors.Join(faults...)
+}
+
+// oidc is the provider of users' tokens.
+func (c *serveCommand) oidc() oidc.Config {
+	return oidc.Config{Issuer: c.OIDCIssuer, Audience: c.OIDCAudience, JWKSURL: c.OIDCJWKSURL}
 }
 
 func (c *serveCommand) log(s *streams) *slog.Logger {

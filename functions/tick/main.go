@@ -18,8 +18,10 @@ import (
 func main() { boot.Main(run) }
 
 func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
+	table := dynamodb.NewFromConfig(e.AWS)
 	sweeper := sweep.New(sweep.Config{
-		Runs:       dynamostore.NewRuns(dynamodb.NewFromConfig(e.AWS), e.RunsTable, time.Duration(e.RunRetention), time.Now),
+		Runs:       dynamostore.NewRuns(table, e.RunsTable, time.Duration(e.RunRetention), time.Now),
+		Migrations: dynamostore.NewMigrations(table, e.CatalogTable),
 		Send:       sqsqueue.New(sqs.NewFromConfig(e.AWS), e.Queues()),
 		Configured: e.Configured, Timeout: e.Timeout, Log: e.Log,
 	})

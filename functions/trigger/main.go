@@ -15,9 +15,13 @@ import (
 	"longshore/pkg/awsevent"
 	"longshore/pkg/boot"
 	"longshore/pkg/boot/apifunction"
+	"longshore/pkg/boot/awssecret"
 	"longshore/pkg/catalog"
+	"longshore/pkg/identity/directory"
+	"longshore/pkg/organization"
 	"longshore/pkg/permission"
 	"longshore/pkg/queue/sqsqueue"
+	runpkg "longshore/pkg/run"
 	"longshore/pkg/store/dynamostore"
 	"longshore/pkg/store/dynamostore/dynamocatalog"
 	"longshore/pkg/trigger"
@@ -27,19 +31,29 @@ func main() { boot.Main(run) }
 
 func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	table := dynamodb.NewFromConfig(e.AWS)
-	runs := dynamostore.NewRuns(table, e.RunsTable, time.Duration(e.RunRetention), time.Now)
-	actions := dynamocatalog.NewActions(table, e.CatalogTable)
+	runs := &runpkg.Audited{
+		Store: dynamostore.NewRuns(table, e.RunsTable, time.Duration(e.RunRetention), time.Now),
+		Audit: dynamocatalog.NewAudit(table, e.CatalogTable, time.Duration(e.AuditRetention), time.Now), Log: e.Log,
+	}
 	entities := catalog.NewReader(dynamocatalog.NewCatalog(table, e.CatalogTable, time.Now), time.Now)
+	actions := dynamocatalog.NewActions(table, e.CatalogTable)
 	cache := action.NewCache(actions)
 	queues := sqsqueue.New(sqs.NewFromConfig(e.AWS), e.Queues())
+	users, judge := directory.New(entities, e.OrgID), permission.New(permission.Config{Catalog: entities})
+	sealer, err := awssecret.Sealer(e.AWS)
+	if err != nil {
+		return nil, err
+	}
 	starter := trigger.New(trigger.Config{
-		Actions: cache, Entities: entities, Runs: runs, Sender: queues, Approvers: permission.Admins{Users: entities.Users},
+		Actions: cache, Entities: entities, Permissions: judge, Approvers: judge, Users: users, Runs: runs, Sender: queues,
 		ApprovalTimeout: e.Approval(), Mails: e.SESSender != "", BaseURL: e.BaseURL,
 		OrgID: e.OrgID, Configured: e.Configured, Log: e.Log,
+		Streamer: organization.NewService(dynamocatalog.NewOrganization(table, e.CatalogTable), sealer),
+		Secrets:  organization.NewVault(dynamocatalog.NewOrganization(table, e.CatalogTable), sealer), Sealer: sealer,
 		Accepter: &trigger.StoreAndSend{Store: runs, Sender: queues, Log: e.Log},
 	})
 	decider := approval.New(approval.Config{Runs: runs, Send: queues, Configured: e.Configured, Log: e.Log})
-	return apifunction.NewWithKeys(e, func(c api.Config, k apifunction.Keys) http.Handler {
+	return apifunction.NewWithKeys(e, users, func(c api.Config, k apifunction.Keys) http.Handler {
 		c.Actions, c.Cache, c.Runs, c.Starter, c.Decider = actions, cache, runs, starter.WithKeys(k.ClientSecret, k.TokenKey), decider
 		return api.New(c)
 	})

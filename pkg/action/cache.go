@@ -23,13 +23,24 @@ type Entry struct {
 	// CodeUnreadable. It can be replaced and deleted, and View shows it without its Definition.
 	Err error
 
-	value func() any
+	value       func() any
+	permissions func() (*Permissions, error)
 }
 
 func newEntry(r *Record, d *Definition, err error) *Entry {
 	e := &Entry{Record: r, Definition: d, Err: err}
 	e.value = sync.OnceValue(e.decode)
+	e.permissions = sync.OnceValues(func() (*Permissions, error) { return compilePermissions(r) })
 	return e
+}
+
+// Permissions returns the action's permissions. They are compiled once and shared: read only. Stored
+// ones that this code cannot read are a fault.Invalid with the word CodeUnreadable.
+func (e *Entry) Permissions() (*Permissions, error) {
+	if e.permissions == nil {
+		return compilePermissions(e.Record)
+	}
+	return e.permissions()
 }
 
 // Value returns the definition as trigger data has it: what View returns in its own generation, plus
@@ -156,7 +167,7 @@ func (c *Cache) List(ctx context.Context) ([]*Entry, error) {
 		c.fill(r.Identifier, s, r, stamp)
 		entries = append(entries, s.entry)
 		s.mu.Unlock()
-		size += len(r.Definition)
+		size += len(r.Definition) + len(r.Permissions)
 	}
 	l.entries, l.stamp, l.valid = entries, stamp, true
 	if size > maxCached {
@@ -204,8 +215,9 @@ func (c *Cache) fill(identifier string, s *slot, r *Record, stamp int64) {
 	if c.kept[identifier] != s {
 		return
 	}
-	c.size += len(r.Definition) - s.size
-	s.size = len(r.Definition)
+	size := len(r.Definition) + len(r.Permissions)
+	c.size += size - s.size
+	s.size = size
 	for other, o := range c.kept {
 		if c.size <= maxCached {
 			return

@@ -60,6 +60,9 @@ type Definition struct {
 	Notification Notification
 	// Publish is false for a definition that is switched off; absent means true.
 	Publish bool
+	// PrivateRuns says that only admins, a run's own user and its approvers may see the action's runs:
+	// allowAnyoneToViewRuns is false.
+	PrivateRuns bool
 	// Inputs checks and completes user inputs.
 	Inputs *Inputs
 	Method Method
@@ -93,6 +96,8 @@ type Method struct {
 	// Template is the whole invocationMethod object but its "type", compiled; for V1, whose methods
 	// hold no templates, nil.
 	Template *jqtemplate.Template
+	// Secrets are those of the organization that the template may read.
+	Secrets jqtemplate.Members
 	// Raw is the invocationMethod object as it was written, decoded.
 	Raw *jqtemplate.Object
 }

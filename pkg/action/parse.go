@@ -80,6 +80,7 @@ func (p *parser) parse() (*Definition, error) {
 	if publish, ok := document.Member(p.root, "publish").(bool); ok {
 		d.Publish = publish
 	}
+	d.PrivateRuns = document.Member(p.root, "allowAnyoneToViewRuns") == false
 	if v := document.Member(p.root, "requiredApproval"); v != nil {
 		d.RequiredApproval = jqtemplate.Encode(v)
 		d.ApprovalRequired = v != false
@@ -222,7 +223,7 @@ func (p *parser) method(o *jqtemplate.Object) {
 		p.faults.AddErr("invocationMethod", err)
 		return
 	}
-	d.Method.Template = t
+	d.Method.Template, d.Method.Secrets = t, t.Members("secrets")
 	d.Warnings = append(d.Warnings, t.Warnings()...)
 }
 

@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"longshore/pkg/action"
+	"longshore/pkg/audit"
 	"longshore/pkg/fault"
 	"longshore/pkg/jqtemplate"
 )
@@ -120,17 +121,20 @@ func (s *server) createAction(r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	now := s.now()
+	if err := moderatesAction(r.caller, d); err != nil {
+		return nil, err
+	}
+	by := s.author(r)
 	record := &action.Record{
 		Identifier: d.Identifier, ID: action.NewID(), Definition: definition,
-		CreatedAt: now, UpdatedAt: now, CreatedBy: r.caller.ID, UpdatedBy: r.caller.ID,
+		CreatedAt: by.At, UpdatedAt: by.At, CreatedBy: by.ID, UpdatedBy: by.ID,
 	}
 	// What cannot be shown is not stored.
 	view, err := action.View(record, d, "")
 	if err != nil {
 		return nil, err
 	}
-	if err := s.Actions.Create(r.Context(), record); err != nil {
+	if err := s.Actions.Create(r.Context(), record, action.Change(audit.Create, nil, &action.Entry{Record: record, Definition: d}, by)); err != nil {
 		return nil, fmt.Errorf("create action: %w", err)
 	}
 	return &answer{status: http.StatusCreated, body: saved(view, d)}, nil
@@ -141,6 +145,9 @@ func (s *server) createAction(r *request) (*answer, error) {
 func (s *server) replaceAction(r *request) (*answer, error) {
 	d, definition, err := s.define(r)
 	if err != nil {
+		return nil, err
+	}
+	if err := moderatesAction(r.caller, d); err != nil {
 		return nil, err
 	}
 	for try := 1; ; try++ {
@@ -159,14 +166,22 @@ func (s *server) replace(r *request, d *action.Definition, definition json.RawMe
 	if err != nil {
 		return nil, err
 	}
+	if err := moderatesAction(r.caller, old.Definition); err != nil {
+		return nil, err
+	}
 	record := *old.Record
 	record.Identifier, record.Definition = d.Identifier, definition
-	record.UpdatedAt, record.UpdatedBy = s.now(), r.caller.ID
+	by := s.author(r)
+	record.UpdatedAt, record.UpdatedBy = by.At, by.ID
+	if err := record.Fits(); err != nil {
+		return nil, err
+	}
 	view, err := action.View(&record, d, "")
 	if err != nil {
 		return nil, err
 	}
-	if err := s.Actions.Replace(r.Context(), old.Record.Identifier, &record); err != nil {
+	change := action.Change(audit.Update, old, &action.Entry{Record: &record, Definition: d}, by)
+	if err := s.Actions.Replace(r.Context(), old.Record.Identifier, &record, change); err != nil {
 		return nil, fmt.Errorf("replace action: %w", err)
 	}
 	return view, nil
@@ -178,7 +193,11 @@ func (s *server) deleteAction(r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.Actions.Delete(r.Context(), e.Record.Identifier, r.caller.ID, s.now()); err != nil {
+	if err := moderatesAction(r.caller, e.Definition); err != nil {
+		return nil, err
+	}
+	by := s.author(r)
+	if err := s.Actions.Delete(r.Context(), e.Record.Identifier, by.ID, by.At, action.Change(audit.Delete, e, nil, by)); err != nil {
 		return nil, fmt.Errorf("delete action: %w", err)
 	}
 	return ok(okOnly{true})

@@ -20,10 +20,14 @@ import (
 	"time"
 
 	"longshore/pkg/action"
+	"longshore/pkg/audit"
 	"longshore/pkg/catalog"
 	"longshore/pkg/fault"
 	"longshore/pkg/identity"
+	"longshore/pkg/organization"
+	"longshore/pkg/permission"
 	"longshore/pkg/run"
+	"longshore/pkg/secret"
 	"longshore/pkg/trigger"
 )
 
@@ -41,9 +45,19 @@ type Starter interface {
 	Redeliver(ctx context.Context, by identity.Caller, id string) (*run.Record, error)
 }
 
+// Tokens issues machine tokens and tells who a token stands for; *identity.Access and *identity.Tokens
+// are one.
+type Tokens interface {
+	// Issue exchanges a client's credentials for a token. fault.Unauthorized for wrong ones.
+	Issue(clientID, clientSecret string) (token string, expiresIn time.Duration, err error)
+	// Verify tells who a token stands for. fault.Unauthorized for one that is not valid,
+	// fault.Unavailable when that cannot be told now.
+	Verify(ctx context.Context, token string) (identity.Caller, error)
+}
+
 // Config is what the API works with.
 type Config struct {
-	Tokens  *identity.Tokens
+	Tokens  Tokens
 	Actions action.Store
 	// Cache reads Actions.
 	Cache *action.Cache
@@ -51,6 +65,10 @@ type Config struct {
 	// Catalog has the blueprints and entities. It is nil in a function that does not serve their routes:
 	// the gateway sends those elsewhere, and what reaches them here nevertheless is answered with 404.
 	Catalog *catalog.Service
+	// Organization has the settings and the secrets; nil as Catalog.
+	Organization *organization.Service
+	// Audit is the audit log; nil where Catalog is.
+	Audit audit.Store
 	// Starter is nil in a function that starts no runs: the gateway sends those routes elsewhere,
 	// and what reaches them here nevertheless is answered with 404.
 	Starter Starter
@@ -59,7 +77,9 @@ type Config struct {
 	// AgentKafka returns what agents reach Kafka with, nil when they have nothing; it is nil where Kafka is
 	// not configured.
 	AgentKafka func(context.Context) (*KafkaCredentials, error)
-	Log        *slog.Logger
+	// Sealer opens what agents are sent of runs with secrets.
+	Sealer *secret.Sealer
+	Log    *slog.Logger
 	// Ready reports whether everything that requests need can be used; nil means always.
 	Ready func(context.Context) error
 	// Metrics answers GET /metrics; nil means that there is no such route.
@@ -71,6 +91,8 @@ type Config struct {
 type server struct {
 	Config
 	router *router
+	// judge is nil where there is no catalog.
+	judge *permission.Judge
 }
 
 // New returns the handler of the whole API. It is safe for concurrent use. Time-outs of connections
@@ -79,7 +101,11 @@ func New(c Config) http.Handler {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &server{Config: c, router: newRouter(routes)}
+	s := &server{Config: c, router: newRouter(routes)}
+	if c.Catalog != nil {
+		s.judge = permission.New(permission.Config{Catalog: c.Catalog.Reader(), Now: c.Now})
+	}
+	return s
 }
 
 // now is the time as it is stored and answered: in UTC, whole milliseconds.
@@ -136,7 +162,7 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request, found match) (sta
 		}
 	}()
 	if found.route != nil && found.raw != nil {
-		if _, err := s.authorize(r, found.access); err != nil {
+		if _, err := s.authorize(r, found.access, found.params); err != nil {
 			return writeFault(w, err), err
 		}
 		return found.raw(s, w, r)
@@ -152,12 +178,13 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request, found match) (sta
 }
 
 func (s *server) answer(w http.ResponseWriter, r *http.Request, found match) (*answer, error) {
-	// An unknown route needs a token too: who has none learns nothing.
-	access := Token
-	if found.pattern != "" {
+	// An unknown route needs a token too: who has none learns nothing. Neither does a method that is not
+	// there ask for more.
+	access := Member
+	if found.route != nil || found.access == Open || found.access == Loopback {
 		access = found.access
 	}
-	caller, err := s.authorize(r, access)
+	caller, err := s.authorize(r, access, found.params)
 	switch {
 	case err != nil:
 		return nil, err
@@ -167,7 +194,7 @@ func (s *server) answer(w http.ResponseWriter, r *http.Request, found match) (*a
 		w.Header().Set("Allow", found.allow)
 		return nil, fault.New(fault.MethodNotAllowed, "", "this route takes %s, not %s", found.allow, r.Method)
 	}
-	q := &request{Request: r, caller: caller, params: found.params}
+	q := &request{Request: s.permitted(r, caller), caller: caller, params: found.params}
 	if found.body {
 		if q.body, err = readBody(w, r); err != nil {
 			return nil, err

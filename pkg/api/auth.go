@@ -1,6 +1,7 @@
 package api
 
 import (
+	"fmt"
 	"net"
 	"net/http"
 	"strings"
@@ -9,9 +10,9 @@ import (
 	"longshore/pkg/identity"
 )
 
-// authorize lets a request pass by the access of its route. Where none is needed the caller is
-// nobody, whatever the header says.
-func (s *server) authorize(r *http.Request, access Access) (identity.Caller, error) {
+// authorize lets a request pass by the access of its route, whose params are those of its path. Where
+// none is needed the caller is nobody, whatever the header says.
+func (s *server) authorize(r *http.Request, access Access, params map[string]string) (identity.Caller, error) {
 	switch {
 	case access == Open, access == Loopback && onLoopback(r):
 		return identity.Caller{}, nil
@@ -24,7 +25,11 @@ func (s *server) authorize(r *http.Request, access Access) (identity.Caller, err
 	if len(headers) > 1 || !found || !strings.EqualFold(scheme, "Bearer") {
 		return identity.Caller{}, fault.New(fault.Unauthorized, "", "the Authorization header must take the form: Bearer <access token>")
 	}
-	return s.Tokens.Verify(strings.TrimSpace(token))
+	caller, err := s.Tokens.Verify(r.Context(), strings.TrimSpace(token))
+	if err != nil {
+		return identity.Caller{}, fmt.Errorf("check access token: %w", err)
+	}
+	return caller, access.permit(caller, params)
 }
 
 // onLoopback reports whether the connection ends at a loopback address of this machine. A handler

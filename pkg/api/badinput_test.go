@@ -63,7 +63,10 @@ func TestBadInput(t *testing.T) {
 		"missing required input":     {"POST", runs, `{"properties":{}}`, 422, invalid, "properties.service", "service"},
 		"no properties":              {"POST", runs, `{}`, 422, invalid, "properties.service", "service"},
 		"input of a wrong type":      {"POST", runs, `{"properties":{"service":1}}`, 422, invalid, "properties.service", "service"},
-		"run_as":                     {"POST", runs + "?run_as=a@example.com", `{"properties":{"service":"a"}}`, 422, "not_supported", "run_as", ""},
+		"run_as of nobody":           {"POST", runs + "?run_as=a@example.com", `{"properties":{"service":"a"}}`, 422, invalid, "run_as", "no active user"},
+		"run_as that is no e-mail":   {"POST", runs + "?run_as=ada", `{"properties":{"service":"a"}}`, 422, invalid, "run_as", "an e-mail address"},
+		"an empty run_as":            {"POST", runs + "?run_as=", `{"properties":{"service":"a"}}`, 422, invalid, "run_as", "one e-mail address"},
+		"two run_as":                 {"POST", runs + "?run_as=a@example.com&run_as=b@example.com", `{"properties":{"service":"a"}}`, 422, invalid, "run_as", "one e-mail address"},
 		"an automation":              {"POST", "/v1/actions/watch/runs", `{}`, 422, invalid, "", "automation"},
 		"not published":              {"POST", "/v1/actions/off/runs", `{"properties":{"service":"a"}}`, 422, invalid, "", "not published"},
 		"action of 400 bytes":        {"POST", "/v1/actions/" + strings.Repeat("a", 400) + "/runs", `{}`, 404, "not_found", "", "no such action"},
@@ -92,6 +95,11 @@ func TestBadInput(t *testing.T) {
 		"DELETE of an unknown action": {"DELETE", "/v1/actions/none", ``, 404, "not_found", "", "none"},
 		"DELETE of two dots":          {"DELETE", "/v1/actions/..", ``, 404, "not_found", "", "no such route"},
 		"DELETE of 5,000 bytes":       {"DELETE", "/v1/actions/" + strings.Repeat("a", 5000), ``, 404, "not_found", "", "no such action"},
+
+		"unknown permission":            {"PATCH", "/v1/actions/deploy/permissions", `{"delete":{}}`, 422, invalid, "delete", "execute and approve"},
+		"permission of a wrong type":    {"PATCH", "/v1/actions/deploy/permissions", `{"execute":{"roles":"Admin"}}`, 422, invalid, "execute.roles", "array of strings"},
+		"policy without a rule's value": {"PATCH", "/v1/actions/deploy/permissions", `{"approve":{"policy":{"queries":{"q":{"combinator":"and","rules":[{"property":"a","operator":"="}]}}}}}`, 422, invalid, "approve.policy.queries.q.rules[0].value", ""},
+		"permissions of no action":      {"PATCH", "/v1/actions/none/permissions", `{}`, 404, "not_found", "", "none"},
 
 		"run already ended":      {"PATCH", "/v1/actions/runs/" + ended, `{"status":"FAILURE"}`, 422, "run_already_ended", "", ended},
 		"PATCH of no run":        {"PATCH", "/v1/actions/runs/r_0000000000000000", `{}`, 404, "not_found", "", ""},
@@ -146,6 +154,16 @@ func TestBadInput(t *testing.T) {
 		"log offset too large": {"GET", logs + "?offset=99999999999999999999", ``, 422, invalid, "offset", "from 0"},
 		"log after is no line": {"GET", logs + "?after=x&offset=y", ``, 422, invalid, "after", "id of a log line"},
 		"logs of no run":       {"GET", "/v1/actions/runs/r_0000000000000000/logs", ``, 404, "not_found", "", ""},
+
+		"audit limit 0":          {"GET", "/v1/audit-log?limit=0", ``, 422, invalid, "limit", "from 1 to 1000"},
+		"audit limit 1001":       {"GET", "/v1/audit-log?limit=1001", ``, 422, invalid, "limit", "from 1 to 1000"},
+		"audit limit a word":     {"GET", "/v1/audit-log?limit=all", ``, 422, invalid, "limit", "from 1 to 1000"},
+		"audit from a day":       {"GET", "/v1/audit-log?from=2026-01-31", ``, 422, invalid, "from", "RFC 3339"},
+		"audit to a word":        {"GET", "/v1/audit-log?to=now&from=2026-01-31T00:00:00Z", ``, 422, invalid, "to", "RFC 3339"},
+		"audit from in February": {"GET", "/v1/audit-log?from=2026-02-30T00:00:00Z", ``, 422, invalid, "from", "RFC 3339"},
+		"audit next of a run":    {"GET", "/v1/audit-log?next=r_0000000000000000", ``, 422, invalid, "next", "the next of an answer"},
+		"audit next in small":    {"GET", "/v1/audit-log?next=01jd0000000000000000000000", ``, 422, invalid, "next", "the next of an answer"},
+		"audit, faults together": {"GET", "/v1/audit-log?from=x&to=y&limit=z&next=n", ``, 422, invalid, "next", "to: must be"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

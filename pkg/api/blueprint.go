@@ -5,10 +5,11 @@ import (
 	"fmt"
 	"net/http"
 
+	"longshore/pkg/action"
+	"longshore/pkg/audit"
 	"longshore/pkg/catalog"
 	"longshore/pkg/fault"
 	"longshore/pkg/jqtemplate"
-	"longshore/pkg/run"
 )
 
 // withCatalog is a handler of a route of the catalog. A function without one has no such route.
@@ -23,7 +24,11 @@ func withCatalog(handle func(*server, *request) (*answer, error)) func(*server, 
 
 // author is the caller as the author of a change.
 func (s *server) author(r *request) catalog.Author {
-	return catalog.Author{ID: r.caller.ID, Origin: run.SourceAPI, At: s.now()}
+	by := catalog.Author{ID: r.caller.ID, Origin: origin(r.caller), At: s.now()}
+	if r.caller.User != nil {
+		by.Email = r.caller.User.Email
+	}
+	return by
 }
 
 // on is a flag that is off when it is absent.
@@ -143,7 +148,8 @@ func (s *server) deleteActionsOf(r *request, blueprint string) (deleted int, err
 		if e.Definition == nil || e.Definition.Blueprint != blueprint {
 			continue
 		}
-		err := s.Actions.Delete(r.Context(), e.Record.Identifier, r.caller.ID, s.now())
+		by := s.author(r)
+		err := s.Actions.Delete(r.Context(), e.Record.Identifier, by.ID, by.At, action.Change(audit.Delete, e, nil, by))
 		if err != nil && fault.KindOf(err) != fault.NotFound {
 			return 0, fmt.Errorf("delete action: %w", err)
 		}
@@ -169,11 +175,11 @@ func (s *server) getBlueprintPermissions(r *request) (*answer, error) {
 
 // patchBlueprintPermissions answers PATCH /v1/blueprints/{blueprint_identifier}/permissions.
 func (s *server) patchBlueprintPermissions(r *request) (*answer, error) {
-	permissions, err := s.Catalog.PatchPermissions(r.Context(), r.params["blueprint_identifier"], r.body)
+	permissions, err := s.Catalog.PatchPermissions(r.Context(), r.params["blueprint_identifier"], r.body, s.author(r))
 	if err != nil {
 		return nil, err
 	}
-	return ok(permissionsBody{true, permissions})
+	return ok(warnedPermissions{permissionsBody{true, permissions}, append([]jqtemplate.Warning{}, catalog.PermissionWarnings(r.body)...)})
 }
 
 // getSystemStructure answers GET /v1/blueprints/system/{blueprint_identifier}/structure.

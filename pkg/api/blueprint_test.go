@@ -228,7 +228,7 @@ func TestBlueprintPermissions(t *testing.T) {
 	if _, there := g.at("permissions", "entities", "register").(map[string]any)["policy"]; there {
 		t.Errorf("got %s, want no policy", g.text)
 	}
-	if diff := cmp.Diff(g.text, f.call("GET", target, "").want(200).text); diff != "" {
+	if diff := cmp.Diff(g.at("permissions"), f.call("GET", target, "").want(200).at("permissions")); diff != "" {
 		t.Errorf("permissions (-patched +read):\n%s", diff)
 	}
 }

@@ -57,6 +57,9 @@ func (s *server) tiedTo(r *request) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("get run: %w", err)
 	}
+	if err := s.visible(r, head); err != nil {
+		return "", err
+	}
 	if head.Status != run.InProgress {
 		return "", &fault.Error{
 			Kind: fault.Invalid, Code: "run_not_in_progress", Message: fmt.Sprintf("the run %s is not in progress", id),

@@ -354,6 +354,12 @@ func TestBadCatalogInput(t *testing.T) {
 		"PUT with unknown target":   {"PUT", "/v1/blueprints/system", `{"identifier":"system","title":"X","schema":{"properties":{}},"relations":{"a":{"target":"none"}}}`, 422, invalid, "relations.a.target"},
 		"PATCH of no blueprint":     {"PATCH", "/v1/blueprints/none", `{}`, 404, "not_found", ""},
 		"PATCH of the title":        {"PATCH", "/v1/blueprints/service", `{"title":null}`, 422, invalid, "title"},
+		"all of no blueprint":       {"DELETE", "/v1/blueprints/none/all-entities", ``, 404, "not_found", ""},
+		"all users, with blueprint": {"DELETE", "/v1/blueprints/_user/all-entities?delete_blueprint=true", ``, 409, "system_blueprint", ""},
+		"all that others need":      {"DELETE", "/v1/blueprints/service/all-entities?delete_blueprint=true", ``, 409, "has_dependents", ""},
+		"all, of no run":            {"DELETE", "/v1/blueprints/service/all-entities?run_id=r_0000000000000000", ``, 404, "not_found", ""},
+		"no migration":              {"GET", "/v1/migrations/mig_none", ``, 404, "not_found", ""},
+		"long migration":            {"GET", "/v1/migrations/" + strings.Repeat("x", 5000), ``, 404, "not_found", ""},
 		"DELETE of no blueprint":    {"DELETE", "/v1/blueprints/none", ``, 404, "not_found", ""},
 		"long path":                 {"DELETE", "/v1/blueprints/" + strings.Repeat("x", 5000), ``, 404, "not_found", ""},
 		"permissions of a list":     {"PATCH", "/v1/blueprints/service/permissions", `{"entities":[]}`, 422, invalid, "entities"},
@@ -444,35 +450,6 @@ func TestRacingUpserts(t *testing.T) {
 	if created != 1 {
 		t.Errorf("got %d times 201, want once", created)
 	}
-}
-
-// What more than 200 entities relate to is neither deleted nor renamed, and they stay as they are.
-func TestTooManyDependents(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t)
-	f.blueprints()
-	f.entity("system", `{"identifier":"shop"}`)
-	for i := range 11 {
-		var list []string
-		for j := range 20 {
-			list = append(list, fmt.Sprintf(`{"identifier":"s%d","relations":{"system":"shop"}}`, i*20+j))
-		}
-		if i == 10 {
-			list = list[:1]
-		}
-		f.call("POST", serviceEntities+"/bulk", `{"entities":[`+strings.Join(list, ",")+`]}`).want(200)
-	}
-	const target = "/v1/blueprints/system/entities/shop"
-	before := f.snapshot()
-	f.call("DELETE", target, "").fault(422, "too_many_dependents")
-	f.call("DELETE", target+"?delete_dependents=true", "").fault(422, "too_many_dependents")
-	f.call("PUT", target, `{"identifier":"store"}`).fault(422, "too_many_dependents")
-	f.unchanged(before)
-	f.call("DELETE", serviceEntities+"/s200", "").want(200)
-	f.call("PUT", target, `{"identifier":"store"}`).want(200)
-	holds(t, f.call("GET", serviceEntities+"/s7", "").at("entity", "relations"), `{"system":"store"}`)
-	f.call("DELETE", "/v1/blueprints/system/entities/store", "").want(200)
-	holds(t, f.call("GET", serviceEntities+"/s7", "").at("entity", "relations"), `{"system":null}`)
 }
 
 // Two processes over one store see what the other one wrote.

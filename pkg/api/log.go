@@ -47,8 +47,12 @@ func (s *server) listLogs(r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := s.Runs.Get(r.Context(), id); err != nil {
+	head, err := s.Runs.Get(r.Context(), id)
+	if err != nil {
 		return nil, fmt.Errorf("get run: %w", err)
+	}
+	if err := s.visible(r, head); err != nil {
+		return nil, err
 	}
 	lines, err := s.Runs.Logs(r.Context(), id, want)
 	if err != nil {
@@ -106,8 +110,12 @@ func (s *server) appendLog(r *request) (*answer, error) {
 }
 
 func (s *server) appendPlain(r *request, line *run.Log) error {
-	if _, err := s.Runs.Get(r.Context(), line.RunID); err != nil {
+	head, err := s.Runs.Get(r.Context(), line.RunID)
+	if err != nil {
 		return fmt.Errorf("get run: %w", err)
+	}
+	if err := s.reportable(r, head); err != nil {
+		return err
 	}
 	if err := s.Runs.AppendLog(r.Context(), line); err != nil {
 		return fmt.Errorf("append log: %w", err)
@@ -118,17 +126,32 @@ func (s *server) appendPlain(r *request, line *run.Log) error {
 // appendReport writes a line together with what it says about the run. Without a status the line
 // counts as plain: a label that comes while the run is not in progress is dropped.
 func (s *server) appendReport(r *request, line *run.Log, status run.Status, label *string) error {
+	if !r.caller.Machine {
+		// Whose run it is never changes.
+		head, err := s.Runs.Get(r.Context(), line.RunID)
+		if err != nil {
+			return fmt.Errorf("get run: %w", err)
+		}
+		if err := s.reportable(r, head); err != nil {
+			return err
+		}
+	}
+	by := s.author(r)
+	by.At = line.CreatedAt
 	_, err := s.Runs.Update(r.Context(), line.RunID, func(current *run.Run) (*run.Write, error) {
 		p := run.Patch{StatusLabel: label}
 		if status != "" {
 			p.Status = &status
 		}
+		w := &run.Write{Logs: []*run.Log{line}}
 		if status != "" || current.Status == run.InProgress {
-			if err := current.Apply(line.CreatedAt, r.caller.ID, p); err != nil {
+			before := *current
+			if err := current.Apply(by.At, by.ID, p); err != nil {
 				return nil, err
 			}
+			w.Entry = run.Changed(&before, current, by)
 		}
-		return &run.Write{Logs: []*run.Log{line}}, nil
+		return w, nil
 	})
 	if err != nil {
 		return fmt.Errorf("append log: %w", err)

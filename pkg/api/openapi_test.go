@@ -20,11 +20,16 @@ func TestDocumentDescribesTheRoutes(t *testing.T) {
 		t.Fatal(err)
 	}
 	security := map[api.Access]string{
-		api.Open: "open", api.Token: "token", api.Loopback: "open or token", api.Undecided: "undecided",
+		api.Open: "open", api.Loopback: "open or token", api.Member: "token", api.Moderates: "token",
+		api.Entities: "token", api.AdminOnly: "token", api.Undecided: "undecided",
 	}
 	var routes, operations []string
 	for _, r := range api.Routes() {
 		routes = append(routes, r.Method+" "+r.Pattern+": "+security[r.Access])
+		restricted := r.Access == api.Moderates || r.Access == api.Entities || r.Access == api.AdminOnly
+		if item := doc.Paths.Value(r.Pattern); restricted && item != nil && item.GetOperation(r.Method).Responses.Value("403") == nil {
+			t.Errorf("%s %s is not for everybody, and the document has no 403", r.Method, r.Pattern)
+		}
 	}
 	for path, item := range doc.Paths.Map() {
 		for method, o := range item.Operations() {
@@ -65,7 +70,7 @@ func TestRoutesNeedTheirToken(t *testing.T) {
 		t.Run(r.Method+" "+r.Pattern, func(t *testing.T) {
 			t.Parallel()
 			target := strings.NewReplacer("{action_identifier}", "none", "{run_id}", "none",
-				"{blueprint_identifier}", "none", "{entity_identifier}", "none", "{page_identifier}", "none", "{user_email}", "none", "{name}", "none").Replace(r.Pattern)
+				"{blueprint_identifier}", "none", "{entity_identifier}", "none", "{page_identifier}", "none", "{user_email}", "none", "{name}", "none", "{secret_name}", "none").Replace(r.Pattern)
 			f := *f
 			f.t = t
 			g := f.call(r.Method, target, `{`, "Authorization", "")

@@ -13,6 +13,7 @@ import (
 	"longshore/pkg/invocation"
 	"longshore/pkg/jqtemplate"
 	"longshore/pkg/run"
+	"longshore/pkg/secret"
 )
 
 const (
@@ -23,14 +24,6 @@ const (
 	// reads is how many claimed runs are read at once.
 	reads = 16
 )
-
-// machine refuses users: what a claim hands out may hold secrets in clear.
-func (r *request) machine() error {
-	if !r.caller.Machine {
-		return fault.New(fault.Forbidden, "", "only a machine's token may fetch runs, acknowledge them or get an agent's credentials")
-	}
-	return nil
-}
 
 // claimPending answers POST /v1/actions/runs/claim-pending: it leases the oldest runs that wait for an
 // agent or an integration.
@@ -59,9 +52,6 @@ func (s *server) claimPending(r *request) (*answer, error) {
 
 // readClaim reads what is claimed, and for how long.
 func readClaim(r *request) (f run.PendingFilter, lease time.Duration, err error) {
-	if err := r.machine(); err != nil {
-		return f, 0, err
-	}
 	b, err := members(r.body)
 	if err != nil {
 		return f, 0, err
@@ -138,9 +128,32 @@ func (s *server) showClaim(ctx context.Context, record *run.Record, deleted bool
 	return showRun(record, deleted)
 }
 
-// openClaimed puts what is sent in clear in the place of a masked invocation. This is the one place
-// where a claim's secrets are opened; no run keeps any sealed yet.
-func (s *server) openClaimed(context.Context, *run.Record) error { return nil }
+// openClaimed puts what is sent in clear in the place of a masked invocation. This is the one place where
+// secrets of a run leave by the API: its claimer needs them.
+func (s *server) openClaimed(ctx context.Context, record *run.Record) error {
+	sent, _, err := s.opened(ctx, record)
+	if err == nil && sent != nil {
+		record.Invocation = sent
+	}
+	return err
+}
+
+// opened returns what is sent of a run with secrets, and the mask for what comes back; nil for a run
+// without.
+func (s *server) opened(ctx context.Context, record *run.Record) (*invocation.Invocation, *secret.Mask, error) {
+	if !record.Secrets {
+		return nil, nil, nil
+	}
+	sealed, err := s.Runs.Sealed(ctx, record.ID)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read what is sent: %w", err)
+	}
+	sent, mask, err := invocation.Open(ctx, s.Sealer, record.ID, sealed)
+	if err != nil {
+		return nil, nil, fmt.Errorf("open what is sent: %w", err)
+	}
+	return sent, mask, nil
+}
 
 // letGo gives runs back; what cannot be given back is pending again once its lease has lapsed.
 func (s *server) letGo(ctx context.Context, runs []*run.Run) {
@@ -158,9 +171,6 @@ func (s *server) letGo(ctx context.Context, runs []*run.Run) {
 // acknowledge answers PATCH /v1/actions/runs/ack: of one run, or of several of which those count that a
 // claim holds.
 func (s *server) acknowledge(r *request) (*answer, error) {
-	if err := r.machine(); err != nil {
-		return nil, err
-	}
 	b, err := members(r.body)
 	if err != nil {
 		return nil, err
@@ -230,20 +240,31 @@ func (s *server) putResponse(r *request) (*answer, error) {
 	if err := b.done(); err != nil {
 		return nil, err
 	}
-	text := jqtemplate.Encode(value)
-	more := len(text) > run.MaxResponse
-	response := run.Response(text[:min(len(text), run.MaxResponse)], more)
 	record, err := s.read(r)
 	if err != nil {
 		return nil, err
 	}
+	_, mask, err := s.opened(r.Context(), record)
+	if err != nil {
+		return nil, err
+	}
+	text := jqtemplate.Encode(value)
+	if mask != nil {
+		text = mask.JSON(text)
+	}
+	more := len(text) > run.MaxResponse
+	response := run.Response(text[:min(len(text), run.MaxResponse)], more)
 	deleted, err := s.deleted(r, record)
 	if err != nil {
 		return nil, err
 	}
-	now := s.now()
+	by := s.author(r)
 	moved, err := s.Runs.Update(r.Context(), record.ID, func(current *run.Run) (*run.Write, error) {
-		return &run.Write{Response: response}, current.Answer(now, r.caller.ID)
+		before := *current
+		if err := current.Answer(by.At, by.ID); err != nil {
+			return nil, err
+		}
+		return &run.Write{Response: response, Entry: run.Changed(&before, current, by)}, nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("report the response of a run: %w", err)
@@ -269,9 +290,6 @@ type KafkaCredentials struct {
 
 // kafkaCredentials answers GET /v1/kafka-credentials.
 func (s *server) kafkaCredentials(r *request) (*answer, error) {
-	if err := r.machine(); err != nil {
-		return nil, err
-	}
 	if s.AgentKafka == nil {
 		return nil, fault.New(fault.NotFound, "kafka_not_configured", "Kafka is not configured in this deployment")
 	}

@@ -8,20 +8,6 @@ import (
 	"unicode/utf8"
 )
 
-// Access says who may use a route.
-type Access uint8
-
-const (
-	// Undecided is a route that nobody thought about; it needs a token, and fails a test.
-	Undecided Access = iota
-	// Open needs no token.
-	Open
-	// Loopback needs no token on a connection to a loopback address, one elsewhere.
-	Loopback
-	// Token needs an access token.
-	Token
-)
-
 // Route is one row of the table of routes.
 type Route struct {
 	// Method is an HTTP method; HEAD goes with GET.
@@ -61,62 +47,75 @@ type route struct {
 var routes = []*route{
 	{method: "POST", pattern: "/v1/auth/access_token", access: Open, body: true, handle: (*server).issueToken},
 
-	{method: "GET", pattern: "/v1/actions", access: Token, handle: (*server).listActions},
-	{method: "POST", pattern: "/v1/actions", access: Token, body: true, handle: (*server).createAction},
-	{method: "GET", pattern: "/v1/actions/{action_identifier}", access: Token, handle: (*server).getAction},
-	{method: "PUT", pattern: "/v1/actions/{action_identifier}", access: Token, body: true, handle: (*server).replaceAction},
-	{method: "DELETE", pattern: "/v1/actions/{action_identifier}", access: Token, handle: (*server).deleteAction},
+	{method: "GET", pattern: "/v1/actions", access: Member, handle: (*server).listActions},
+	{method: "POST", pattern: "/v1/actions", access: Moderates, body: true, handle: (*server).createAction},
+	{method: "GET", pattern: "/v1/actions/{action_identifier}", access: Member, handle: (*server).getAction},
+	{method: "PUT", pattern: "/v1/actions/{action_identifier}", access: Moderates, body: true, handle: (*server).replaceAction},
+	{method: "DELETE", pattern: "/v1/actions/{action_identifier}", access: Moderates, handle: (*server).deleteAction},
+	{method: "GET", pattern: "/v1/actions/{action_identifier}/permissions", access: Member, handle: (*server).getActionPermissions},
+	{method: "PATCH", pattern: "/v1/actions/{action_identifier}/permissions", access: Moderates, body: true, handle: (*server).patchActionPermissions},
 
-	{method: "POST", pattern: "/v1/actions/{action_identifier}/runs", access: Token, body: true, starts: true, handle: (*server).startRun},
-	{method: "GET", pattern: "/v1/actions/runs", access: Token, handle: (*server).listRuns},
-	{method: "GET", pattern: "/v1/actions/runs/{run_id}", access: Token, handle: (*server).getRun},
-	{method: "PATCH", pattern: "/v1/actions/runs/{run_id}", access: Token, body: true, handle: (*server).patchRun},
-	{method: "GET", pattern: "/v1/actions/runs/{run_id}/attempts", access: Token, handle: (*server).listAttempts},
-	{method: "PATCH", pattern: "/v1/actions/runs/{run_id}/approval", access: Token, body: true, starts: true, handle: (*server).decideRun},
-	{method: "GET", pattern: "/v1/actions/runs/{run_id}/approvers", access: Token, handle: (*server).listApprovers},
-	{method: "POST", pattern: "/v1/actions/runs/{run_id}/redeliver", access: Token, starts: true, handle: (*server).redeliver},
-	{method: "POST", pattern: "/v1/actions/runs/claim-pending", access: Token, body: true, handle: (*server).claimPending},
-	{method: "PATCH", pattern: "/v1/actions/runs/ack", access: Token, body: true, handle: (*server).acknowledge},
-	{method: "PATCH", pattern: "/v1/actions/runs/{run_id}/response", access: Token, body: true, handle: (*server).putResponse},
-	{method: "POST", pattern: "/v1/workflows/runs/claim-pending", access: Token, handle: (*server).noWorkflows},
-	{method: "GET", pattern: "/v1/workflows/nodes/runs", access: Token, handle: (*server).noWorkflows},
-	{method: "GET", pattern: "/v1/kafka-credentials", access: Token, handle: (*server).kafkaCredentials},
-	{method: "GET", pattern: "/v1/actions/runs/{run_id}/logs", access: Token, handle: (*server).listLogs},
-	{method: "POST", pattern: "/v1/actions/runs/{run_id}/logs", access: Token, body: true, handle: (*server).appendLog},
+	{method: "POST", pattern: "/v1/actions/{action_identifier}/runs", access: Member, body: true, starts: true, handle: (*server).startRun},
+	{method: "GET", pattern: "/v1/actions/runs", access: Member, handle: (*server).listRuns},
+	{method: "GET", pattern: "/v1/actions/runs/{run_id}", access: Member, handle: (*server).getRun},
+	{method: "PATCH", pattern: "/v1/actions/runs/{run_id}", access: Member, body: true, handle: (*server).patchRun},
+	{method: "GET", pattern: "/v1/actions/runs/{run_id}/attempts", access: Member, handle: (*server).listAttempts},
+	{method: "PATCH", pattern: "/v1/actions/runs/{run_id}/approval", access: Member, body: true, starts: true, handle: (*server).decideRun},
+	{method: "GET", pattern: "/v1/actions/runs/{run_id}/approvers", access: Member, handle: (*server).listApprovers},
+	{method: "POST", pattern: "/v1/actions/runs/{run_id}/redeliver", access: Member, starts: true, handle: (*server).redeliver},
+	{method: "POST", pattern: "/v1/actions/runs/claim-pending", access: AdminOnly, body: true, handle: (*server).claimPending},
+	{method: "PATCH", pattern: "/v1/actions/runs/ack", access: AdminOnly, body: true, handle: (*server).acknowledge},
+	{method: "PATCH", pattern: "/v1/actions/runs/{run_id}/response", access: AdminOnly, body: true, handle: (*server).putResponse},
+	{method: "POST", pattern: "/v1/workflows/runs/claim-pending", access: AdminOnly, handle: (*server).noWorkflows},
+	{method: "GET", pattern: "/v1/workflows/nodes/runs", access: AdminOnly, handle: (*server).noWorkflows},
+	{method: "GET", pattern: "/v1/kafka-credentials", access: AdminOnly, handle: (*server).kafkaCredentials},
+	{method: "GET", pattern: "/v1/actions/runs/{run_id}/logs", access: Member, handle: (*server).listLogs},
+	{method: "POST", pattern: "/v1/actions/runs/{run_id}/logs", access: Member, body: true, handle: (*server).appendLog},
 
-	{method: "GET", pattern: "/v1/blueprints", access: Token, handle: withCatalog((*server).listBlueprints)},
-	{method: "POST", pattern: "/v1/blueprints", access: Token, body: true, handle: withCatalog((*server).createBlueprint)},
-	{method: "GET", pattern: "/v1/blueprints/{blueprint_identifier}", access: Token, handle: withCatalog((*server).getBlueprint)},
-	{method: "PUT", pattern: "/v1/blueprints/{blueprint_identifier}", access: Token, body: true, handle: withCatalog((*server).replaceBlueprint)},
-	{method: "PATCH", pattern: "/v1/blueprints/{blueprint_identifier}", access: Token, body: true, handle: withCatalog((*server).patchBlueprint)},
-	{method: "DELETE", pattern: "/v1/blueprints/{blueprint_identifier}", access: Token, handle: withCatalog((*server).deleteBlueprint)},
-	{method: "GET", pattern: "/v1/blueprints/{blueprint_identifier}/permissions", access: Token, handle: withCatalog((*server).getBlueprintPermissions)},
-	{method: "PATCH", pattern: "/v1/blueprints/{blueprint_identifier}/permissions", access: Token, body: true, handle: withCatalog((*server).patchBlueprintPermissions)},
-	{method: "GET", pattern: "/v1/blueprints/system/{blueprint_identifier}/structure", access: Token, handle: withCatalog((*server).getSystemStructure)},
-	{method: "GET", pattern: "/v1/pages/{page_identifier}", access: Token, handle: withCatalog((*server).getPage)},
+	{method: "GET", pattern: "/v1/blueprints", access: Member, handle: withCatalog((*server).listBlueprints)},
+	{method: "POST", pattern: "/v1/blueprints", access: AdminOnly, body: true, handle: withCatalog((*server).createBlueprint)},
+	{method: "GET", pattern: "/v1/blueprints/{blueprint_identifier}", access: Member, handle: withCatalog((*server).getBlueprint)},
+	{method: "PUT", pattern: "/v1/blueprints/{blueprint_identifier}", access: AdminOnly, body: true, handle: withCatalog((*server).replaceBlueprint)},
+	{method: "PATCH", pattern: "/v1/blueprints/{blueprint_identifier}", access: AdminOnly, body: true, handle: withCatalog((*server).patchBlueprint)},
+	{method: "DELETE", pattern: "/v1/blueprints/{blueprint_identifier}", access: AdminOnly, handle: withCatalog((*server).deleteBlueprint)},
+	{method: "GET", pattern: "/v1/blueprints/{blueprint_identifier}/permissions", access: Member, handle: withCatalog((*server).getBlueprintPermissions)},
+	{method: "PATCH", pattern: "/v1/blueprints/{blueprint_identifier}/permissions", access: AdminOnly, body: true, handle: withCatalog((*server).patchBlueprintPermissions)},
+	{method: "GET", pattern: "/v1/blueprints/system/{blueprint_identifier}/structure", access: Member, handle: withCatalog((*server).getSystemStructure)},
+	{method: "GET", pattern: "/v1/pages/{page_identifier}", access: Member, handle: withCatalog((*server).getPage)},
 
-	{method: "GET", pattern: "/v1/blueprints/{blueprint_identifier}/entities", access: Token, handle: withCatalog((*server).listEntities)},
-	{method: "POST", pattern: "/v1/blueprints/{blueprint_identifier}/entities", access: Token, body: true, handle: withCatalog((*server).createEntity)},
-	{method: "POST", pattern: "/v1/blueprints/{blueprint_identifier}/entities/bulk", access: Token, body: true, shared: true, handle: withCatalog((*server).bulkEntities)},
-	{method: "POST", pattern: "/v1/blueprints/{blueprint_identifier}/entities/search", access: Token, body: true, shared: true, handle: withCatalog((*server).searchBlueprint)},
-	{method: "GET", pattern: "/v1/blueprints/{blueprint_identifier}/entities/{entity_identifier}", access: Token, handle: withCatalog((*server).getEntity)},
-	{method: "PUT", pattern: "/v1/blueprints/{blueprint_identifier}/entities/{entity_identifier}", access: Token, body: true, handle: withCatalog((*server).replaceEntity)},
-	{method: "PATCH", pattern: "/v1/blueprints/{blueprint_identifier}/entities/{entity_identifier}", access: Token, body: true, handle: withCatalog((*server).patchEntity)},
-	{method: "DELETE", pattern: "/v1/blueprints/{blueprint_identifier}/entities/{entity_identifier}", access: Token, handle: withCatalog((*server).deleteEntity)},
-	{method: "POST", pattern: "/v1/blueprints/{blueprint_identifier}/bulk/entities/delete", access: Token, body: true, handle: withCatalog((*server).bulkDelete)},
-	{method: "GET", pattern: "/v1/blueprints/{blueprint_identifier}/entities-count", access: Token, handle: withCatalog((*server).countEntities)},
-	{method: "POST", pattern: "/v1/entities/search", access: Token, body: true, handle: withCatalog((*server).searchEntities)},
+	{method: "GET", pattern: "/v1/blueprints/{blueprint_identifier}/entities", access: Member, handle: withCatalog((*server).listEntities)},
+	{method: "POST", pattern: "/v1/blueprints/{blueprint_identifier}/entities", access: Entities, body: true, handle: withCatalog((*server).createEntity)},
+	{method: "POST", pattern: "/v1/blueprints/{blueprint_identifier}/entities/bulk", access: Entities, body: true, shared: true, handle: withCatalog((*server).bulkEntities)},
+	{method: "POST", pattern: "/v1/blueprints/{blueprint_identifier}/entities/search", access: Member, body: true, shared: true, handle: withCatalog((*server).searchBlueprint)},
+	{method: "GET", pattern: "/v1/blueprints/{blueprint_identifier}/entities/{entity_identifier}", access: Member, handle: withCatalog((*server).getEntity)},
+	{method: "PUT", pattern: "/v1/blueprints/{blueprint_identifier}/entities/{entity_identifier}", access: Entities, body: true, handle: withCatalog((*server).replaceEntity)},
+	{method: "PATCH", pattern: "/v1/blueprints/{blueprint_identifier}/entities/{entity_identifier}", access: Entities, body: true, handle: withCatalog((*server).patchEntity)},
+	{method: "DELETE", pattern: "/v1/blueprints/{blueprint_identifier}/entities/{entity_identifier}", access: Entities, handle: withCatalog((*server).deleteEntity)},
+	{method: "POST", pattern: "/v1/blueprints/{blueprint_identifier}/bulk/entities/delete", access: Entities, body: true, handle: withCatalog((*server).bulkDelete)},
+	{method: "GET", pattern: "/v1/blueprints/{blueprint_identifier}/entities-count", access: Member, handle: withCatalog((*server).countEntities)},
+	{method: "DELETE", pattern: "/v1/blueprints/{blueprint_identifier}/all-entities", access: Moderates, handle: withCatalog((*server).deleteAllEntities)},
+	{method: "GET", pattern: "/v1/migrations/{migration_id}", access: AdminOnly, handle: withCatalog((*server).getMigration)},
+	{method: "POST", pattern: "/v1/entities/search", access: Member, body: true, handle: withCatalog((*server).searchEntities)},
 
-	{method: "GET", pattern: "/v1/users", access: Token, handle: withCatalog((*server).listUsers)},
-	{method: "GET", pattern: "/v1/users/{user_email}", access: Token, handle: withCatalog((*server).getUser)},
-	{method: "GET", pattern: "/v1/teams", access: Token, handle: withCatalog((*server).listTeams)},
-	{method: "POST", pattern: "/v1/teams", access: Token, body: true, handle: withCatalog((*server).createTeam)},
-	{method: "GET", pattern: "/v1/teams/{name}", access: Token, handle: withCatalog((*server).getTeam)},
-	{method: "PUT", pattern: "/v1/teams/{name}", access: Token, body: true, handle: withCatalog((*server).replaceTeam)},
-	{method: "PATCH", pattern: "/v1/teams/{name}", access: Token, body: true, handle: withCatalog((*server).patchTeam)},
-	{method: "DELETE", pattern: "/v1/teams/{name}", access: Token, handle: withCatalog((*server).deleteTeam)},
+	{method: "GET", pattern: "/v1/users", access: AdminOnly, handle: withCatalog((*server).listUsers)},
+	{method: "GET", pattern: "/v1/users/{user_email}", access: AdminOnly, handle: withCatalog((*server).getUser)},
+	{method: "GET", pattern: "/v1/teams", access: AdminOnly, handle: withCatalog((*server).listTeams)},
+	{method: "POST", pattern: "/v1/teams", access: AdminOnly, body: true, handle: withCatalog((*server).createTeam)},
+	{method: "GET", pattern: "/v1/teams/{name}", access: AdminOnly, handle: withCatalog((*server).getTeam)},
+	{method: "PUT", pattern: "/v1/teams/{name}", access: AdminOnly, body: true, handle: withCatalog((*server).replaceTeam)},
+	{method: "PATCH", pattern: "/v1/teams/{name}", access: AdminOnly, body: true, handle: withCatalog((*server).patchTeam)},
+	{method: "DELETE", pattern: "/v1/teams/{name}", access: AdminOnly, handle: withCatalog((*server).deleteTeam)},
 
-	{method: "POST", pattern: "/v1/jq", access: Token, body: true, starts: true, handle: (*server).evaluate},
+	{method: "GET", pattern: "/v1/organization", access: AdminOnly, handle: withOrganization((*server).getOrganization)},
+	{method: "PATCH", pattern: "/v1/organization", access: AdminOnly, body: true, handle: withOrganization((*server).patchOrganization)},
+	{method: "GET", pattern: "/v1/organization/secrets", access: AdminOnly, handle: withOrganization((*server).listSecrets)},
+	{method: "POST", pattern: "/v1/organization/secrets", access: AdminOnly, body: true, handle: withOrganization((*server).createSecret)},
+	{method: "GET", pattern: "/v1/organization/secrets/{secret_name}", access: AdminOnly, handle: withOrganization((*server).getSecret)},
+	{method: "PATCH", pattern: "/v1/organization/secrets/{secret_name}", access: AdminOnly, body: true, handle: withOrganization((*server).patchSecret)},
+	{method: "DELETE", pattern: "/v1/organization/secrets/{secret_name}", access: AdminOnly, handle: withOrganization((*server).deleteSecret)},
+	{method: "GET", pattern: "/v1/audit-log", access: AdminOnly, handle: (*server).listAudit},
+
+	{method: "POST", pattern: "/v1/jq", access: Member, body: true, starts: true, handle: (*server).evaluate},
 
 	{method: "GET", pattern: "/healthz", access: Open, handle: (*server).healthy},
 	{method: "GET", pattern: "/readyz", access: Open, handle: (*server).ready},

@@ -129,16 +129,18 @@ func TestMetrics(t *testing.T) {
 			_, _ = w.Write([]byte("runs 1\n"))
 		})
 	})
+	f.as("ada@example.com", `{}`)
 	tests := map[string]struct {
 		local  net.Addr
 		token  string
 		status int
 	}{
-		"loopback":                     {&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}, "", 200},
-		"loopback, IPv6":               {&net.TCPAddr{IP: net.IPv6loopback}, "", 200},
-		"another address":              {&net.TCPAddr{IP: net.IPv4(192, 0, 2, 1)}, "", 401},
-		"another address with a token": {&net.TCPAddr{IP: net.IPv4(192, 0, 2, 1)}, "Bearer " + f.token, 200},
-		"no address that is known":     {nil, "", 401},
+		"loopback":                        {&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}, "", 200},
+		"loopback, IPv6":                  {&net.TCPAddr{IP: net.IPv6loopback}, "", 200},
+		"another address":                 {&net.TCPAddr{IP: net.IPv4(192, 0, 2, 1)}, "", 401},
+		"another address with a token":    {&net.TCPAddr{IP: net.IPv4(192, 0, 2, 1)}, "Bearer " + f.token, 200},
+		"another address with a member's": {&net.TCPAddr{IP: net.IPv4(192, 0, 2, 1)}, "Bearer user.ada@example.com", 403},
+		"no address that is known":        {nil, "", 401},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"unicode/utf8"
 
+	"longshore/pkg/catalog"
 	"longshore/pkg/fault"
 	"longshore/pkg/jqtemplate"
 	"longshore/pkg/run"
@@ -46,6 +47,9 @@ func (s *server) startRun(r *request) (*answer, error) {
 	}
 	if keys := r.Header.Values("Idempotency-Key"); len(keys) > 1 || len(keys) == 1 && keys[0] == "" {
 		b.fault("Idempotency-Key", "must be one header of 1 to 255 printable characters")
+	}
+	if as := q.values["run_as"]; len(as) > 1 || len(as) == 1 && as[0] == "" {
+		b.fault("run_as", "must be one e-mail address")
 	}
 	if err := b.done(); err != nil {
 		return nil, err
@@ -107,6 +111,10 @@ func (s *server) listRuns(r *request) (*answer, error) {
 		Sources: q.list("source"), Active: q.flag("active"), From: q.text("from"),
 		Limit: q.number("limit", listed, 1, maxListed),
 	}
+	if f.UserEmail != "" && f.UserID == "" {
+		// It is made of the e-mail, and stores find runs by it.
+		f.UserID = catalog.UserID(f.UserEmail)
+	}
 	if _, isID := run.IDTime(f.From); f.From != "" && !isID {
 		q.fault("from", "must be the id of a run")
 	}
@@ -118,6 +126,9 @@ func (s *server) listRuns(r *request) (*answer, error) {
 		var err error
 		if page, err = s.Runs.List(r.Context(), f); err != nil {
 			return nil, fmt.Errorf("list runs: %w", err)
+		}
+		if page.Runs, err = s.seen(r, page.Runs); err != nil {
+			return nil, err
 		}
 	}
 	runs, next, err := s.fill(r, page)
@@ -214,7 +225,7 @@ func runID(r *request) (string, error) {
 	return id, nil
 }
 
-// read reads the run of the path whole.
+// read reads the run of the path whole. A caller who may not see it is told that there is none.
 func (s *server) read(r *request) (*run.Record, error) {
 	id, err := runID(r)
 	if err != nil {
@@ -223,6 +234,9 @@ func (s *server) read(r *request) (*run.Record, error) {
 	record, err := s.Runs.Read(r.Context(), id)
 	if err != nil {
 		return nil, fmt.Errorf("read run: %w", err)
+	}
+	if err := s.visible(r, record.Run); err != nil {
+		return nil, err
 	}
 	return record, nil
 }
@@ -256,16 +270,20 @@ func (s *server) patchRun(r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := s.reportable(r, record.Run); err != nil {
+		return nil, err
+	}
 	deleted, err := s.deleted(r, record)
 	if err != nil {
 		return nil, err
 	}
-	now := s.now()
+	by := s.author(r)
 	moved, err := s.Runs.Update(r.Context(), record.ID, func(current *run.Run) (*run.Write, error) {
-		if err := current.Apply(now, r.caller.ID, p); err != nil {
+		before := *current
+		if err := current.Apply(by.At, by.ID, p); err != nil {
 			return nil, err
 		}
-		return &run.Write{}, nil
+		return &run.Write{Entry: run.Changed(&before, current, by)}, nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("report on run: %w", err)
@@ -330,6 +348,9 @@ func (s *server) redeliver(r *request) (*answer, error) {
 	// As for a report: nothing can fail once it is done.
 	record, err := s.read(r)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.reportable(r, record.Run); err != nil {
 		return nil, err
 	}
 	deleted, err := s.deleted(r, record)

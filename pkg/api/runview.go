@@ -43,9 +43,11 @@ type runView struct {
 	UserID           string          `json:"userId"`
 	CreatedBy        string          `json:"createdBy"`
 	UpdatedBy        string          `json:"updatedBy,omitempty"`
-	CreatedAt        string          `json:"createdAt"`
-	UpdatedAt        string          `json:"updatedAt"`
-	EndedAt          *string         `json:"endedAt,omitempty"`
+	// ImpersonatedBy is the client that started the run for its user.
+	ImpersonatedBy string  `json:"impersonatedBy,omitempty"`
+	CreatedAt      string  `json:"createdAt"`
+	UpdatedAt      string  `json:"updatedAt"`
+	EndedAt        *string `json:"endedAt,omitempty"`
 
 	// Payload is the rendered invocation method, secrets masked. It, properties and response are JSON
 	// texts of any size that we or a decoder have checked: they are written as they are.
@@ -103,7 +105,8 @@ func newRunView(r *run.Record, actionDeleted bool) *runView {
 		Payload: orElse(nil, "null"), Response: r.Response, Link: r.Link, Summary: r.Summary, ExternalRunID: r.ExternalRunID,
 		Generation: r.Generation, Waiting: orNil(r.Delivery.Waiting),
 		User: orElse(r.User, "null"), UserID: r.UserID, CreatedBy: r.CreatedBy, UpdatedBy: r.UpdatedBy,
-		CreatedAt: stamp(r.CreatedAt), UpdatedAt: stamp(r.UpdatedAt), EndedAt: stampOrNil(r.EndedAt),
+		ImpersonatedBy: r.ImpersonatedBy,
+		CreatedAt:      stamp(r.CreatedAt), UpdatedAt: stamp(r.UpdatedAt), EndedAt: stampOrNil(r.EndedAt),
 	}
 	if r.Pending.Installation != "" {
 		pending := r.PendingKey() != ""
@@ -172,6 +175,9 @@ func (s *server) listAttempts(r *request) (*answer, error) {
 	head, err := s.Runs.Get(r.Context(), id)
 	if err != nil {
 		return nil, fmt.Errorf("get run: %w", err)
+	}
+	if err := s.visible(r, head); err != nil {
+		return nil, err
 	}
 	views := []attemptView{}
 	if head.Generation > 1 {

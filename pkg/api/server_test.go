@@ -22,10 +22,15 @@ import (
 	"longshore/pkg/action"
 	"longshore/pkg/api"
 	"longshore/pkg/approval"
+	"longshore/pkg/audit"
 	"longshore/pkg/catalog"
+	"longshore/pkg/dispatch"
 	"longshore/pkg/identity"
+	"longshore/pkg/identity/directory"
 	"longshore/pkg/invocation"
 	"longshore/pkg/jqtemplate"
+	"longshore/pkg/organization"
+	"longshore/pkg/permission"
 	"longshore/pkg/queue"
 	"longshore/pkg/run"
 	"longshore/pkg/trigger"
@@ -41,11 +46,14 @@ const (
 type fixture struct {
 	t       *testing.T
 	handler http.Handler
-	tokens  *identity.Tokens
-	token   string
+	// entities is the catalog behind the handler.
+	entities *catalog.Service
+	tokens   *identity.Tokens
+	token    string
 	stores
-	sent *outbox
-	log  *buffer
+	sent  *outbox
+	log   *buffer
+	users identity.Users
 }
 
 // newFixture returns an API; change may change what it works with.
@@ -64,22 +72,29 @@ func newFixtureOn(t *testing.T, s stores, change ...func(*api.Config)) *fixture 
 	}
 	log := slog.New(slog.NewJSONHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	cache := action.NewCache(f.actions)
+	entities := catalog.NewReader(f.catalog, nil)
+	f.users = directory.New(entities, "org_1")
 	c := api.Config{
-		Tokens: f.tokens, Actions: f.actions, Cache: cache, Runs: f.runs, Log: log,
-		Catalog: catalog.NewService(f.catalog, time.Now),
+		Tokens: &identity.Access{Tokens: f.tokens, Provider: provider{}, Users: f.users}, Actions: f.actions, Cache: cache, Runs: f.runs, Log: log,
+		Catalog: catalog.NewService(f.catalog, time.Now), Audit: f.audit,
+		Organization: organization.NewService(f.organization, newSealer(t)),
 		Starter: trigger.New(trigger.Config{
-			Actions: cache, Entities: catalog.NewReader(f.catalog, nil), Runs: f.runs, Sender: f.sent, OrgID: "org_1", Log: log,
-			Approvers:  approvers{{UserID: "usr_1", Email: "ada@example.com"}, {UserID: "usr_2", Email: "bo@example.com"}},
-			Accepter:   &trigger.StoreAndSend{Store: f.runs, Sender: f.sent, Log: log},
-			Configured: func(backend string) bool { return backend == invocation.BackendWebhook },
+			Actions: cache, Entities: entities, Users: f.users, Runs: f.runs, Sender: f.sent, OrgID: "org_1", Log: log,
+			Secrets: organization.NewVault(f.organization, newSealer(t)), Sealer: newSealer(t),
+			Permissions: permission.New(permission.Config{Catalog: entities}),
+			Approvers:   approvers{{UserID: "usr_1", Email: "ada@example.com"}, {UserID: "usr_2", Email: "bo@example.com"}},
+			Accepter:    &trigger.StoreAndSend{Store: f.runs, Sender: f.sent, Log: log},
+			Configured:  func(backend string) bool { return backend == invocation.BackendWebhook },
 		}),
 	}
 	c.Decider = approval.New(approval.Config{
 		Runs: f.runs, Send: f.sent, Log: log, Configured: func(backend string) bool { return backend == invocation.BackendWebhook },
 	})
+	c.Catalog.OnSlice(dispatch.SendSlices(f.sent, log))
 	for _, apply := range change {
 		apply(&c)
 	}
+	f.entities = c.Catalog
 	f.handler = api.New(c)
 	return f
 }
@@ -399,6 +414,9 @@ type snapshot struct {
 	// Blueprints and Entities are the whole catalog.
 	Blueprints []*catalog.Blueprint
 	Entities   []*catalog.Entity
+	Settings   *organization.Settings
+	Secrets    []*organization.Secret
+	Audits     []*audit.Entry
 }
 
 func (f *fixture) snapshot() snapshot {
@@ -422,6 +440,12 @@ func (f *fixture) snapshot() snapshot {
 		s.Logs = append(s.Logs, lines...)
 	}
 	s.Sent = f.sent.count()
+	if s.Settings, err = f.organization.Settings(ctx); err != nil {
+		f.t.Fatal(err)
+	}
+	if s.Secrets, err = f.organization.Secrets(ctx); err != nil {
+		f.t.Fatal(err)
+	}
 	if s.Blueprints, err = f.catalog.Blueprints(ctx); err != nil {
 		f.t.Fatal(err)
 	}
@@ -432,6 +456,11 @@ func (f *fixture) snapshot() snapshot {
 		}
 		s.Entities = append(s.Entities, page.Entities...)
 	}
+	entries, err := f.audit.List(ctx, audit.Filter{Limit: 1000})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	s.Audits = entries.Entries
 	return s
 }
 

@@ -2,11 +2,14 @@ package api_test
 
 import (
 	"context"
+	"log/slog"
 	"testing"
 	"time"
 
 	"longshore/pkg/action"
+	"longshore/pkg/audit"
 	"longshore/pkg/catalog"
+	"longshore/pkg/organization"
 	"longshore/pkg/run"
 	"longshore/pkg/store/dynamostore"
 	"longshore/pkg/store/dynamostore/dynamocatalog"
@@ -16,9 +19,11 @@ import (
 
 // stores are those that an API works with.
 type stores struct {
-	runs    run.Store
-	actions action.Store
-	catalog catalog.Store
+	runs         run.Store
+	actions      action.Store
+	catalog      catalog.Store
+	audit        audit.Store
+	organization organization.Store
 }
 
 // onStores runs a test on an API over each kind of stores, which are empty.
@@ -37,10 +42,13 @@ func onStores(t *testing.T, test func(f *fixture)) {
 func openTables(t *testing.T) stores {
 	t.Helper()
 	client, runs, table := opentest.DynamoDB(t)
+	entries := dynamocatalog.NewAudit(client, table, 0, time.Now)
 	return stores{
-		runs:    dynamostore.NewRuns(client, runs, 24*time.Hour, time.Now),
-		actions: dynamocatalog.NewActions(client, table),
-		catalog: dynamocatalog.NewCatalog(client, table, time.Now),
+		runs:         &run.Audited{Store: dynamostore.NewRuns(client, runs, 24*time.Hour, time.Now), Audit: entries, Log: slog.New(slog.DiscardHandler)},
+		actions:      dynamocatalog.NewActions(client, table),
+		catalog:      dynamocatalog.NewCatalog(client, table, time.Now),
+		audit:        entries,
+		organization: dynamocatalog.NewOrganization(client, table),
 	}
 }
 
@@ -61,5 +69,13 @@ func openStores(t *testing.T) stores {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return stores{runs, actions, blueprints}
+	entries, err := sqlitestore.NewAudit(ctx, db, 0, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings, err := sqlitestore.NewOrganization(ctx, db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stores{runs, actions, blueprints, entries, settings}
 }

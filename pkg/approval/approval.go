@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"time"
 
+	"longshore/pkg/audit"
 	"longshore/pkg/fault"
 	"longshore/pkg/identity"
 	"longshore/pkg/queue"
@@ -63,6 +64,15 @@ type Request struct {
 	Description string
 }
 
+// author is who decides, for the audit log.
+func (q Request) author(at time.Time) audit.Author {
+	by := audit.Author{ID: q.Caller.ID, Origin: run.SourceAPI, At: at}
+	if q.Caller.User != nil {
+		by.Email, by.Origin = q.Caller.User.Email, run.SourceUI
+	}
+	return by
+}
+
 // Decide makes a decision and returns the run as it is then. The same decision of the same approver
 // again changes nothing, whatever the run's state. Errors: fault.NotFound; fault.Forbidden for who is no
 // approver; fault.Invalid run_not_waiting_for_approval; fault.Unavailable when nothing was decided.
@@ -86,11 +96,12 @@ func (a *Approval) Decide(ctx context.Context, q Request) (*run.Record, error) {
 	waiting := run.Waiting(record.Backend, a.c.Configured)
 	var changed, started bool
 	moved, err := a.c.Runs.Update(ctx, q.RunID, func(r *run.Run) (*run.Write, error) {
+		before := *r
 		var err error
 		if changed, started, err = r.Decide(d, q.Caller.Machine, approvers, waiting); err != nil || !changed {
 			return nil, err
 		}
-		w := &run.Write{}
+		w := &run.Write{Entry: run.Changed(&before, r, q.author(d.At))}
 		if started && waiting != "" {
 			w.Logs = []*run.Log{run.NewLog(d.At, q.RunID, run.Own, waiting)}
 		}

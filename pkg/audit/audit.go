@@ -7,6 +7,7 @@ package audit
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/json"
 	"time"
 
@@ -62,13 +63,15 @@ type Entry struct {
 	Before, After json.RawMessage
 }
 
-// New completes an entry: its id is made of its time and of key, which names the change and no other
-// one: the internal id of what changed and its rev, for example.
-func New(e Entry, key string) *Entry {
+// New completes an entry: its id is made of its time, of rev, and of key, which names the change and no
+// other one: the internal id of what changed and its rev, for example. Rev is 0 for what begins to exist
+// and grows from change to change, so that changes of one thing in one millisecond are in their order.
+func New(e Entry, key string, rev int64) *Entry {
 	sum := sha256.Sum256([]byte(e.Resource + "\x00" + e.Action + "\x00" + key))
 	var id ulid.ULID
 	_ = id.SetTime(ulid.Timestamp(e.By.At))
-	_ = id.SetEntropy(sum[:10])
+	entropy := binary.BigEndian.AppendUint16(nil, uint16(rev))
+	_ = id.SetEntropy(append(entropy, sum[:8]...))
 	e.ID = id.String()
 	return &e
 }

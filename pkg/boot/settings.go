@@ -12,6 +12,7 @@ import (
 
 	"longshore/pkg/invocation"
 	"longshore/pkg/run"
+	"longshore/pkg/secret"
 )
 
 // Settings are what the functions and the local process read from the environment, each variable
@@ -23,9 +24,15 @@ type Settings struct {
 	ClientID string     `name:"client-id" env:"LONGSHORE_CLIENT_ID" help:"The client id; generated and kept by default."`
 	BaseURL  string     `name:"base-url" env:"LONGSHORE_BASE_URL" help:"The address that clients use; by default the address that is listened on."`
 
+	// Without an issuer there are no users' tokens.
+	OIDCIssuer   string `name:"oidc-issuer" env:"LONGSHORE_OIDC_ISSUER" help:"The identity provider whose tokens users come with, a URL; by default none."`
+	OIDCAudience string `name:"oidc-audience" env:"LONGSHORE_OIDC_AUDIENCE" help:"The audience of those tokens; required with the issuer."`
+	OIDCJWKSURL  string `name:"oidc-jwks-url" env:"LONGSHORE_OIDC_JWKS_URL" help:"Where the provider publishes its keys; by default where its discovery document says."`
+
 	RunTimeout      Duration `name:"run-timeout" env:"LONGSHORE_RUN_TIMEOUT" help:"How long a run may stay IN_PROGRESS; by default 7d, GitHub and GitLab 35d."`
 	ApprovalTimeout Duration `name:"approval-timeout" env:"LONGSHORE_APPROVAL_TIMEOUT" help:"How long a run may wait for approval; by default 30d, at most half of the retention."`
 	RunRetention    Duration `name:"run-retention" env:"LONGSHORE_RUN_RETENTION" default:"365d" envDefault:"365d" help:"How long a run is kept."`
+	AuditRetention  Duration `name:"audit-retention" env:"LONGSHORE_AUDIT_RETENTION" default:"365d" envDefault:"365d" help:"How long an entry of the audit log is kept."`
 	CallTimeout     Duration `name:"call-timeout" env:"LONGSHORE_CALL_TIMEOUT" default:"25s" envDefault:"25s" help:"Longest call to a backend, 1s to 45s."`
 	ConnectTimeout  Duration `name:"connect-timeout" env:"LONGSHORE_CONNECT_TIMEOUT" default:"5s" envDefault:"5s" help:"Longest wait for a connection to a backend."`
 
@@ -50,6 +57,7 @@ func (s *Settings) Validate() error {
 	between("LONGSHORE_CALL_TIMEOUT", time.Duration(s.CallTimeout), time.Second, 45*time.Second)
 	between("LONGSHORE_CONNECT_TIMEOUT", time.Duration(s.ConnectTimeout), 100*time.Millisecond, 45*time.Second)
 	between("LONGSHORE_RUN_RETENTION", time.Duration(s.RunRetention), time.Minute, 100*365*24*time.Hour)
+	between("LONGSHORE_AUDIT_RETENTION", time.Duration(s.AuditRetention), time.Minute, 100*365*24*time.Hour)
 	if s.RunTimeout != 0 {
 		between("LONGSHORE_RUN_TIMEOUT", time.Duration(s.RunTimeout), time.Second, 100*365*24*time.Hour)
 	}
@@ -144,4 +152,39 @@ type ClientSecret struct {
 	Plain    string `env:"LONGSHORE_CLIENT_SECRET"`
 	Previous string `env:"LONGSHORE_CLIENT_SECRET_PREVIOUS"`
 	ARN      string `env:"LONGSHORE_CLIENT_SECRET_ARN"`
+}
+
+// SealingKey is where a function finds the key that seals secrets: in plain variables, the older ones
+// separated by commas, or in Secrets Manager.
+type SealingKey struct {
+	Plain    string `env:"LONGSHORE_SEALING_KEY"`
+	Previous string `env:"LONGSHORE_SEALING_KEY_PREVIOUS"`
+	ARN      string `env:"LONGSHORE_SEALING_KEY_ARN"`
+}
+
+// Ring returns the keys of the plain variables; none without a current one.
+func (k SealingKey) Ring() (secret.Ring, error) {
+	if k.Plain == "" {
+		return nil, nil
+	}
+	var ring secret.Ring
+	for i, text := range strings.Split(k.Plain+","+k.Previous, ",") {
+		if text = strings.TrimSpace(text); text == "" {
+			continue
+		}
+		name := "LONGSHORE_SEALING_KEY"
+		if i > 0 {
+			name = "LONGSHORE_SEALING_KEY_PREVIOUS"
+		}
+		plain, err := Key(name, text)
+		if err != nil {
+			return nil, err
+		}
+		key, err := secret.NewKey("", plain)
+		if err != nil {
+			return nil, err
+		}
+		ring = append(ring, key)
+	}
+	return ring, nil
 }

@@ -172,7 +172,7 @@ func TestOperatorsOnEntities(t *testing.T) {
 		w.blueprint(t, `{"identifier":"e","title":"E","schema":{"properties":{}}}`)
 		for _, kind := range []string{"string", "number", "boolean", "array", "object"} {
 			definition := json.RawMessage(fmt.Sprintf(`{"identifier":"e","title":"E","schema":{"properties":{"p":{"type":%q}}}}`, kind))
-			if _, err := w.service.ReplaceBlueprint(t.Context(), "e", definition, by); err != nil {
+			if _, err := w.service.ReplaceBlueprint(t.Context(), "e", definition, author); err != nil {
 				t.Fatal(err)
 			}
 			for i, v := range operatorValues {

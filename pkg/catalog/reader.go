@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"longshore/pkg/fault"
 	"longshore/pkg/jqtemplate"
 )
 
@@ -47,22 +46,4 @@ func (r *Reader) Lookup(ctx context.Context, blueprint, identifier string, searc
 		return nil, false, err
 	}
 	return views[0], g.search.Matches(subjects[0], r.s.now()), nil
-}
-
-// Users returns all users, in no order.
-func (r *Reader) Users(ctx context.Context) ([]*User, error) {
-	n, err := r.s.snapshot(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var users []*User
-	err = r.s.each(ctx, n, UserBlueprint, func(e *Entity) error {
-		u, err := UserOf(e)
-		users = append(users, u)
-		return err
-	})
-	if fault.KindOf(err) == fault.NotFound {
-		return nil, nil
-	}
-	return users, err
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"time"
+
+	"longshore/pkg/audit"
 )
 
 // Blueprint is a blueprint as it is stored.
@@ -66,9 +68,15 @@ type Page struct {
 // Store keeps blueprints and entities. Every change of a blueprint raises the stamp in its own
 // transaction; readers keep what they made of blueprints until the stamp moves.
 //
+// The entries of the audit log that a change of a blueprint takes are kept in its own transaction, those
+// of an entity's with the change or right after it, before the method returns; nil ones are left out. An
+// entry that cannot be kept once an entity has changed is logged, and no error: the change has happened.
+//
 // All reads but Count are consistent: a caller sees what it has just written. Every method may return
 // fault.Unavailable when the store is throttled or cannot be reached.
 type Store interface {
+	MigrationStore
+
 	// Stamp returns a number that moves with every change of a blueprint.
 	Stamp(ctx context.Context) (int64, error)
 	// Blueprints returns all blueprints, by identifier.
@@ -76,16 +84,16 @@ type Store interface {
 	// Blueprint returns one blueprint. fault.NotFound when there is none.
 	Blueprint(ctx context.Context, identifier string) (*Blueprint, error)
 	// CreateBlueprint keeps a new blueprint. fault.Conflict, identifier_taken, when the identifier is taken.
-	CreateBlueprint(ctx context.Context, b *Blueprint) error
+	CreateBlueprint(ctx context.Context, b *Blueprint, entries ...*audit.Entry) error
 	// ReplaceBlueprint puts b in the place of the blueprint called identifier, whose ID and Rev must
 	// still be b's, and raises the Rev. B may carry another identifier; its entities stay its own.
 	// fault.NotFound when there is none; fault.Conflict when the new identifier is taken
 	// (identifier_taken) or somebody else wrote meanwhile (conflict).
-	ReplaceBlueprint(ctx context.Context, identifier string, b *Blueprint) error
+	ReplaceBlueprint(ctx context.Context, identifier string, b *Blueprint, entries ...*audit.Entry) error
 	// DeleteBlueprint removes a blueprint whose ID and Rev must still be b's, naming who did. Its
 	// identifier is free at once. Its entities are the caller's matter. fault.NotFound when there is
 	// none, fault.Conflict, conflict, when somebody else wrote meanwhile.
-	DeleteBlueprint(ctx context.Context, b *Blueprint, by Author) error
+	DeleteBlueprint(ctx context.Context, b *Blueprint, by Author, entries ...*audit.Entry) error
 
 	// Entity returns one entity. fault.NotFound when there is none.
 	Entity(ctx context.Context, key Key) (*Entity, error)
@@ -93,14 +101,14 @@ type Store interface {
 	Entities(ctx context.Context, keys []Key) ([]*Entity, error)
 	// CreateEntity keeps a new entity and its edges; the store sets Rev. fault.Conflict, identifier_taken, when the
 	// identifier is taken.
-	CreateEntity(ctx context.Context, e *Entity, edges []Edge) error
+	CreateEntity(ctx context.Context, e *Entity, edges []Edge, entries ...*audit.Entry) error
 	// ReplaceEntity puts e in the place of the entity of the same key, whose ID and Rev must still be e's,
 	// raises the Rev, adds edges and removes stale ones. fault.NotFound when there is none;
 	// fault.Conflict, conflict, when somebody else wrote meanwhile.
-	ReplaceEntity(ctx context.Context, e *Entity, edges, stale []Edge) error
+	ReplaceEntity(ctx context.Context, e *Entity, edges, stale []Edge, entries ...*audit.Entry) error
 	// DeleteEntity removes an entity whose ID and Rev must still be e's and its edges, naming who did.
 	// fault.NotFound when there is none; fault.Conflict, conflict, when somebody else wrote meanwhile.
-	DeleteEntity(ctx context.Context, e *Entity, edges []Edge, by Author) error
+	DeleteEntity(ctx context.Context, e *Entity, edges []Edge, by Author, entries ...*audit.Entry) error
 	// List returns up to limit entities of a blueprint, by its internal id, in an order of the
 	// store's own that never changes. From is a Page's Next, empty for the beginning; fault.Invalid
 	// with the path "from" when it is none of this blueprint. A page may be short, even empty, though Next is

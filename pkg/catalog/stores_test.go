@@ -40,18 +40,18 @@ func newWorld(s catalog.Store) *world {
 	return &world{store: s, service: catalog.NewService(s, clock), reader: catalog.NewReader(s, clock)}
 }
 
-var by = catalog.Author{ID: "client_1", Origin: "API", At: now}
+var author = catalog.Author{ID: "client_1", Origin: "API", At: now}
 
 func (w *world) blueprint(t *testing.T, text string) {
 	t.Helper()
-	if _, err := w.service.CreateBlueprint(t.Context(), json.RawMessage(text), false, by); err != nil {
+	if _, err := w.service.CreateBlueprint(t.Context(), json.RawMessage(text), false, author); err != nil {
 		t.Fatalf("create blueprint %s: %v", text, err)
 	}
 }
 
 func (w *world) entity(t *testing.T, blueprint, text string) {
 	t.Helper()
-	if _, err := w.service.CreateEntity(t.Context(), blueprint, json.RawMessage(text), catalog.EntityWrite{By: by}); err != nil {
+	if _, err := w.service.CreateEntity(t.Context(), blueprint, json.RawMessage(text), catalog.EntityWrite{By: author}); err != nil {
 		t.Fatalf("create entity %s: %v", text, err)
 	}
 }

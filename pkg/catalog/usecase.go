@@ -28,9 +28,14 @@ type Service struct {
 	now   func() time.Time
 	// reads says that nothing is ever written, built-in blueprints included.
 	reads bool
+	sizes sizes
+	// send asks for a slice of a migration; nil leaves that to the sweeper.
+	send func(ctx context.Context, migration string, n int) error
 
 	mu    sync.Mutex
 	known *snapshot
+
+	spellings spellings
 }
 
 // NewService returns a service over a store. Now nil means time.Now.
@@ -38,7 +43,7 @@ func NewService(s Store, now func() time.Time) *Service {
 	if now == nil {
 		now = time.Now
 	}
-	return &Service{store: s, now: now}
+	return &Service{store: s, now: now, sizes: sizes{firstSlice, laterSlice, MaxDependents}}
 }
 
 // Kept is a stored blueprint and its compiled form. Both are shared: read only.
@@ -56,13 +61,16 @@ type Kept struct {
 // usable returns the compiled form, or why there is none.
 func (k *Kept) usable() (*Definition, error) { return k.Definition, k.Err }
 
-// snapshot is all blueprints at one moment. It is never changed.
+// snapshot is all blueprints, and the migrations that are running, at one moment. It is never changed.
 type snapshot struct {
 	stamp int64
 	// list is by identifier.
 	list       []*Kept
 	identifier map[string]*Kept
 	id         map[string]*Kept
+	// running are the migrations, moving what they mean.
+	running []*Migration
+	moving
 }
 
 func (n *snapshot) get(identifier string) (*Kept, error) {
@@ -114,7 +122,11 @@ func (s *Service) snapshot(ctx context.Context) (*snapshot, error) {
 			return nil, fmt.Errorf("read blueprints: %w", err)
 		}
 	}
-	n := &snapshot{stamp: stamp, identifier: map[string]*Kept{}, id: map[string]*Kept{}}
+	running, err := s.store.Migrations(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read migrations: %w", err)
+	}
+	n := &snapshot{stamp: stamp, identifier: map[string]*Kept{}, id: map[string]*Kept{}, running: running, moving: newMoving(running)}
 	for _, r := range records {
 		k := s.kept(r)
 		n.list = append(n.list, k)
@@ -232,5 +244,9 @@ func (l *lookup) Related(ctx context.Context, blueprint string, identifiers []st
 	for i, identifier := range identifiers {
 		keys[i] = Key{k.Record.ID, identifier}
 	}
-	return l.store.Entities(ctx, keys)
+	entities, err := l.store.Entities(ctx, keys)
+	if err != nil {
+		return nil, err
+	}
+	return l.n.readAll(entities)
 }

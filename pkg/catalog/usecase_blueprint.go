@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"longshore/pkg/audit"
 	"longshore/pkg/document"
 	"longshore/pkg/fault"
 )
@@ -51,7 +52,7 @@ func (s *Service) CreateBlueprint(ctx context.Context, text json.RawMessage, pag
 		Identifier: d.Identifier, ID: NewBlueprintID(), Definition: compact, Page: page,
 		CreatedAt: by.At, UpdatedAt: by.At, CreatedBy: by.ID, UpdatedBy: by.ID,
 	}
-	if err := s.store.CreateBlueprint(ctx, b); err != nil {
+	if err := s.store.CreateBlueprint(ctx, b, blueprintEntry(audit.Create, nil, b, by)); err != nil {
 		return nil, fmt.Errorf("create blueprint: %w", err)
 	}
 	return &Kept{Record: b, Definition: d}, nil
@@ -61,8 +62,12 @@ func (s *Service) CreateBlueprint(ctx context.Context, text json.RawMessage, pag
 func (n *snapshot) checkTargets(d *Definition) error {
 	var faults document.Faults
 	for _, r := range d.Relations {
-		if r.Target != d.Identifier && n.identifier[r.Target] == nil {
+		switch target := n.identifier[r.Target]; {
+		case r.Target == d.Identifier:
+		case target == nil:
 			faults.Add(document.Below("relations", r.Name)+".target", "there is no such blueprint")
+		case target.Record.Deleting:
+			faults.Add(document.Below("relations", r.Name)+".target", "the blueprint is being deleted")
 		}
 	}
 	return faults.Err()
@@ -128,7 +133,10 @@ func (s *Service) tryBlueprint(ctx context.Context, identifier string, by Author
 	}
 	b := *old.Record
 	b.Identifier, b.Definition, b.UpdatedAt, b.UpdatedBy = d.Identifier, text, by.At, by.ID
-	if err := s.store.ReplaceBlueprint(ctx, identifier, &b); err != nil {
+	if err := b.fits(); err != nil {
+		return nil, err
+	}
+	if err := s.store.ReplaceBlueprint(ctx, identifier, &b, blueprintEntry(audit.Update, old.Record, &b, by)); err != nil {
 		return nil, fmt.Errorf("replace blueprint: %w", err)
 	}
 	return &Kept{Record: &b, Definition: d}, nil
@@ -187,25 +195,19 @@ func (s *Service) tryFollow(ctx context.Context, from, to string, by Author) err
 			return err
 		}
 		b.UpdatedAt, b.UpdatedBy = by.At, by.ID
-		if err := s.store.ReplaceBlueprint(ctx, b.Identifier, &b); err != nil && !absent(err) {
+		err := s.store.ReplaceBlueprint(ctx, b.Identifier, &b, blueprintEntry(audit.Update, k.Record, &b, by))
+		if err != nil && !absent(err) {
 			return fmt.Errorf("let relations of blueprint %s follow: %w", b.Identifier, err)
 		}
 	}
 	return nil
 }
 
-// DeleteBlueprint removes a blueprint. fault.Conflict, has_dependents, when it has entities or other
-// blueprints relate to it; built-in ones stay.
+// DeleteBlueprint removes a blueprint. fault.Conflict: has_dependents, when it has entities or other
+// blueprints relate to it; system_blueprint, when it is built in; blueprint_deleting, when it is being
+// deleted already. It is marked before it is looked through, so that no entity is written meanwhile, and
+// recorded before that, so that the mark does not outlive a crash.
 func (s *Service) DeleteBlueprint(ctx context.Context, identifier string, by Author) error {
-	for try := 1; ; try++ {
-		err := s.tryDelete(ctx, identifier, by)
-		if err == nil || !again(ctx, err, try) {
-			return err
-		}
-	}
-}
-
-func (s *Service) tryDelete(ctx context.Context, identifier string, by Author) error {
 	n, err := s.snapshot(ctx)
 	if err != nil {
 		return err
@@ -214,40 +216,35 @@ func (s *Service) tryDelete(ctx context.Context, identifier string, by Author) e
 	if err != nil {
 		return err
 	}
-	if IsSystem(identifier) {
-		return fault.New(fault.Conflict, "system_blueprint", "the blueprint %s is built in and cannot be deleted", identifier)
+	if err := n.deletable(k); err != nil {
+		return err
 	}
-	var users []string
-	for _, other := range n.list {
-		if other != k && other.Definition != nil &&
-			slices.ContainsFunc(other.Definition.Relations, func(r Relation) bool { return r.Target == identifier }) {
-			users = append(users, other.Record.Identifier)
-		}
+	if k.Record.Deleting {
+		return beingDeleted(identifier)
 	}
-	if len(users) > 0 {
-		return fault.New(fault.Conflict, "has_dependents", "relations of other blueprints lead to %s: %s", identifier, named(users))
+	page, err := s.store.List(ctx, k.Record.ID, "", slicePage)
+	if err != nil {
+		return fmt.Errorf("look for entities: %w", err)
 	}
-	for from := ""; ; {
-		page, err := s.store.List(ctx, k.Record.ID, from, 3)
-		if err != nil {
-			return fmt.Errorf("look for entities: %w", err)
+	if len(page.Entities) > 0 {
+		names := make([]string, len(page.Entities))
+		for i, e := range page.Entities {
+			names[i] = e.Identifier
 		}
-		if len(page.Entities) > 0 {
-			names := make([]string, len(page.Entities))
-			for i, e := range page.Entities {
-				names[i] = e.Identifier
-			}
-			if page.Next != "" {
-				names = append(names, "…")
-			}
-			return fault.New(fault.Conflict, "has_dependents", "the blueprint %s has entities: %s", identifier, strings.Join(names, ", "))
-		}
-		if from = page.Next; from == "" {
-			break
-		}
+		return fault.New(fault.Conflict, "has_dependents", "the blueprint %s has entities: %s", identifier, named(names))
 	}
-	if err := s.store.DeleteBlueprint(ctx, k.Record, by); err != nil {
-		return fmt.Errorf("delete blueprint: %w", err)
+	m := &Migration{Kind: MigrateBlueprint, Blueprint: k.Record.ID, Name: identifier, By: by}
+	if err := s.begin(ctx, m); err != nil {
+		return err
+	}
+	if err := s.slice(ctx, m, newBudget(ctx, s.sizes.first, sliceTime)); err != nil {
+		return err
+	}
+	switch m.Status {
+	case MigrationFailure:
+		return fault.New(fault.Conflict, "has_dependents", "%s", m.Error)
+	case MigrationRunning:
+		return fault.Busy(nil, sliceLost, "the blueprint %s is still being looked through for entities, and is deleted if it has none", identifier)
 	}
 	return nil
 }

@@ -66,18 +66,25 @@ func (s *Service) DeleteEntities(ctx context.Context, blueprint string, identifi
 	}
 }
 
-// remove deletes entities and whatever their deletion asks for: first it is found out what that is.
+// remove deletes entities and whatever their deletion asks for: first it is found out what that is. If
+// it is more than is done before the answer, the entities go at once and the rest in slices; meanwhile
+// readers see no relation to them.
 func (s *Service) remove(ctx context.Context, n *snapshot, entities []*Entity, dependents bool, by Author) error {
+	for _, e := range entities {
+		if err := n.still(e.Key); err != nil {
+			return err
+		}
+	}
+	asked := slices.Clone(entities)
 	going := map[Key]bool{}
 	for _, e := range entities {
 		going[e.Key] = true
 	}
-	asked := len(entities)
 	type cut struct{ source, target Key }
 	var cuts []cut
 	for i := 0; i < len(entities); i++ {
 		target := entities[i].Key
-		found, err := s.related(ctx, n, target, func(Relation) bool { return true }, MaxDependents+MaxBulkDelete+1)
+		found, err := s.related(ctx, n, target, func(Relation) bool { return true }, s.sizes.dependents+MaxBulkDelete+1)
 		if err != nil {
 			return err
 		}
@@ -95,12 +102,14 @@ func (s *Service) remove(ctx context.Context, n *snapshot, entities []*Entity, d
 			}
 		}
 		if len(holders) > 0 {
-			return fault.New(fault.Conflict, "has_dependents", "required relations lead to %s: of %s", target.Identifier, named(holders))
+			return held(target, holders)
 		}
-		if len(entities)-asked > MaxDependents || len(cuts) > MaxDependents {
-			return fault.New(fault.Invalid, "too_many_dependents",
-				"more than %d entities relate to what is to be deleted: delete them first", MaxDependents)
+		if len(entities)-len(asked) > s.sizes.dependents || len(cuts) > s.sizes.dependents {
+			return s.removeInSlices(ctx, n, asked, dependents, by)
 		}
+	}
+	if err := s.permitted(ctx, func() []*Change { return s.deletions(n, entities) }); err != nil {
+		return err
 	}
 	for _, c := range cuts {
 		if err := s.detach(ctx, c.source, c.target, "", by); err != nil {
@@ -118,6 +127,81 @@ func (s *Service) remove(ctx context.Context, n *snapshot, entities []*Entity, d
 		}
 		if err := s.deleteEntity(ctx, n, e, edges, by); err != nil && !absent(err) {
 			return fmt.Errorf("delete entity: %w", err)
+		}
+	}
+	return nil
+}
+
+func held(target Key, holders []string) error {
+	return fault.New(fault.Conflict, "has_dependents", "required relations lead to %s: of %s", target.Identifier, named(holders))
+}
+
+// maxHints is how many edges are looked through for required relations before a deletion.
+const maxHints = 20_000
+
+// removeInSlices deletes entities of one blueprint to which more relates than is dealt with before the
+// answer. Required relations are looked for among the first 20,000 edges of each; one behind those is
+// emptied like any other.
+func (s *Service) removeInSlices(ctx context.Context, n *snapshot, entities []*Entity, dependents bool, by Author) error {
+	if dependents && limited(ctx) {
+		// A slice has nobody whom it could ask about an entity.
+		return fault.New(fault.Forbidden, "", "only a machine token may delete more than %d dependents at once", s.sizes.dependents)
+	}
+	if err := s.permitted(ctx, func() []*Change { return s.deletions(n, entities) }); err != nil {
+		return err
+	}
+	kind := MigrateDependents
+	if !dependents {
+		kind = MigrateRelations
+		for _, e := range entities {
+			if err := s.unheldEntity(ctx, n, e.Key, entities); err != nil {
+				return err
+			}
+		}
+	}
+	blueprint := n.id[entities[0].Blueprint]
+	m := &Migration{Kind: kind, Blueprint: blueprint.Record.ID, Name: blueprint.Record.Identifier, By: by}
+	for _, e := range entities {
+		m.Targets = append(m.Targets, MigrationTarget{e.Identifier, e.ID})
+	}
+	if err := s.beginAlone(ctx, m); err != nil {
+		return err
+	}
+	return s.first(ctx, m)
+}
+
+// unheldEntity refuses to delete an entity that a required relation leads to, but for those of entities
+// that go with it.
+func (s *Service) unheldEntity(ctx context.Context, n *snapshot, target Key, going []*Entity) error {
+	from := ""
+	for range maxHints / maxEdges {
+		edges, next, err := s.store.Sources(ctx, target, from, maxEdges)
+		if err != nil {
+			return fmt.Errorf("look for relations: %w", err)
+		}
+		edges = slices.DeleteFunc(edges, func(edge Edge) bool {
+			k := n.id[edge.Source.Blueprint]
+			if k == nil || k.Definition == nil || slices.ContainsFunc(going, func(e *Entity) bool { return e.Key == edge.Source }) {
+				return true
+			}
+			r, ok := k.Definition.Relation(edge.Relation)
+			return !ok || !r.Required
+		})
+		found, err := s.relatingOf(ctx, n, target, edges)
+		if err != nil {
+			return err
+		}
+		var holders []string
+		for _, r := range found {
+			if slices.ContainsFunc(r.relations, func(r Relation) bool { return r.Required }) {
+				holders = append(holders, r.blueprint.Record.Identifier+"/"+r.Identifier)
+			}
+		}
+		if len(holders) > 0 {
+			return held(target, holders)
+		}
+		if from = next; from == "" {
+			return nil
 		}
 	}
 	return nil

@@ -16,8 +16,8 @@ const (
 	MaxBulk = 20
 	// MaxBulkDelete is how many entities one bulk deletion names.
 	MaxBulkDelete = 100
-	// MaxDependents is how many entities are changed or deleted because they relate to one that is
-	// deleted or renamed.
+	// MaxDependents is how many entities are changed or deleted because they relate to those that are
+	// deleted, before these are; where there are more, they follow in slices.
 	MaxDependents = 200
 	// maxLookup is how many entities a store reads at once.
 	maxLookup = 1000
@@ -68,6 +68,9 @@ func (s *Service) entity(ctx context.Context, n *snapshot, blueprint, identifier
 	case err != nil:
 		return nil, nil, fmt.Errorf("read entity: %w", err)
 	}
+	if e, err = n.read(e); err != nil {
+		return nil, nil, err
+	}
 	return k, e, nil
 }
 
@@ -108,6 +111,11 @@ func (s *Service) tryCreate(ctx context.Context, blueprint string, text json.Raw
 	if b.Identifier != "" && utf8.RuneCountInString(b.Identifier) <= MaxEntityIdentifier {
 		if old, err = s.store.Entity(ctx, Key{k.Record.ID, b.Identifier}); err != nil && !absent(err) {
 			return nil, fmt.Errorf("read entity: %w", err)
+		}
+		if old != nil {
+			if old, err = n.read(old); err != nil {
+				return nil, err
+			}
 		}
 	}
 	var d *Draft
@@ -231,12 +239,18 @@ func (s *Service) save(ctx context.Context, n *snapshot, k *Kept, old *Entity, d
 		e.ID, e.CreatedAt, e.CreatedBy, e.Rev = old.ID, old.CreatedAt, old.CreatedBy, old.Rev
 	}
 	saved := &Saved{Blueprint: k, Entity: e, Created: old == nil}
+	if err := n.open(e.Blueprint); err != nil {
+		return nil, err
+	}
 	missing, err := s.missing(ctx, n, e.Key, d)
 	if err != nil {
 		return nil, err
 	}
 	if len(missing) > 0 && !w.CreateMissing {
 		return nil, notThere(missing)
+	}
+	if err := s.permitted(ctx, func() []*Change { return s.saving(n, k, old, e, missing) }); err != nil {
+		return nil, err
 	}
 	renamed := old != nil && old.Identifier != e.Identifier
 	if renamed {

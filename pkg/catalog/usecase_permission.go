@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"longshore/pkg/document"
+	"longshore/pkg/fault"
 	"longshore/pkg/jqtemplate"
 )
 
@@ -55,7 +56,7 @@ func (k *Kept) permissions() json.RawMessage {
 
 // PatchPermissions merges a change into a blueprint's permissions and returns them: blocks are merged
 // member by member, lists and policies replaced; null removes a block or a policy.
-func (s *Service) PatchPermissions(ctx context.Context, identifier string, text json.RawMessage) (json.RawMessage, error) {
+func (s *Service) PatchPermissions(ctx context.Context, identifier string, text json.RawMessage, by Author) (json.RawMessage, error) {
 	if err := checkPermissions(text); err != nil {
 		return nil, err
 	}
@@ -70,7 +71,10 @@ func (s *Service) PatchPermissions(ctx context.Context, identifier string, text 
 		}
 		b := *k.Record
 		b.Permissions = mergePermissions(k.permissions(), change)
-		err = s.store.ReplaceBlueprint(ctx, identifier, &b)
+		if err := b.fits(); err != nil {
+			return nil, err
+		}
+		err = s.store.ReplaceBlueprint(ctx, identifier, &b, permissionsEntry(&b, k.permissions(), b.Permissions, by))
 		if err == nil {
 			return b.Permissions, nil
 		}
@@ -108,13 +112,38 @@ func mergePermissions(stored, change json.RawMessage) json.RawMessage {
 	return all.Encode()
 }
 
+// fits refuses a blueprint that is too large to be stored.
+func (b *Blueprint) fits() error {
+	if size := len(b.Definition) + len(b.Permissions); size > MaxBlueprint {
+		return fault.New(fault.Invalid, "", "a blueprint and its permissions may have at most %d bytes together, these have %d", MaxBlueprint, size)
+	}
+	return nil
+}
+
+// PermissionWarnings returns the expressions in a change of permissions that do not compile.
+func PermissionWarnings(text json.RawMessage) []jqtemplate.Warning {
+	warnings, _ := permissionWarnings(text)
+	return warnings
+}
+
 // checkPermissions finds the faults of a change of permissions.
 func checkPermissions(text json.RawMessage) error {
+	_, err := permissionWarnings(text)
+	return err
+}
+
+func permissionWarnings(text json.RawMessage) ([]jqtemplate.Warning, error) {
 	o, err := decodeObject(text, "the body")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var faults document.Faults
+	var warnings []jqtemplate.Warning
+	block := func(v any, path string) {
+		if b := parseBlock(&faults, v, path, ActionBlock(), true); b != nil && b.Policy != nil {
+			warnings = append(warnings, b.Policy.Warnings...)
+		}
+	}
 	faults.Finite(o, "")
 	for name := range o.All() {
 		if name != "entities" {
@@ -128,49 +157,18 @@ func checkPermissions(text json.RawMessage) error {
 		path := document.Below("entities", name)
 		switch name {
 		case "read", "register", "unregister", "update":
-			checkBlock(&faults, v, path)
+			block(v, path)
 		case "updateProperties", "updateRelations":
 			group, isObject := v.(*jqtemplate.Object)
 			if !isObject && v != nil {
 				faults.Add(path, "must be an object")
 			}
 			for member, v := range group.All() {
-				checkBlock(&faults, v, document.Below(path, member))
+				block(v, document.Below(path, member))
 			}
 		default:
 			faults.Add(path, "is not known; there are read, register, unregister, update, updateProperties, updateRelations")
 		}
 	}
-	return faults.Err()
-}
-
-func checkBlock(faults *document.Faults, v any, path string) {
-	if v == nil {
-		return
-	}
-	block, isObject := v.(*jqtemplate.Object)
-	if !isObject {
-		faults.Add(path, "must be an object")
-		return
-	}
-	for name, v := range block.All() {
-		at := document.Below(path, name)
-		switch name {
-		case "users", "roles", "teams":
-			list, isList := v.([]any)
-			if !isList || len(document.Texts(v)) != len(list) {
-				faults.Add(at, "must be an array of strings")
-			}
-		case "ownedByTeam":
-			if _, isBool := v.(bool); !isBool {
-				faults.Add(at, "must be a boolean")
-			}
-		case "policy":
-			if _, isObject := v.(*jqtemplate.Object); !isObject && v != nil {
-				faults.Add(at, "must be an object")
-			}
-		default:
-			faults.Add(at, "is not known; there are users, roles, teams, ownedByTeam, policy")
-		}
-	}
+	return warnings, faults.Err()
 }

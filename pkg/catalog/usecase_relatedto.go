@@ -121,6 +121,9 @@ func (w *walk) forward(ctx context.Context, from []Key, counts func(Relation) bo
 		if err != nil {
 			return nil, fmt.Errorf("read related entities: %w", err)
 		}
+		if entities, err = w.n.readAll(entities); err != nil {
+			return nil, err
+		}
 		for _, e := range entities {
 			k := w.n.id[e.Blueprint]
 			if k == nil || k.Definition == nil {
@@ -144,12 +147,17 @@ func (w *walk) forward(ctx context.Context, from []Key, counts func(Relation) bo
 func (w *walk) backward(ctx context.Context, from []Key, counts func(Relation) bool) ([]Key, error) {
 	var next []Key
 	for _, key := range from {
-		found, err := w.s.related(ctx, w.n, key, counts, maxRelated+1)
-		if err != nil {
-			return nil, err
+		if _, gone := w.n.gone[key]; gone {
+			continue
 		}
-		for _, r := range found {
-			next = append(next, r.Key)
+		for _, key := range append(w.n.formerly(key), key) {
+			found, err := w.s.related(ctx, w.n, key, counts, maxRelated+1)
+			if err != nil {
+				return nil, err
+			}
+			for _, r := range found {
+				next = append(next, r.Key)
+			}
 		}
 		if len(next) > maxRelated {
 			break

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 
-	"longshore/pkg/fault"
 	"longshore/pkg/jqtemplate"
 )
 
@@ -26,18 +25,15 @@ func (n *snapshot) edges(k *Kept, e *Entity) ([]Edge, error) {
 	return edges, nil
 }
 
-// rename puts e in the place of old, which has another identifier, and lets relations follow.
+// rename puts e in the place of old, which has another identifier, and lets relations follow: up to 200
+// at once, the others in slices. Readers see the new identifier everywhere from the start.
 func (s *Service) rename(ctx context.Context, n *snapshot, k *Kept, old, e *Entity, edges []Edge, by Author) error {
-	sources, err := s.sources(ctx, n, old.Key)
-	if err != nil {
+	if err := n.still(old.Key, e.Key); err != nil {
 		return err
-	}
-	if len(sources) > MaxDependents {
-		return fault.New(fault.Invalid, "too_many_dependents",
-			"more than %d entities relate to %s: it cannot be renamed", MaxDependents, old.Identifier)
 	}
 	// The new one names itself where the old one did.
 	if slices.ContainsFunc(edges, func(edge Edge) bool { return edge.Target == old.Key }) {
+		var err error
 		if e.Content, err = repoint(k.Definition, n, e, old.Key, e.Identifier); err != nil {
 			return err
 		}
@@ -49,39 +45,18 @@ func (s *Service) rename(ctx context.Context, n *snapshot, k *Kept, old, e *Enti
 	if err != nil {
 		return err
 	}
+	m := &Migration{
+		Kind: MigrateRename, Blueprint: k.Record.ID, Name: k.Record.Identifier, By: by,
+		Targets: []MigrationTarget{{old.Identifier, old.ID}}, To: e.Identifier,
+	}
+	if err := s.beginAlone(ctx, m); err != nil {
+		return err
+	}
 	e.Rev = 0
-	if err := s.createEntity(ctx, n, e, edges); err != nil {
-		return err
+	if err := s.renameEntity(ctx, n, old, e, edges, before, by); err != nil {
+		return errors.Join(err, s.cancel(ctx, m))
 	}
-	if err := s.deleteEntity(ctx, n, old, before, by); err != nil {
-		if undo := s.deleteEntity(ctx, n, e, edges, by); undo != nil {
-			return errors.Join(err, undo)
-		}
-		return err
-	}
-	for _, source := range sources {
-		if source == old.Key {
-			continue
-		}
-		if err := s.detach(ctx, source, old.Key, e.Identifier, by); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// sources returns the entities that relate to one, up to MaxDependents and one more. Edges are hints:
-// each source was looked at.
-func (s *Service) sources(ctx context.Context, n *snapshot, target Key) ([]Key, error) {
-	found, err := s.related(ctx, n, target, func(Relation) bool { return true }, MaxDependents+1)
-	if err != nil {
-		return nil, err
-	}
-	keys := make([]Key, len(found))
-	for i, r := range found {
-		keys[i] = r.Key
-	}
-	return keys, nil
+	return s.first(ctx, m)
 }
 
 // relating is an entity that relates to another one, and through what.

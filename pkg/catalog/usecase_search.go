@@ -188,6 +188,9 @@ func (r *searching) list(ctx context.Context, k *Kept, at place) (*place, error)
 		if err != nil {
 			return nil, fmt.Errorf("list entities: %w", err)
 		}
+		if page.Entities, err = r.n.readAll(page.Entities); err != nil {
+			return nil, err
+		}
 		entities, err := r.matching(ctx, k, page.Entities)
 		if err != nil {
 			return nil, err
@@ -249,6 +252,9 @@ func (r *searching) lookUp(ctx context.Context, among []*Kept, identifiers []str
 		read, err := r.s.store.Entities(ctx, keys)
 		if err != nil {
 			return nil, fmt.Errorf("read entities: %w", err)
+		}
+		if read, err = r.n.readAll(read); err != nil {
+			return nil, err
 		}
 		there := map[Key]*Entity{}
 		for _, e := range read {

@@ -64,19 +64,6 @@ func (s *Service) each(ctx context.Context, n *snapshot, blueprint string, f fun
 	}
 }
 
-// User returns one user and all teams. E-mails are compared without case, but for two users that
-// differ in nothing else. fault.NotFound when there is none.
-func (s *Service) User(ctx context.Context, email string) (*User, []*Team, error) {
-	teams, users, err := s.Teams(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	if u := userNamed(users, email); u != nil {
-		return u, teams, nil
-	}
-	return nil, nil, fault.New(fault.NotFound, "", "there is no such user")
-}
-
 func userNamed(users []*User, email string) *User {
 	var found *User
 	for _, u := range users {

@@ -47,6 +47,10 @@ func (d *DeadLetter) Handle(ctx context.Context, messages []queue.Received) (aga
 
 func (d *DeadLetter) handle(ctx context.Context, log *slog.Logger, received queue.Received) (Event, bool) {
 	m, err := queue.Decode([]byte(received.Body))
+	if err == nil && m.Kind == queue.KindDelete {
+		log.WarnContext(ctx, "dead letter acknowledged: the sweeper has its migration", slog.String("migration_id", m.PK))
+		return Dropped, true
+	}
 	if err != nil || m.Kind != queue.KindRun {
 		log.ErrorContext(ctx, "dead letter cannot be decoded")
 		return Undecodable, true

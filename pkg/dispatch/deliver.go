@@ -15,6 +15,7 @@ import (
 	"longshore/pkg/invocation"
 	"longshore/pkg/queue"
 	"longshore/pkg/run"
+	"longshore/pkg/secret"
 )
 
 // handle deals with one message. It returns false if the message has to come again.
@@ -33,14 +34,22 @@ func (d *Dispatcher) handle(ctx context.Context, log *slog.Logger, received queu
 	start, cancel := d.untilStart(ctx)
 	defer cancel()
 	call := m.Invocation
+	group := call.Group()
+	var mask *secret.Mask
 	if call == nil || run.IsNotice(m.PK) {
 		record, err := d.c.Runs.Read(start, m.PK)
 		if err == nil {
-			call = record.Invocation
+			// A group that queues may show is that of the masked invocation.
+			call, group = record.Invocation, record.Invocation.Group()
 			err = d.orphan(start, record)
 		}
 		if err != nil && start.Err() == nil {
 			return d.refused(ctx, log, "read the run", err)
+		}
+		if err == nil && record.Secrets {
+			if call, mask, err = d.open(start, m.PK); err != nil && start.Err() == nil {
+				return d.refused(ctx, log, "open the sealed invocation", err)
+			}
 		}
 	}
 	if call != nil && (call.V < 1 || call.V > invocation.Version || call.Backend != d.c.Name) {
@@ -49,7 +58,7 @@ func (d *Dispatcher) handle(ctx context.Context, log *slog.Logger, received queu
 		return Undecodable, false
 	}
 	if start.Err() != nil {
-		return d.sendBack(ctx, log, m, call.Group())
+		return d.sendBack(ctx, log, m, group)
 	}
 	if p, ok := d.c.Backend.(backend.Preparer); ok {
 		if err := p.Prepare(start); err != nil {
@@ -64,7 +73,7 @@ func (d *Dispatcher) handle(ctx context.Context, log *slog.Logger, received queu
 	}
 	switch {
 	case err != nil && start.Err() != nil:
-		return d.sendBack(ctx, log, m, call.Group())
+		return d.sendBack(ctx, log, m, group)
 	case err != nil:
 		return d.refused(ctx, log, "claim the run", err)
 	}
@@ -73,7 +82,7 @@ func (d *Dispatcher) handle(ctx context.Context, log *slog.Logger, received queu
 		return Failed, true
 	}
 	began := d.c.Now()
-	outcome := d.call(ctx, r, call)
+	outcome := hide(d.call(ctx, r, call), mask)
 	return d.settle(ctx, log, received, m, owner, outcome, d.c.Now().Sub(began))
 }
 

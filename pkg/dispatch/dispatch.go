@@ -4,6 +4,7 @@
 // It promises:
 //   - an attempt is counted before its call, and its outcome is one conditional write;
 //   - no call begins unless there is time left to write its outcome;
+//   - of a run with secrets nothing that the target says is kept before they are masked in it;
 //   - one bad message never holds up its neighbours, whatever it makes our own code do;
 //   - a message that is acknowledged without a delivery leaves a run that the sweeper knows of, or
 //     one that needs nothing more.
@@ -21,6 +22,7 @@ import (
 	"longshore/pkg/backend"
 	"longshore/pkg/queue"
 	"longshore/pkg/run"
+	"longshore/pkg/secret"
 )
 
 // Settler writes an outcome, sends the next try and acknowledges the message, in this order or in
@@ -38,6 +40,7 @@ type Settler interface {
 type Runs interface {
 	Update(ctx context.Context, id string, move func(*run.Run) (*run.Write, error)) (*run.Run, error)
 	Read(ctx context.Context, id string) (*run.Record, error)
+	Sealed(ctx context.Context, id string) ([]byte, error)
 }
 
 // Event is what became of a message, for counting.
@@ -57,6 +60,8 @@ const (
 	Stale Event = "stale"
 	// Returned is a message that was sent again because there was no time left for its call.
 	Returned Event = "returned"
+	// Continued is a slice of a migration that was carried out.
+	Continued Event = "continued"
 	// Undecodable is a message that this code cannot read.
 	Undecodable Event = "undecodable"
 	// Broken is a message that comes again because our own code or the store failed.
@@ -81,6 +86,9 @@ type Config struct {
 	// Send takes back a message whose call may not begin any more.
 	Send    queue.Sender
 	Settler Settler
+	// Sealer opens the invocations of runs with secrets; without one, and while its key cannot be read,
+	// their messages come again and no attempt is counted.
+	Sealer *secret.Sealer
 	// CallTimeout is the deadline of one call.
 	CallTimeout time.Duration
 	// Reserve is kept for writing the outcome once the call has ended.
@@ -115,6 +123,9 @@ func New(c Config) *Dispatcher {
 	c.Lease = max(c.Lease, c.CallTimeout+c.Reserve+skew)
 	if c.Timeout == nil {
 		c.Timeout = run.Timeouts(0)
+	}
+	if c.Sealer == nil {
+		c.Sealer = secret.NewSealer(nil)
 	}
 	if c.Count == nil {
 		c.Count = func(Event) {}

@@ -1,10 +1,14 @@
 // Package identity knows who calls: it issues and checks access tokens.
 //
-// It promises that a token which this deployment did not sign is never accepted, that credentials
-// are compared in constant time, and that neither issuing nor checking reads a store.
+// It promises that a token is accepted only if this deployment signed it, or for a user the provider
+// that it trusts; that credentials are compared in constant time; and that neither issuing a token nor
+// checking a machine's reads a store.
 package identity
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Role is what a user may do, as _user's port_role says.
 type Role string
@@ -41,4 +45,12 @@ type User struct {
 	// Moderates are the identifiers of the blueprints that a Moderator moderates.
 	Moderates            []string
 	CreatedAt, UpdatedAt time.Time
+}
+
+// Administers reports whether the caller may do everything: a machine, or an Admin.
+func (c Caller) Administers() bool { return c.Machine || c.User != nil && c.User.Role == Admin }
+
+// Moderates reports whether the caller is a Moderator of a blueprint.
+func (c Caller) Moderates(blueprint string) bool {
+	return c.User != nil && c.User.Role == Moderator && blueprint != "" && slices.Contains(c.User.Moderates, blueprint)
 }

@@ -82,7 +82,7 @@ func TestIssue(t *testing.T) {
 			if expiresIn != 10800*time.Second {
 				t.Errorf("got lifetime %v, want 3 hours", expiresIn)
 			}
-			got, err := made.Verify(token)
+			got, err := made.Verify(t.Context(), token)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -138,7 +138,7 @@ func TestRotatingTheSecretEndsNoSession(t *testing.T) {
 	}
 	rotated := config(start)
 	rotated.Secrets = []string{"quite-another-secret-of-the-client-1"}
-	if _, err := tokens(t, rotated).Verify(token); err != nil {
+	if _, err := tokens(t, rotated).Verify(t.Context(), token); err != nil {
 		t.Errorf("got %v, want the token to stay valid", err)
 	}
 }
@@ -236,7 +236,7 @@ func TestVerifyRefuses(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			caller, err := made.Verify(test.token)
+			caller, err := made.Verify(t.Context(), test.token)
 			var f *fault.Error
 			if !errors.As(err, &f) || f.Kind != fault.Unauthorized {
 				t.Fatalf("got %+v and %v, want unauthorized", caller, err)
@@ -249,10 +249,10 @@ func TestVerifyRefuses(t *testing.T) {
 			}
 		})
 	}
-	if _, err := made.Verify(good); err != nil {
+	if _, err := made.Verify(t.Context(), good); err != nil {
 		t.Errorf("the token that the others were made from is refused: %v", err)
 	}
-	if _, err := made.Verify(forge(jwt.SigningMethodHS256, key("k"), nil)); err != nil {
+	if _, err := made.Verify(t.Context(), forge(jwt.SigningMethodHS256, key("k"), nil)); err != nil {
 		t.Errorf("forge with the right key and nothing changed is refused: %v", err)
 	}
 }
@@ -275,7 +275,7 @@ func TestVerifyAllowsClocksToDifferALittle(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if _, err := tokens(t, config(test.at)).Verify(token); (err == nil) != test.ok {
+			if _, err := tokens(t, config(test.at)).Verify(t.Context(), token); (err == nil) != test.ok {
 				t.Errorf("got %v, want accepted %v", err, test.ok)
 			}
 		})
@@ -310,13 +310,13 @@ func TestAcceptedTokenExpires(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if _, err := tokens.Verify(token); err != nil {
+		if _, err := tokens.Verify(t.Context(), token); err != nil {
 			t.Fatalf("fresh token: %v", err)
 		}
 	}
 	now = now.Add(identity.Lifetime + time.Minute)
 	for range 2 {
-		if _, err := tokens.Verify(token); fault.KindOf(err) != fault.Unauthorized {
+		if _, err := tokens.Verify(t.Context(), token); fault.KindOf(err) != fault.Unauthorized {
 			t.Errorf("old token: %v, want unauthorized", err)
 		}
 	}

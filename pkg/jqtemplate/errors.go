@@ -44,6 +44,12 @@ func ErrorClass(err error) string {
 	return classTemplate
 }
 
+// isTemplateFault reports whether an error is an object key or a spread value of the wrong type.
+func isTemplateFault(err error) bool {
+	var c *classified
+	return errors.As(err, &c) && (c.class == classTemplate || c.class == classNull)
+}
+
 // invalid returns a fault of one place. A negative position says nothing.
 func invalid(class string, at *place, position int, message string) error {
 	d := fault.Detail{Path: at.String(), Message: message}

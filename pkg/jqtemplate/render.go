@@ -230,7 +230,7 @@ func (o *object) render(r *rendering, depth int) (any, bool, error) {
 		} else {
 			err = m.renderInto(out, r, depth)
 		}
-		if err != nil {
+		if err != nil && (!r.options.Lenient || !isTemplateFault(err)) {
 			return nil, false, err
 		}
 	}

@@ -25,6 +25,7 @@ const maxFaults = 100
 type Template struct {
 	root     node
 	warnings []Warning
+	programs compiler
 }
 
 // Parse compiles a template: any JSON value as Decode returns it. Unbalanced and nested braces are
@@ -36,7 +37,7 @@ func Parse(template any, prefix string) (*Template, error) {
 	if err := fault.InvalidDetails(p.faults); err != nil {
 		return nil, err
 	}
-	return &Template{root, p.warnings}, nil
+	return &Template{root, p.warnings, p.compiler}, nil
 }
 
 // Warning is an expression that does not compile, or one that failed in a rendering.
@@ -59,6 +60,8 @@ type Options struct {
 	Strict bool
 	// Report collects the expressions that yielded null because they failed.
 	Report bool
+	// Lenient leaves out members of objects that template faults would fail the rendering for.
+	Lenient bool
 }
 
 // Result is a rendered template.

@@ -16,6 +16,7 @@ import (
 	"longshore/pkg/dispatch"
 	"longshore/pkg/queue"
 	"longshore/pkg/queue/sqsqueue"
+	"longshore/pkg/run"
 	"longshore/pkg/store/dynamostore"
 	"longshore/pkg/store/dynamostore/dynamocatalog"
 	"longshore/pkg/trigger"
@@ -75,13 +76,18 @@ func openAWS(ctx context.Context, c Config) (*stores, error) {
 	if skew.Abs() > maxSkew {
 		return nil, fmt.Errorf("this machine's clock is %s away from AWS's: leases would lapse early or late; set it first", skew.Round(time.Second))
 	}
-	runs := dynamostore.NewRuns(table, c.RunsTable, c.Retention, time.Now)
+	entries := dynamocatalog.NewAudit(table, c.CatalogTable, c.AuditRetention, time.Now)
+	runs := &run.Audited{Store: dynamostore.NewRuns(table, c.RunsTable, c.Retention, time.Now), Audit: entries, Log: c.Log}
+	actions, entities := dynamocatalog.NewActions(table, c.CatalogTable), dynamocatalog.NewCatalog(table, c.CatalogTable, time.Now)
+	actions.AuditRetention, entities.AuditRetention, entities.Log = c.AuditRetention, c.AuditRetention, c.Log
+	settings := dynamocatalog.NewOrganization(table, c.CatalogTable)
+	settings.AuditRetention = c.AuditRetention
 	queues := sqsqueue.New(messages, urls)
 	return &stores{
 		runs: runs, deliveries: runs, queue: queues,
-		actions:  dynamocatalog.NewActions(table, c.CatalogTable),
-		catalog:  dynamocatalog.NewCatalog(table, c.CatalogTable, time.Now),
-		accepter: &trigger.StoreAndSend{Store: runs, Sender: queues, Log: c.Log},
+		actions: actions, catalog: entities, audit: entries, organization: settings,
+		migrations: dynamostore.NewMigrations(table, c.CatalogTable),
+		accepter:   &trigger.StoreAndSend{Store: runs, Sender: queues, Log: c.Log},
 		settler: func(backend string) dispatch.Settler {
 			return &dispatch.StoreAndSend{Runs: runs, Send: queues, Backend: backend, Log: c.Log}
 		},
@@ -100,7 +106,7 @@ func queueURLs(ctx context.Context, client *sqs.Client, c Config) (map[string]st
 	names, urls := map[string]string{}, map[string]string{}
 	for _, backend := range Backends() {
 		switch {
-		case !c.AWSCreate && !c.configured(backend):
+		case !c.AWSCreate && !c.worked(backend):
 		case !c.AWSCreate && c.Queues[backend] != "":
 			urls[backend] = c.Queues[backend]
 		default:
@@ -114,6 +120,9 @@ func queueURLs(ctx context.Context, client *sqs.Client, c Config) (map[string]st
 		return sqsqueue.CreateQueues(ctx, client, names, queue.Visibility)
 	}
 	for backend, name := range names {
+		if urls[backend] != "" {
+			continue
+		}
 		out, err := client.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: &name})
 		if err != nil {
 			return nil, fmt.Errorf("use queue %s: %w", name, err)

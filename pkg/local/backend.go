@@ -24,14 +24,20 @@ type handle = func(context.Context, []queue.Received) (again []string)
 var backends = []struct {
 	// name is one of invocation's Backend constants.
 	name string
-	// configured says that the process has what the backend needs; runs for any other wait.
+	// configured says that the process has what the backend needs; its queue is worked then.
 	configured func(Config) bool
+	// delivers says that runs are delivered, not only other messages handled; runs for any other backend
+	// wait.
+	delivers bool
+	// workers is how many messages are in hand at once; 0 means Config.Workers.
+	workers int
 	// open makes what takes messages off the queue: mostly Server.deliver of a backend.Backend.
 	open func(*Server) (handle, error)
 }{
-	{invocation.BackendWebhook, always, openWebhook},
-	{invocation.BackendAzureDevOps, always, openAzureDevOps},
-	{invocation.BackendKafka, func(c Config) bool { return len(boot.Brokers(c.Kafka.Brokers)) > 0 }, openKafka},
+	{invocation.BackendWebhook, always, true, 0, openWebhook},
+	{invocation.BackendAzureDevOps, always, true, 0, openAzureDevOps},
+	{invocation.BackendKafka, func(c Config) bool { return len(boot.Brokers(c.Kafka.Brokers)) > 0 }, true, 0, openKafka},
+	{invocation.BackendUpsertEntity, always, false, sliceWorkers, openUpsertEntity},
 }
 
 // Backends lists the backends that a process can have.
@@ -45,9 +51,9 @@ func Backends() []string {
 
 func always(Config) bool { return true }
 
-// configured reports whether the process delivers the runs of a backend. Where URLs of queues are given,
-// a backend without one is not.
-func (c Config) configured(backend string) bool {
+// worked reports whether the process takes messages off a backend's queue. Where URLs of queues are given,
+// it does not for one without.
+func (c Config) worked(backend string) bool {
 	if c.AWS && !c.AWSCreate && len(c.Queues) > 0 && c.Queues[backend] == "" {
 		return false
 	}
@@ -59,10 +65,30 @@ func (c Config) configured(backend string) bool {
 	return false
 }
 
+// configured reports whether the process delivers the runs of a backend.
+func (c Config) configured(backend string) bool {
+	for _, b := range backends {
+		if b.name == backend && !b.delivers {
+			return false
+		}
+	}
+	return c.worked(backend)
+}
+
+// workersOf returns how many of a backend's messages are in hand at once.
+func (s *Server) workersOf(backend string) int {
+	for _, b := range backends {
+		if b.name == backend && b.workers > 0 {
+			return b.workers
+		}
+	}
+	return s.c.Workers
+}
+
 // deliver dispatches a queue's messages to a backend.
 func (s *Server) deliver(name string, b backend.Backend) handle {
 	return dispatch.New(dispatch.Config{
-		Backend: b, Name: name, Runs: s.stores.deliveries, Send: s.stores.queue, Settler: s.stores.settler(name),
+		Backend: b, Name: name, Runs: s.stores.deliveries, Send: s.stores.queue, Settler: s.stores.settler(name), Sealer: s.sealer,
 		CallTimeout: s.c.CallTimeout, Timeout: s.c.Timeout, Log: s.c.Log, Count: s.counting(name),
 	}).Handle
 }
@@ -82,6 +108,12 @@ func (s *Server) secrets(context.Context) (signature.Secrets, error) {
 // client is a guarded client that may also call what more lists.
 func (s *Server) client(more ...egress.Allow) *egress.Client {
 	return egress.New(egress.Config{Allow: s.c.EgressAllow.With(more...), ConnectTimeout: s.c.ConnectTimeout})
+}
+
+func openUpsertEntity(s *Server) (handle, error) {
+	return dispatch.NewSlices(dispatch.SlicesConfig{
+		Migrations: s.entities, Log: s.c.Log, Count: s.counting(invocation.BackendUpsertEntity),
+	}).Handle, nil
 }
 
 func openWebhook(s *Server) (handle, error) {

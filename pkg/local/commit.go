@@ -45,7 +45,7 @@ func (c *Commits) Accept(ctx context.Context, r *run.Run, b *run.Body, m *queue.
 			return err
 		}
 	}
-	if m != nil && c.recent != nil {
+	if m != nil && c.recent != nil && !b.Secrets {
 		c.recent.keep(r.ID, b.Invocation)
 	}
 	err = c.DB.Write(ctx, func(tx *sqlite.Tx) error {

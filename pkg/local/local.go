@@ -18,16 +18,21 @@ import (
 	"longshore/pkg/action"
 	"longshore/pkg/api"
 	"longshore/pkg/approval"
+	"longshore/pkg/audit"
 	"longshore/pkg/boot"
 	"longshore/pkg/boot/kafkasettings"
 	"longshore/pkg/catalog"
 	"longshore/pkg/dispatch"
 	"longshore/pkg/egress"
 	"longshore/pkg/identity"
+	"longshore/pkg/identity/directory"
+	"longshore/pkg/identity/oidc"
 	"longshore/pkg/metric"
+	"longshore/pkg/organization"
 	"longshore/pkg/permission"
 	"longshore/pkg/queue"
 	"longshore/pkg/run"
+	"longshore/pkg/secret"
 	"longshore/pkg/store/sqlitestore"
 	"longshore/pkg/sweep"
 	"longshore/pkg/trigger"
@@ -40,11 +45,14 @@ type Config struct {
 	// Data is the directory of database and generated credentials; it is made where it is missing.
 	Data string
 	// What is empty of these is generated on the first start and kept in Data.
-	OrgID, ClientID, ClientSecret, TokenKey string
-	ClientSecretPrevious                    string
-	EgressAllow                             egress.Allow
-	Timeout                                 func(backend string) time.Duration
-	Retention, CallTimeout, ConnectTimeout  time.Duration
+	OrgID, ClientID, ClientSecret, TokenKey, SealingKey string
+	ClientSecretPrevious                                string
+	// SealingKeyPrevious are older sealing keys, separated by commas.
+	SealingKeyPrevious          string
+	EgressAllow                 egress.Allow
+	Timeout                     func(backend string) time.Duration
+	Retention, AuditRetention   time.Duration
+	CallTimeout, ConnectTimeout time.Duration
 	// AWS selects DynamoDB and SQS; AWSCreate makes tables and queues that are missing.
 	AWS, AWSCreate          bool
 	RunsTable, CatalogTable string
@@ -65,6 +73,8 @@ type Config struct {
 	Workers int
 	Version string
 	Log     *slog.Logger
+	// OIDC is the provider of users' tokens; without an issuer there are none.
+	OIDC oidc.Config
 
 	// chaos makes the queue as unkind as SQS may be, for tests.
 	chaos bool
@@ -79,8 +89,12 @@ type stores struct {
 	deliveries dispatch.Runs
 	actions    action.Store
 	catalog    catalog.Store
-	queue      queue.Queue
-	accepter   trigger.Accepter
+	// organization has settings and secrets.
+	organization organization.Store
+	audit        audit.Store
+	migrations   sweep.Migrations
+	queue        queue.Queue
+	accepter     trigger.Accepter
 	// settler returns that of a backend.
 	settler func(backend string) dispatch.Settler
 	// acked reports, once, whether the settler acknowledged a receipt.
@@ -107,9 +121,12 @@ type Server struct {
 	begin []func()
 	// closers give back what backends hold once nothing is in hand.
 	closers []func()
-	sweeper *sweep.Sweeper
-	metrics *metric.Registry
-	handler http.Handler
+	// entities and sealer are what backends work with.
+	entities *catalog.Service
+	sealer   *secret.Sealer
+	sweeper  *sweep.Sweeper
+	metrics  *metric.Registry
+	handler  http.Handler
 
 	listener net.Listener
 	http     *http.Server
@@ -134,6 +151,8 @@ const (
 	// pollFor is how long a worker waits for messages at once.
 	pollFor = 20 * time.Second
 	workers = 100
+	// sliceWorkers is how many migrations of the catalog are carried on at once.
+	sliceWorkers = 4
 )
 
 // Open opens stores and queue and generates what is missing. Errors: fault.Conflict, data_in_use,
@@ -174,6 +193,7 @@ func Open(ctx context.Context, c Config) (_ *Server, err error) {
 	}{
 		{c.OrgID, &s.credentials.OrgID}, {c.ClientID, &s.credentials.ClientID},
 		{c.ClientSecret, &s.credentials.ClientSecret}, {c.TokenKey, &s.credentials.TokenKey},
+		{c.SealingKey, &s.credentials.SealingKey},
 	} {
 		if given.value != "" {
 			*given.into = given.value
@@ -202,23 +222,44 @@ func (s *Server) assemble() error {
 	if err != nil {
 		return err
 	}
-	cache := action.NewCache(st.actions)
+	ring, err := boot.SealingKey{Plain: s.credentials.SealingKey, Previous: c.SealingKeyPrevious}.Ring()
+	if err != nil {
+		return err
+	}
+	sealer := secret.NewSealer(ring)
 	reader := catalog.NewReader(st.catalog, time.Now)
+	users := directory.New(reader, s.credentials.OrgID)
+	access := &identity.Access{Tokens: tokens, Users: users}
+	if c.OIDC.Issuer != "" {
+		provider, err := oidc.NewGuarded(c.OIDC)
+		if err != nil {
+			return err
+		}
+		access.Provider = provider
+	}
+	cache := action.NewCache(st.actions)
+	judge := permission.New(permission.Config{Catalog: reader})
+	settings := organization.NewService(st.organization, sealer)
 	starter := trigger.New(trigger.Config{
-		Actions: cache, Entities: reader, Runs: st.runs, Accepter: st.accepter, Sender: st.queue,
-		Approvers: permission.Admins{Users: reader.Users}, ApprovalTimeout: c.ApprovalTimeout, Mails: c.SESSender != "", BaseURL: c.BaseURL,
+		Actions: cache, Entities: reader, Permissions: judge, Approvers: judge, Users: users, Runs: st.runs, Accepter: st.accepter, Sender: st.queue,
+		ApprovalTimeout: c.ApprovalTimeout, Mails: c.SESSender != "", BaseURL: c.BaseURL,
 		OrgID: s.credentials.OrgID, Configured: configured, Log: c.Log,
 		ClientSecret: s.credentials.ClientSecret, Key: key,
+		Secrets: organization.NewVault(st.organization, sealer), Sealer: sealer, Streamer: settings,
 	})
+	entities := catalog.NewService(st.catalog, time.Now)
+	entities.OnSlice(dispatch.SendSlices(st.queue, c.Log))
+	s.entities, s.sealer = entities, sealer
 	s.handler = api.New(api.Config{
-		Tokens: tokens, Actions: st.actions, Cache: cache, Runs: st.runs, Starter: starter,
-		Catalog: catalog.NewService(st.catalog, time.Now),
-		Decider: approval.New(approval.Config{Runs: st.runs, Send: st.queue, Configured: configured, Log: c.Log}),
-		Log:     c.Log, Now: c.now, AgentKafka: s.agentKafka(), Ready: st.ready, Metrics: metrics.Handler(),
+		Tokens: access, Actions: st.actions, Cache: cache, Runs: st.runs, Starter: starter,
+		Catalog: entities, Audit: st.audit,
+		Organization: settings,
+		Decider:      approval.New(approval.Config{Runs: st.runs, Send: st.queue, Configured: configured, Log: c.Log}),
+		Log:          c.Log, Now: c.now, AgentKafka: s.agentKafka(), Sealer: sealer, Ready: st.ready, Metrics: metrics.Handler(),
 	})
 	s.handles = map[string]handle{}
 	for _, b := range backends {
-		if !c.configured(b.name) {
+		if !c.worked(b.name) {
 			continue
 		}
 		if s.handles[b.name], err = b.open(s); err != nil {
@@ -229,7 +270,7 @@ func (s *Server) assemble() error {
 		Runs: st.runs, Log: c.Log,
 		Count: s.counting(queue.DeadLetter),
 	})
-	s.sweeper = sweep.New(sweep.Config{Runs: st.runs, Send: st.queue, Configured: configured, Timeout: c.Timeout, Log: c.Log})
+	s.sweeper = sweep.New(sweep.Config{Runs: st.runs, Migrations: st.migrations, Send: st.queue, Configured: configured, Timeout: c.Timeout, Log: c.Log})
 	return nil
 }
 
@@ -265,7 +306,7 @@ func (s *Server) Start(ctx context.Context) error {
 		}
 	})
 	for name, handle := range s.handles {
-		s.loops.Go(func() { s.work(name, s.c.Workers, handle) })
+		s.loops.Go(func() { s.work(name, s.workersOf(name), handle) })
 	}
 	for _, begin := range s.begin {
 		s.loops.Go(begin)

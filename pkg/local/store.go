@@ -42,6 +42,14 @@ func overSQLite(ctx context.Context, c Config, db *sqlite.DB) (*stores, error) {
 	if err != nil {
 		return nil, err
 	}
+	settings, err := sqlitestore.NewOrganization(ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := sqlitestore.NewAudit(ctx, db, c.AuditRetention, time.Now)
+	if err != nil {
+		return nil, err
+	}
 	messages, err := sqlitequeue.New(ctx, db, sqlitequeue.Options{Chaos: c.chaos})
 	if err != nil {
 		return nil, err
@@ -49,7 +57,7 @@ func overSQLite(ctx context.Context, c Config, db *sqlite.DB) (*stores, error) {
 	commits := &Commits{DB: db, Runs: runs, Queue: messages, recent: newRecent()}
 	settled := &settledReceipts{Settler: commits}
 	return &stores{
-		runs: runs, deliveries: &deliveries{runs, commits.recent}, actions: actions, catalog: entities, queue: messages,
+		runs: runs, deliveries: &deliveries{runs, commits.recent}, actions: actions, catalog: entities, migrations: entities, audit: entries, organization: settings, queue: messages,
 		accepter: commits, settler: func(string) dispatch.Settler { return settled }, acked: settled.acked, drains: true,
 		ready: db.Ping,
 		start: func(ctx context.Context) error {
@@ -67,7 +75,10 @@ func overSQLite(ctx context.Context, c Config, db *sqlite.DB) (*stores, error) {
 			if err := actions.Purge(ctx, now); err != nil {
 				return err
 			}
-			return entities.Purge(ctx, now)
+			if err := entities.Purge(ctx, now); err != nil {
+				return err
+			}
+			return entries.Purge(ctx, now)
 		},
 		close: db.Close,
 	}, nil

@@ -21,6 +21,9 @@ const Version = 1
 const (
 	// KindRun asks for the delivery of a run.
 	KindRun = "run"
+	// KindDelete asks for the next slice of a migration of the catalog: PK is its id, Generation the
+	// number of the slice.
+	KindDelete = "delete"
 )
 
 const (
@@ -34,7 +37,7 @@ const (
 // Message asks a dispatcher to deal with one run.
 type Message struct {
 	V int `json:"v"`
-	// PK is the run's id.
+	// PK is the run's id, or the migration's.
 	PK         string `json:"pk"`
 	Generation int    `json:"generation"`
 	Kind       string `json:"kind"`

@@ -68,11 +68,15 @@ type Run struct {
 	RequiredApproval json.RawMessage
 	// UserID and CreatedBy are the client id for a machine's run. UserEmail is empty then.
 	UserID, UserEmail, CreatedBy, UpdatedBy string
-	CreatedAt, UpdatedAt                    time.Time
+	// ImpersonatedBy is the client that started the run for the user by run_as; empty for any other.
+	ImpersonatedBy       string
+	CreatedAt, UpdatedAt time.Time
 	// StartedAt is when this generation began; the time-out of an undelivered run counts from it.
 	StartedAt time.Time
 	// EndedAt is zero until the run ends.
 	EndedAt time.Time
+	// Private says that the action let only some see its runs when this one started.
+	Private bool
 	// HasResponse says that the store holds a response.
 	HasResponse bool
 	Delivery    Delivery
@@ -155,6 +159,10 @@ type Body struct {
 	User json.RawMessage `json:"user,omitempty"`
 	// Invocation is what is sent; secrets masked.
 	Invocation *invocation.Invocation `json:"invocation,omitempty"`
+	// Secrets says that Invocation has secrets masked: what is sent is what Store.Sealed returns.
+	Secrets bool `json:"secrets,omitempty"`
+	// Sealed is the sealed invocation of a run with Secrets, for Store.Create; nothing else has it.
+	Sealed []byte `json:"-"`
 	// Approval is set on a run that needs approval.
 	Approval *Approval `json:"approval,omitempty"`
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"time"
+
+	"longshore/pkg/audit"
 )
 
 // Store keeps runs. dynamostore and sqlitestore implement it; storetest defines what it promises.
@@ -11,14 +13,18 @@ import (
 // Every method may return fault.Unavailable when the store is throttled or cannot be reached; what
 // it was to write is then either whole or absent.
 type Store interface {
-	// Create records a run: body first, then the head, whose existence makes the run exist.
-	// fault.Conflict when the id is taken.
+	// Create records a run: body and sealed invocation first, then the head, whose existence makes the
+	// run exist. fault.Conflict when the id is taken. Its entry in the audit log, Created, is written as
+	// Write.Entry is.
 	Create(ctx context.Context, r *Run, b *Body) error
 	// Get reads a head, consistently. fault.NotFound when there is none or it has expired.
 	Get(ctx context.Context, id string) (*Run, error)
 	// Read reads a run whole, consistently. fault.NotFound as Get. A head without its body, or
 	// with a response that is missing, is read as one with empty properties and without response.
 	Read(ctx context.Context, id string) (*Record, error)
+	// Sealed returns the sealed invocation that Create recorded. fault.NotFound as Get, and when the run
+	// has none.
+	Sealed(ctx context.Context, id string) ([]byte, error)
 	// Update reads the head, calls move, and writes the head with a raised Rev and what move
 	// returned, all or nothing, if nobody else wrote meanwhile; else it starts over. Move may be
 	// called more than once, must be quick and must not use the store. When move returns nil and no
@@ -58,6 +64,9 @@ type Write struct {
 	// Closed are the attempts of generation ClosedGeneration, kept apart from the head.
 	Closed           []Attempt
 	ClosedGeneration int
+	// Entry is the move's entry in the audit log, nil for none. A store that has the log in its own
+	// database writes it with the head; for others Audited records it after the move.
+	Entry *audit.Entry
 }
 
 // Record is a run whole.

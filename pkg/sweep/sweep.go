@@ -41,6 +41,8 @@ const (
 type Config struct {
 	Runs Runs
 	Send queue.Sender
+	// Migrations are those of the catalog; nil sweeps none.
+	Migrations Migrations
 	// Configured says whether this deployment can deliver to a backend; nil means to every one.
 	// Runs of invocation.BackendAgent are never sent: agents claim them.
 	Configured func(backend string) bool
@@ -102,6 +104,9 @@ func (s *Sweeper) Sweep(ctx context.Context) (Report, error) {
 	ids, err := s.c.Runs.Due(ctx, now, s.c.Limit)
 	if err != nil {
 		return Report{}, fmt.Errorf("list the runs that are due: %w", err)
+	}
+	if s.c.Migrations != nil {
+		s.migrations(ctx)
 	}
 	report := Report{Due: len(ids)}
 	var last time.Time

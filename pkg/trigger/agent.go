@@ -19,8 +19,10 @@ type Streamer interface {
 	Streamer(ctx context.Context) (string, error)
 }
 
-// route decides how a run reaches an agent. Runs that already wait stay where they are.
-func (t *Trigger) route(ctx context.Context, i *invocation.Invocation) error {
+// route decides how a run reaches an agent, and who claims one that waits for it; of a run with secrets
+// it is asked about what is sent. Runs that already wait stay where they are.
+func (t *Trigger) route(ctx context.Context, p *plan, i *invocation.Invocation) error {
+	defer func() { p.installation = i.Installation() }()
 	if i.Webhook == nil || !i.Webhook.Agent || t.Streamer == nil {
 		return nil
 	}

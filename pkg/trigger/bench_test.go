@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"longshore/pkg/action"
+	"longshore/pkg/permission"
 	"longshore/pkg/queue"
 	"longshore/pkg/run"
 	"longshore/pkg/trigger"
@@ -37,7 +38,7 @@ func BenchmarkStart(b *testing.B) {
 			d := &definitions{records: map[string]*action.Record{}}
 			d.add(b, c.definition)
 			tr := trigger.New(trigger.Config{
-				Actions: action.NewCache(d), Accepter: nowhere{}, OrgID: "org_1",
+				Permissions: permission.New(permission.Config{}), Actions: action.NewCache(d), Accepter: nowhere{}, OrgID: "org_1",
 				Configured: func(string) bool { return true }, Log: slog.New(slog.NewJSONHandler(io.Discard, nil)),
 			})
 			b.ReportAllocs()

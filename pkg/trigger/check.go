@@ -22,7 +22,9 @@ const maxKey = 255
 // checked is a request that may start a run.
 type checked struct {
 	*action.Entry
-	caller identity.Caller
+	// caller is who the run is by, impersonatedBy the client that said so by run_as, and source the run's.
+	caller                 identity.Caller
+	impersonatedBy, source string
 	// until is when checking and rendering have to be done.
 	until time.Time
 	// inputs are the user inputs after defaults, encrypted where they are to be, as templates see them;
@@ -48,11 +50,14 @@ func (t *Trigger) check(ctx context.Context, q Request, entry *action.Entry) (*c
 	case !d.Publish:
 		return nil, fault.New(fault.Invalid, "", "action %s is not published, so that it cannot be executed", d.Identifier)
 	}
-	if err := unsupported(q, d); err != nil {
+	c := &checked{Entry: entry, address: q.Address, until: time.Now().Add(Deadline)}
+	var details []fault.Detail
+	if err := c.by(ctx, q, t.Users); fault.KindOf(err) == fault.Invalid {
+		e, _ := asFault(err)
+		details = append(details, e.Details...)
+	} else if err != nil {
 		return nil, err
 	}
-	c := &checked{Entry: entry, caller: q.Caller, address: q.Address, until: time.Now().Add(Deadline)}
-	var details []fault.Detail
 	if message := keyFault(q.IdempotencyKey); message != "" {
 		details = append(details, fault.Detail{Path: "Idempotency-Key", Message: message})
 	}
@@ -73,6 +78,9 @@ func (t *Trigger) check(ctx context.Context, q Request, entry *action.Entry) (*c
 		})
 	}
 	if err := fault.InvalidDetails(details); err != nil {
+		return nil, err
+	}
+	if err := t.permit(ctx, c); err != nil {
 		return nil, err
 	}
 	return c, t.findApprovers(ctx, c)
@@ -98,31 +106,6 @@ func (t *Trigger) lookUp(ctx context.Context, c *checked, identifier string) err
 	}
 	c.entity, c.entityID = entity, identifier
 	return nil
-}
-
-// unsupported refuses what a definition or a request asks for and this version cannot do. Each line
-// goes when its feature comes.
-func unsupported(q Request, d *action.Definition) error {
-	table := []struct {
-		asked   bool
-		path    string
-		feature string
-	}{
-		{q.RunAs != "", "run_as", "run_as"},
-	}
-	var details []fault.Detail
-	var lines []string
-	for _, row := range table {
-		if row.asked {
-			message := fmt.Sprintf("action %s cannot be executed: %s is not supported yet", d.Identifier, row.feature)
-			details = append(details, fault.Detail{Path: row.path, Message: message})
-			lines = append(lines, message)
-		}
-	}
-	if len(details) == 0 {
-		return nil
-	}
-	return &fault.Error{Kind: fault.Invalid, Code: "not_supported", Message: strings.Join(lines, "\n"), Details: details}
 }
 
 // keyFault says what is wrong with an idempotency key, nothing when it is absent or right.

@@ -65,14 +65,6 @@ func orNull(text string) any {
 	return text
 }
 
-// user is a machine as trigger data, run messages and runs show it: a user of whom only the id is
-// known.
-func user(id string) *jqtemplate.Object {
-	return object(member{"id", id}, member{"email", nil}, member{"firstName", nil}, member{"lastName", nil},
-		member{"phoneNumber", nil}, member{"picture", nil}, member{"providers", nil}, member{"status", nil},
-		member{"createdAt", nil}, member{"updatedAt", nil})
-}
-
 // triggerData is what a template sees.
 func (t *Trigger) triggerData(c *checked, r *run.Run, user *jqtemplate.Object) *jqtemplate.Object {
 	entity := c.entity
@@ -100,8 +92,8 @@ func (t *Trigger) by(r *run.Run, user *jqtemplate.Object) *jqtemplate.Object {
 	return object(member{"orgId", t.OrgID}, member{"userId", r.UserID}, member{"user", user})
 }
 
-// stamp is the time of the run in RFC 3339 with milliseconds.
-func stamp(r *run.Run) string { return r.CreatedAt.Format("2006-01-02T15:04:05.000Z07:00") }
+// stamp is the time of the run.
+func stamp(r *run.Run) string { return timeText(r.CreatedAt) }
 
 // runMessage is what actions of the first generation send, and what notices tell of a run.
 func (t *Trigger) runMessage(c *checked, r *run.Run, user *jqtemplate.Object, inputs []byte, status string) ([]byte, error) {

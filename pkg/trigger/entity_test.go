@@ -16,6 +16,7 @@ import (
 	"longshore/pkg/catalog"
 	"longshore/pkg/fault"
 	"longshore/pkg/jqtemplate"
+	"longshore/pkg/permission"
 	"longshore/pkg/queue"
 	"longshore/pkg/run"
 	"longshore/pkg/trigger"
@@ -189,6 +190,10 @@ func (l lookedUp) Resolve(context.Context, []catalog.Reference) ([]catalog.Refer
 	return nil, errors.New("nothing is named")
 }
 
+func (l lookedUp) Caller(context.Context, string) func(catalog.ContextProperty) ([]any, error) {
+	return nil
+}
+
 func (l lookedUp) Lookup(ctx context.Context, _, _ string, _ *catalog.Search) (*jqtemplate.Object, bool, error) {
 	select {
 	case <-ctx.Done():
@@ -220,7 +225,7 @@ func TestEntityNotRead(t *testing.T) {
 					"invocationMethod":{"type":"WEBHOOK","url":"https://example.com"}}`)
 				accepted := &counter{}
 				tr := trigger.New(trigger.Config{
-					Actions: action.NewCache(d), Entities: c.entities, Accepter: accepted,
+					Permissions: permission.New(permission.Config{}), Actions: action.NewCache(d), Entities: c.entities, Accepter: accepted,
 					Configured: func(string) bool { return true }, Log: slog.New(slog.DiscardHandler),
 				})
 				_, err := tr.Start(t.Context(), onEntity(t))

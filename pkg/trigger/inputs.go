@@ -22,7 +22,7 @@ func (t *Trigger) completeInputs(ctx context.Context, c *checked, q Request) (de
 	limited, cancel := context.WithDeadline(ctx, c.until)
 	defer cancel()
 	inputs := c.Definition.Inputs
-	done, err := inputs.Complete(limited, given(q), action.Scope{Entity: c.entity, User: user(c.caller.ID)})
+	done, err := inputs.Complete(limited, given(q), action.Scope{Entity: c.entity, User: user(c.caller)})
 	var e *fault.Error
 	switch {
 	case done != nil && err == nil:
@@ -33,7 +33,7 @@ func (t *Trigger) completeInputs(ctx context.Context, c *checked, q Request) (de
 	default:
 		return nil, err
 	}
-	titles, faults, err := t.resolve(limited, done.Named)
+	titles, faults, err := t.resolve(limited, done.Named, email(c.caller))
 	if err != nil {
 		return nil, err
 	}
@@ -49,14 +49,26 @@ func (t *Trigger) completeInputs(ctx context.Context, c *checked, q Request) (de
 }
 
 // resolve looks for what inputs name. It returns the titles by path, and a fault for each that is not
-// there or not in its dataset.
-func (t *Trigger) resolve(ctx context.Context, named []action.Named) (titles map[string]any, faults []fault.Detail, err error) {
+// there or not in its dataset. Email is that of who the run is by, empty for a machine.
+func (t *Trigger) resolve(ctx context.Context, named []action.Named, email string) (titles map[string]any, faults []fault.Detail, err error) {
 	if len(named) == 0 {
 		return nil, nil, nil
 	}
+	caller := t.Entities.Caller(ctx, email)
+	bound := map[*catalog.Search]*catalog.Search{}
 	references := make([]catalog.Reference, len(named))
 	for i, n := range named {
 		references[i] = n.Reference
+		dataset := n.Dataset
+		if dataset == nil {
+			continue
+		}
+		if bound[dataset] == nil {
+			if bound[dataset], err = dataset.Bind(caller); err != nil {
+				return nil, nil, notRecorded(err)
+			}
+		}
+		references[i].Dataset = bound[dataset]
 	}
 	found, err := t.Entities.Resolve(ctx, references)
 	switch {

@@ -203,6 +203,10 @@ func TestNamedInputsNotRead(t *testing.T) {
 // unread is a catalog that cannot be read.
 type unread struct{ err error }
 
+func (u unread) Caller(context.Context, string) func(catalog.ContextProperty) ([]any, error) {
+	return nil
+}
+
 func (u unread) Lookup(context.Context, string, string, *catalog.Search) (*jqtemplate.Object, bool, error) {
 	return nil, false, u.err
 }

@@ -22,11 +22,31 @@ const (
 
 // invokeV2 renders a method and checks what came out. Failed is collected if report is set.
 func invokeV2(ctx context.Context, d *action.Definition, data *jqtemplate.Object, report bool) (i *invocation.Invocation, failed []jqtemplate.Warning, err error) {
-	result, err := d.Method.Template.Render(ctx, jqtemplate.NewData(data), jqtemplate.Options{Report: report})
+	r, err := render(ctx, d, data, jqtemplate.Options{Report: report})
 	if err != nil {
 		return nil, nil, err
 	}
+	return r.invocation, r.failed, fault.InvalidDetails(r.faults)
+}
+
+// rendered is a method that was rendered, and what is wrong with it.
+type rendered struct {
+	invocation *invocation.Invocation
+	faults     faults
+	// value is what the template yielded.
+	value  any
+	failed []jqtemplate.Warning
+}
+
+// render renders a method. The error is the template's; what cannot be sent of what it yielded is among
+// the faults.
+func render(ctx context.Context, d *action.Definition, data *jqtemplate.Object, o jqtemplate.Options) (*rendered, error) {
+	result, err := d.Method.Template.Render(ctx, jqtemplate.NewData(data), o)
+	if err != nil {
+		return nil, err
+	}
 	var f faults
+	var i *invocation.Invocation
 	method, ok := result.Value.(*jqtemplate.Object)
 	switch {
 	case result.Undefined || !ok:
@@ -42,7 +62,7 @@ func invokeV2(ctx context.Context, d *action.Definition, data *jqtemplate.Object
 		}
 		i = other(d.Method.Type, f.realBooleans(method), "", nil)
 	}
-	return i, result.Failed, fault.InvalidDetails(f)
+	return &rendered{invocation: i, faults: f, value: result.Value, failed: result.Failed}, nil
 }
 
 // invokeV1 makes the invocation of a method of the first generation: its fields as they were written

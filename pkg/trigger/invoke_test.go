@@ -16,6 +16,7 @@ import (
 	"longshore/pkg/fault"
 	"longshore/pkg/invocation"
 	"longshore/pkg/jqtemplate"
+	"longshore/pkg/permission"
 	"longshore/pkg/run"
 	"longshore/pkg/trigger"
 )
@@ -77,7 +78,7 @@ func TestDeadline(t *testing.T) {
 				d.add(t, definition)
 				took := trigger.Deadline - time.Millisecond
 				tr := trigger.New(trigger.Config{
-					Actions: action.NewCache(d), Accepter: nowhere{}, Configured: func(string) bool { return true },
+					Permissions: permission.New(permission.Config{}), Actions: action.NewCache(d), Accepter: nowhere{}, Configured: func(string) bool { return true },
 					Log: slog.New(slog.DiscardHandler),
 					// Stands for all that may be slow between the inputs and the templates.
 					NewID: func(now time.Time) string {
@@ -326,7 +327,7 @@ func TestManyFirstGeneration(t *testing.T) {
 	t.Parallel()
 	d := &definitions{records: map[string]*action.Record{}}
 	tr := trigger.New(trigger.Config{
-		Actions: action.NewCache(d), Accepter: nowhere{}, Configured: func(string) bool { return true },
+		Permissions: permission.New(permission.Config{}), Actions: action.NewCache(d), Accepter: nowhere{}, Configured: func(string) bool { return true },
 		Log: slog.New(slog.DiscardHandler),
 	})
 	for n := range 300 {

@@ -124,7 +124,7 @@ func (t *Trigger) overtaken(ctx context.Context, c *checked, p *plan) (*Started,
 		return nil, notRecorded(err)
 	}
 	same, err := t.sameInputs(c, record.Properties)
-	if err != nil || !same || record.Action.ID != p.run.Action.ID || record.Entity != p.run.Entity {
+	if err != nil || !same || record.Action.ID != p.run.Action.ID || record.Entity != p.run.Entity || record.UserID != p.run.UserID {
 		return nil, keyReused()
 	}
 	return &Started{Record: record, Replayed: true}, nil

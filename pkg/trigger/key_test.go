@@ -307,23 +307,27 @@ func TestKeyTakenOver(t *testing.T) {
 func TestKeyOvertaken(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		later string
-		word  string
+		later, runAs string
+		word         string
 	}{
-		"same request":    {`{"size":3,"name":"x"}`, ""},
-		"another request": {`{"name":"y"}`, "idempotency_key_reused"},
+		"same request":    {`{"size":3,"name":"x"}`, "", ""},
+		"another request": {`{"name":"y"}`, "", "idempotency_key_reused"},
+		"for somebody":    {`{"name":"x"}`, "ada@example.com", "idempotency_key_reused"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var late func()
 			w := newWorld(t, func(_ *world, c *trigger.Config) { c.Accepter = keeper{c.Accepter, &late} })
+			w.addUser(t, `{"identifier":"ada@example.com"}`)
 			w.actions.add(t, hello)
 			if _, err := w.Start(t.Context(), keyed(t, "k", `{"name":"x"}`)); err == nil {
 				t.Fatal("no error")
 			}
 			w.restart(func(_ *world, c *trigger.Config) { c.Accepter = overtaker{c.Accepter, late} })
 			w.later(run.ReserveFor + time.Second)
-			got, err := w.Start(t.Context(), keyed(t, "k", c.later))
+			q := keyed(t, "k", c.later)
+			q.RunAs = c.runAs
+			got, err := w.Start(t.Context(), q)
 			if c.word != "" {
 				wantFault(t, err, fault.Invalid, c.word)
 			} else if err != nil || !got.Replayed || got.Record.ID != runID(1) {

@@ -19,6 +19,8 @@ type plan struct {
 	line    *run.Log
 	data    *jqtemplate.Object
 	failed  []jqtemplate.Warning
+	// installation is who claims the run, empty for one that is delivered.
+	installation string
 	// user is trigger.by.user.
 	user *jqtemplate.Object
 	// link is where a run that waits for approval can be read; notices are its.
@@ -50,14 +52,17 @@ func (t *Trigger) render(ctx context.Context, c *checked, id string, now time.Ti
 		Action:           run.Action{Identifier: d.Identifier, Title: d.Title, Icon: d.Icon, ID: c.Record.ID},
 		Blueprint:        d.Blueprint,
 		Entity:           c.entityID,
-		Source:           run.SourceAPI,
+		Source:           c.source,
 		RequiredApproval: d.RequiredApproval,
 		UserID:           c.caller.ID,
+		UserEmail:        email(c.caller),
+		ImpersonatedBy:   c.impersonatedBy,
 		CreatedBy:        c.caller.ID,
 		UpdatedBy:        c.caller.ID,
 		CreatedAt:        now,
+		Private:          d.PrivateRuns,
 	}
-	who := user(c.caller.ID)
+	who := user(c.caller)
 	properties := jqtemplate.Encode(c.properties)
 	p := &plan{
 		run:  r,
@@ -73,19 +78,19 @@ func (t *Trigger) render(ctx context.Context, c *checked, id string, now time.Ti
 		if message, err = t.runMessage(c, r, who, properties, "TRIGGERED"); err == nil {
 			p.body.Invocation, err = invokeV1(d, c.properties, message)
 		}
+		if err == nil {
+			err = t.route(ctx, p, p.body.Invocation)
+		}
 	} else {
 		p.data = t.triggerData(c, r, who)
-		p.body.Invocation, p.failed, err = invokeV2(ctx, d, p.data, report)
+		err = t.invoke(ctx, c, p, report)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if err := t.route(ctx, p.body.Invocation); err != nil {
-		return nil, err
-	}
 	r.Backend = p.body.Invocation.Backend
-	if installation := p.body.Invocation.Installation(); installation != "" {
-		r.Pending = run.Claimable{Installation: installation, Method: p.body.Invocation.Type}
+	if p.installation != "" {
+		r.Pending = run.Claimable{Installation: p.installation, Method: p.body.Invocation.Type}
 	}
 	waiting := run.Waiting(r.Backend, t.Configured)
 	r.Start(now, waiting)
@@ -93,6 +98,9 @@ func (t *Trigger) render(ctx context.Context, c *checked, id string, now time.Ti
 	if waiting == "" {
 		p.message = &queue.Message{
 			V: queue.Version, PK: id, Generation: r.Generation, Kind: queue.KindRun, Invocation: p.body.Invocation,
+		}
+		if p.body.Secrets {
+			p.message.Invocation = nil
 		}
 	}
 	if d.ApprovalRequired {

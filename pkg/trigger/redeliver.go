@@ -3,7 +3,9 @@ package trigger
 import (
 	"context"
 	"log/slog"
+	"time"
 
+	"longshore/pkg/audit"
 	"longshore/pkg/identity"
 	"longshore/pkg/queue"
 	"longshore/pkg/run"
@@ -22,6 +24,7 @@ func (t *Trigger) Redeliver(ctx context.Context, by identity.Caller, id string) 
 	waiting := run.Waiting(record.Backend, t.Configured)
 	line := firstLine(id, waiting, now)
 	moved, err := t.Runs.Update(ctx, id, func(r *run.Run) (*run.Write, error) {
+		before := *r
 		closed, err := r.Redeliver(now, by.ID)
 		if err != nil {
 			return nil, err
@@ -31,6 +34,7 @@ func (t *Trigger) Redeliver(ctx context.Context, by identity.Caller, id string) 
 			r.Delivery.Waiting = waiting
 			w.Logs = []*run.Log{line}
 		}
+		w.Entry = run.Changed(&before, r, author(by, now))
 		return w, nil
 	})
 	if err != nil {
@@ -44,4 +48,13 @@ func (t *Trigger) Redeliver(ctx context.Context, by identity.Caller, id string) 
 	t.Log.LogAttrs(ctx, slog.LevelInfo, "run reopened for redelivery", slog.String("run_id", id),
 		slog.Int("generation", moved.Generation), slog.String("waiting", waiting))
 	return &run.Record{Run: moved, Body: record.Body}, nil
+}
+
+// author is a caller as the author of a change.
+func author(by identity.Caller, now time.Time) audit.Author {
+	a := audit.Author{ID: by.ID, Origin: run.SourceAPI, At: now}
+	if by.User != nil {
+		a.Email = by.User.Email
+	}
+	return a
 }

@@ -6,6 +6,7 @@
 //   - a request that is refused has stored nothing and has bound no idempotency key;
 //   - what a template rendered is checked before it is accepted, so that a dispatcher never meets a
 //     URL, a method or a header that cannot be sent;
+//   - a secret is in nothing that is stored, shown, queued or answered, but for what is sealed;
 //   - inputs, entity and templates of one request take at most Deadline.
 package trigger
 
@@ -23,6 +24,7 @@ import (
 	"longshore/pkg/jqtemplate"
 	"longshore/pkg/queue"
 	"longshore/pkg/run"
+	"longshore/pkg/secret"
 )
 
 // Deadline is how long inputs, entity and templates of one trigger may take together.
@@ -53,6 +55,8 @@ type Entities interface {
 	Lookup(ctx context.Context, blueprint, identifier string, condition *catalog.Search) (entity *jqtemplate.Object, satisfies bool, err error)
 	// Resolve looks for what inputs name, all at once; the result has one for each, in order.
 	Resolve(ctx context.Context, references []catalog.Reference) ([]catalog.Referent, error)
+	// Caller returns what Search.Bind asks about a user, who is nobody for an empty e-mail.
+	Caller(ctx context.Context, email string) func(catalog.ContextProperty) ([]any, error)
 }
 
 // Runs is what a trigger needs of a run.Store, whose comments say what the methods promise.
@@ -64,16 +68,23 @@ type Runs interface {
 	Reserve(ctx context.Context, want run.Reservation, now time.Time) (held run.Reservation, won bool, err error)
 }
 
-// Config is what a trigger works with. Actions, Entities, Approvers, Runs, Accepter, Sender, Configured
-// and Log are required; ClientSecret and Key where inputs are encrypted.
+// Config is what a trigger works with. Actions, Entities, Permissions, Approvers, Users, Runs, Accepter,
+// Sender, Configured and Log are required; ClientSecret and Key where inputs are encrypted.
 type Config struct {
-	Actions   Actions
-	Entities  Entities
-	Approvers Approvers
-	Runs      Runs
-	Accepter  Accepter
+	Actions  Actions
+	Entities Entities
+	// Permissions says who may execute what; Approvers who may approve it.
+	Permissions Permissions
+	Approvers   Approvers
+	// Users are those whom run_as may name.
+	Users    identity.Users
+	Runs     Runs
+	Accepter Accepter
 	// Sender carries the messages of redelivered runs and of notices; first messages are Accepter's.
 	Sender queue.Sender
+	// Secrets are those that templates may read, nil for none, and Sealer seals what was made of them.
+	Secrets Secrets
+	Sealer  *secret.Sealer
 	// Streamer says which way runs go to agents; nil means that all wait to be claimed.
 	Streamer Streamer
 	// ApprovalTimeout is how long a run waits for approval; 0 means run.ApprovalTimeout.
@@ -149,6 +160,9 @@ func New(c Config) *Trigger {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+	if c.Sealer == nil {
+		c.Sealer = secret.NewSealer(nil)
+	}
 	if c.NewID == nil {
 		c.NewID = run.NewID
 	}
@@ -169,9 +183,9 @@ func (t *Trigger) WithKeys(clientSecret string, key []byte) *Trigger {
 func (t *Trigger) now() time.Time { return t.Now().UTC().Truncate(time.Millisecond) }
 
 // Start records a run and sends its message. Errors: fault.NotFound for an unknown action or entity,
-// fault.Invalid for everything that the request or the definition has wrong (not_supported,
-// condition_not_met, idempotency_key_reused, template_limit, …), fault.Conflict request_in_progress,
-// fault.Unavailable when nothing was accepted.
+// fault.Forbidden for who may not execute the action, fault.Invalid for everything that the request or
+// the definition has wrong (condition_not_met, idempotency_key_reused, template_limit, …),
+// fault.Conflict request_in_progress, fault.Unavailable when nothing was accepted.
 func (t *Trigger) Start(ctx context.Context, q Request) (*Started, error) {
 	now := t.now()
 	entry, err := t.Actions.Get(ctx, q.Action)

@@ -148,17 +148,13 @@ func TestRefused(t *testing.T) {
 			edit: func(q *trigger.Request) { q.Entity, q.IdempotencyKey = "cart", "k" },
 			kind: fault.Invalid, word: "condition_not_met", sentences: []string{`"cart"`, "condition of action a"}, paths: []string{"entity"},
 		},
-		"run_as": {
-			definition: self(create, ""), edit: func(q *trigger.Request) { q.RunAs = "a@example.com" },
-			kind: fault.Invalid, word: "not_supported", paths: []string{"run_as"},
-		},
-		"inputs and key": {
+		"inputs, key and run_as": {
 			definition: self(create+`,"userInputs":{"properties":{"n":{"type":"number"},"s":{"type":"string"}},"required":["s"]}`, ""),
 			edit: func(q *trigger.Request) {
 				q.Properties.Set("n", "text")
-				q.IdempotencyKey = "a\nb"
+				q.IdempotencyKey, q.RunAs = "a\nb", "ada"
 			},
-			kind: fault.Invalid, word: "invalid_request", sentences: []string{"properties.n: ", "properties.s", "Idempotency-Key: "},
+			kind: fault.Invalid, word: "invalid_request", sentences: []string{"properties.n: ", "properties.s", "Idempotency-Key: ", "run_as: "},
 		},
 		"key of control characters": {
 			definition: self(create, ""), edit: func(q *trigger.Request) { q.IdempotencyKey = "a\x00" },

@@ -109,15 +109,19 @@ func (f *faults) url(value any) string {
 	return text
 }
 
+// methods are the HTTP methods of calls.
+const methods = "POST, PUT, PATCH, DELETE, GET"
+
+func isMethod(text string) bool { return slices.Contains(strings.Split(methods, ", "), text) }
+
 // method checks the HTTP method; absent and null are POST.
 func (f *faults) method(value any) string {
-	allowed := []string{"POST", "PUT", "PATCH", "DELETE", "GET"}
 	if value == nil {
-		return allowed[0]
+		return "POST"
 	}
 	text, ok := value.(string)
-	if !ok || !slices.Contains(allowed, text) {
-		f.kind("method", "must be one of "+strings.Join(allowed, ", "), value)
+	if !ok || !isMethod(text) {
+		f.kind("method", "must be one of "+methods, value)
 	}
 	return text
 }

@@ -16,8 +16,10 @@ import (
 	"longshore/pkg/catalog"
 	"longshore/pkg/fault"
 	"longshore/pkg/identity"
+	"longshore/pkg/identity/directory"
 	"longshore/pkg/invocation"
 	"longshore/pkg/jqtemplate"
+	"longshore/pkg/permission"
 	"longshore/pkg/queue"
 	"longshore/pkg/run"
 	"longshore/pkg/trigger"
@@ -122,9 +124,11 @@ func newWorld(t testing.TB, edit func(*world, *trigger.Config)) *world {
 // restart makes a new trigger over the same store, queue and definitions, as a new process has it.
 func (w *world) restart(edit func(*world, *trigger.Config)) {
 	log := slog.New(slog.NewJSONHandler(w.log, nil))
+	entities := catalog.NewReader(w.catalog, nil)
 	c := trigger.Config{
-		Actions: action.NewCache(w.actions), Entities: catalog.NewReader(w.catalog, nil),
-		Runs: w.store, Sender: w.queue, OrgID: "org_1", Log: log, Approvers: approvers{{UserID: "usr_1", Email: "ada@example.com"}},
+		Actions: action.NewCache(w.actions), Entities: entities, Permissions: permission.New(permission.Config{Catalog: entities}),
+		Users: directory.New(entities, "org_1"),
+		Runs:  w.store, Sender: w.queue, OrgID: "org_1", Log: log, Approvers: approvers{{UserID: "usr_1", Email: "ada@example.com"}},
 		Accepter:     &trigger.StoreAndSend{Store: w.store, Sender: w.queue, Log: log},
 		Configured:   func(backend string) bool { return backend == invocation.BackendWebhook },
 		ClientSecret: clientSecret, Key: []byte("a key of hashes"),

@@ -47,6 +47,27 @@ func (c *Client) ReplaceAction(ctx context.Context, identifier string, definitio
 	return &answer, err
 }
 
+// SavedPermissions are an action's permissions as the server has them now, and what does not compile in
+// the change.
+type SavedPermissions struct {
+	Permissions json.RawMessage      `json:"permissions"`
+	Warnings    []jqtemplate.Warning `json:"warnings"`
+}
+
+// Permissions returns an action's permissions. An *Error of status 404 when there is no such action.
+func (c *Client) Permissions(ctx context.Context, identifier string) (json.RawMessage, error) {
+	var answer SavedPermissions
+	_, err := c.do(ctx, call{method: http.MethodGet, path: actionPath(identifier) + "/permissions"}, &answer)
+	return answer.Permissions, err
+}
+
+// PatchPermissions changes an action's permissions.
+func (c *Client) PatchPermissions(ctx context.Context, identifier string, change json.RawMessage) (*SavedPermissions, error) {
+	var answer SavedPermissions
+	_, err := c.do(ctx, call{method: http.MethodPatch, path: actionPath(identifier) + "/permissions", body: change}, &answer)
+	return &answer, err
+}
+
 // DeleteAction removes a definition.
 func (c *Client) DeleteAction(ctx context.Context, identifier string) error {
 	_, err := c.do(ctx, call{method: http.MethodDelete, path: actionPath(identifier)}, nil)

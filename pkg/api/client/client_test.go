@@ -22,6 +22,8 @@ import (
 	"longshore/pkg/api/client"
 	"longshore/pkg/catalog"
 	"longshore/pkg/identity"
+	"longshore/pkg/identity/directory"
+	"longshore/pkg/permission"
 	"longshore/pkg/queue"
 	"longshore/pkg/run"
 	"longshore/pkg/store/opentest"
@@ -90,6 +92,7 @@ func serve(t *testing.T, before func(http.ResponseWriter, *http.Request) bool) *
 		Tokens: tokens, Actions: actions, Cache: cache, Runs: s.runs, Log: log,
 		Catalog: catalog.NewService(entities, nil),
 		Starter: trigger.New(trigger.Config{
+			Permissions: permission.New(permission.Config{}), Users: directory.New(catalog.NewReader(entities, nil), "org_1"),
 			Actions: cache, Runs: s.runs, Sender: nowhere{}, OrgID: "org_1", Log: log,
 			Accepter:   &trigger.StoreAndSend{Store: s.runs, Sender: nowhere{}, Log: log},
 			Configured: func(string) bool { return true },
@@ -256,7 +259,7 @@ func TestRuns(t *testing.T) {
 		t.Errorf("got %+v", e)
 	}
 	_, _, err = c.StartRun(ctx, "deploy", client.Start{Properties: start.Properties, RunAs: "a+b@example.com"})
-	if e := refused(t, err, 422); e.Word != "not_supported" {
+	if e := refused(t, err, 422); len(e.Details) != 1 || e.Details[0].Path != "run_as" {
 		t.Errorf("got %+v, want run_as to arrive", e)
 	}
 	second, _, err := c.StartRun(ctx, "deploy", client.Start{Properties: start.Properties})

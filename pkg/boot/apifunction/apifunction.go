@@ -13,6 +13,7 @@ import (
 	"longshore/pkg/boot"
 	"longshore/pkg/boot/awssecret"
 	"longshore/pkg/identity"
+	"longshore/pkg/identity/oidc"
 )
 
 // Keys are secrets that more than the API needs.
@@ -23,14 +24,14 @@ type Keys struct {
 	TokenKey []byte
 }
 
-// New returns a handler of HTTP API events. Build completes the configuration; it is called again
-// when a secret has changed.
-func New(e *boot.Env, build func(api.Config) http.Handler) (awsevent.Handler, error) {
-	return NewWithKeys(e, func(c api.Config, _ Keys) http.Handler { return build(c) })
+// New returns a handler of HTTP API events. Users are those who may come with tokens of the settings'
+// provider. Build completes the configuration; it is called again when a secret has changed.
+func New(e *boot.Env, users identity.Users, build func(api.Config) http.Handler) (awsevent.Handler, error) {
+	return NewWithKeys(e, users, func(c api.Config, _ Keys) http.Handler { return build(c) })
 }
 
 // NewWithKeys is New for a function that needs the secrets themselves.
-func NewWithKeys(e *boot.Env, build func(api.Config, Keys) http.Handler) (awsevent.Handler, error) {
+func NewWithKeys(e *boot.Env, users identity.Users, build func(api.Config, Keys) http.Handler) (awsevent.Handler, error) {
 	var own struct {
 		boot.ClientSecret
 		TokenKey    string `env:"LONGSHORE_TOKEN_KEY"`
@@ -38,6 +39,15 @@ func NewWithKeys(e *boot.Env, build func(api.Config, Keys) http.Handler) (awseve
 	}
 	if err := boot.Read(&own); err != nil {
 		return nil, fmt.Errorf("read settings: %w", err)
+	}
+	access := identity.Access{Users: users}
+	if e.OIDCIssuer != "" {
+		// It keeps the provider's keys, whatever secret changes.
+		provider, err := oidc.NewGuarded(oidc.Config{Issuer: e.OIDCIssuer, Audience: e.OIDCAudience, JWKSURL: e.OIDCJWKSURL})
+		if err != nil {
+			return nil, err
+		}
+		access.Provider = provider
 	}
 	handlers := awssecret.New(awssecret.NewClient(e.AWS), time.Now, func(v []awssecret.Value) (http.Handler, error) {
 		key, err := boot.Key("LONGSHORE_TOKEN_KEY", v[1].Current)
@@ -50,7 +60,9 @@ func NewWithKeys(e *boot.Env, build func(api.Config, Keys) http.Handler) (awseve
 		if err != nil {
 			return nil, err
 		}
-		return build(api.Config{Tokens: tokens, Log: e.Log}, Keys{ClientSecret: v[0].Current, TokenKey: key}), nil
+		current := access
+		current.Tokens = tokens
+		return build(api.Config{Tokens: &current, Log: e.Log}, Keys{ClientSecret: v[0].Current, TokenKey: key}), nil
 	},
 		awssecret.Secret{Plain: own.Plain, PlainPrevious: own.Previous, ARN: own.ARN, Rotates: true},
 		awssecret.Secret{Plain: own.TokenKey, ARN: own.TokenKeyARN})

@@ -15,7 +15,7 @@ import (
 // the rest of run.Store is not there and panics. Fail makes it fail.
 type Store struct {
 	run.Store
-	// Fail, where it is set, is asked before each Get, Read, Due and Update, by that name; its error
+	// Fail, where it is set, is asked before each Get, Read, Sealed, Due and Update, by that name; its error
 	// is returned instead.
 	Fail func(method, id string) error
 
@@ -87,7 +87,23 @@ func (s *Store) Read(_ context.Context, id string) (*run.Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &run.Record{Run: copied(k.head), Body: k.body, Response: k.response}, nil
+	body := k.body
+	body.Sealed = nil
+	return &run.Record{Run: copied(k.head), Body: body, Response: k.response}, nil
+}
+
+// Sealed implements run.Store.
+func (s *Store) Sealed(_ context.Context, id string) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k, err := s.get("Sealed", id)
+	if err == nil && k.body.Sealed == nil {
+		err = fault.New(fault.NotFound, "", "run %s has nothing sealed", id)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return k.body.Sealed, nil
 }
 
 // Update implements run.Store.

@@ -16,11 +16,13 @@ import (
 
 // Sort keys of a run's items. A head names its detail and its response by the rev and the mark they
 // were written with, so that of several writers each has its own; a body whose key was taken by an
-// orphan is named likewise.
+// orphan is named likewise, and so is a sealed invocation.
 const (
 	headKey        = "head"
 	bodyKey        = "body"
 	otherBody      = "body~"
+	sealedKey      = "invocation"
+	otherSealed    = "invocation~"
 	detailPrefix   = "detail#"
 	responsePrefix = "response#"
 	logPrefix      = "log#"
@@ -76,10 +78,12 @@ func (d detail) equal(other detail) bool {
 }
 
 // names of a run's other items, as its head has them.
-type names struct{ body, detail, response string }
+type names struct{ body, sealed, detail, response string }
 
 func namesOf(i table.Item) names {
-	return names{body: cmp.Or(i.Text("body"), bodyKey), detail: i.Text("detail"), response: i.Text("response")}
+	return names{
+		body: cmp.Or(i.Text("body"), bodyKey), sealed: i.Text("sealed"), detail: i.Text("detail"), response: i.Text("response"),
+	}
 }
 
 // named returns the sort key of an item that only the head with this rev and mark names.
@@ -141,6 +145,7 @@ func encodeHead(r *run.Run, n names, expires time.Time) (table.Item, error) {
 	i.SetText("backend", r.Backend)
 	i.SetText("requiredApproval", string(r.RequiredApproval))
 	i.SetText("email", r.UserEmail)
+	i.SetText("impersonatedBy", r.ImpersonatedBy)
 	i.SetText("createdBy", r.CreatedBy)
 	i.SetText("updatedBy", r.UpdatedBy)
 	i.SetTime("createdAt", r.CreatedAt)
@@ -155,10 +160,14 @@ func encodeHead(r *run.Run, n names, expires time.Time) (table.Item, error) {
 	i.SetInt("sends", int64(r.Delivery.Sends))
 	i.SetTime("nextTry", r.Delivery.NextTry)
 	i.SetText("waiting", r.Delivery.Waiting)
+	if r.Private {
+		i["private"] = table.Text("true")
+	}
 
 	if n.body != bodyKey {
 		i.SetText("body", n.body)
 	}
+	i.SetText("sealed", n.sealed)
 	i.SetText("detail", n.detail)
 	if r.HasResponse {
 		i["response"] = table.Text(n.response)
@@ -209,14 +218,15 @@ func (h head) run() (*run.Run, error) {
 			Installation: i.Text("installation"), Method: i.Text("method"),
 			ClaimedUntil: i.Time("claimedUntil"), Acknowledged: i.Int("acknowledged") == 1,
 		},
-		UserID:    i.Text("user"),
-		UserEmail: i.Text("email"),
-		CreatedBy: i.Text("createdBy"),
-		UpdatedBy: i.Text("updatedBy"),
-		CreatedAt: i.Time("createdAt"),
-		UpdatedAt: i.Time("updatedAt"),
-		StartedAt: i.Time("startedAt"),
-		EndedAt:   i.Time("endedAt"),
+		UserID:         i.Text("user"),
+		UserEmail:      i.Text("email"),
+		ImpersonatedBy: i.Text("impersonatedBy"),
+		CreatedBy:      i.Text("createdBy"),
+		UpdatedBy:      i.Text("updatedBy"),
+		CreatedAt:      i.Time("createdAt"),
+		UpdatedAt:      i.Time("updatedAt"),
+		StartedAt:      i.Time("startedAt"),
+		EndedAt:        i.Time("endedAt"),
 		Delivery: run.Delivery{
 			State:       run.DeliveryState(i.Text("delivery")),
 			Owner:       i.Text("owner"),
@@ -228,6 +238,7 @@ func (h head) run() (*run.Run, error) {
 		},
 	}
 	_, r.HasResponse = i["response"]
+	r.Private = i["private"] != nil
 	if r.ExternalRunID = i.Text("external"); r.ExternalRunID == "" {
 		r.ExternalRunID = i.Text("externalRunId")
 	}

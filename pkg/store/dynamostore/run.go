@@ -54,9 +54,17 @@ func (s *Runs) Create(ctx context.Context, r *run.Run, b *run.Body) error {
 	if err != nil {
 		return err
 	}
+	before := table.Item{"body": table.Text(body)}
+	if b.Secrets {
+		sealed, err := s.putSealed(ctx, r.ID, b.Sealed, mark, expires)
+		if err != nil {
+			return err
+		}
+		before.SetText("sealed", sealed)
+	}
 	stored := *r
 	stored.Rev = 0
-	next, err := s.next(ctx, head{Item: table.Item{"body": table.Text(body)}}, &stored, nil, mark, expires)
+	next, err := s.next(ctx, head{Item: before}, &stored, nil, mark, expires)
 	if err != nil {
 		return err
 	}

@@ -137,6 +137,7 @@ func TestHeadIsBelowAKiB(t *testing.T) {
 	r.Action = run.Action{Identifier: long, Title: "Scaffold a service", Icon: "Git", ID: "action_0123456789abcdef"}
 	r.Blueprint, r.Entity, r.ExternalRunID = long, long, long
 	r.UserID, r.UserEmail, r.CreatedBy, r.UpdatedBy = "usr_0123456789abcdef", "ada@example.com", "usr_0123456789abcdef", "client_0123456789ab"
+	r.ImpersonatedBy = "client_0123456789ab"
 	b.Properties = json.RawMessage(`{"a":"` + strings.Repeat("x", 100<<10) + `"}`)
 	if err := runs.Create(t.Context(), r, b); err != nil {
 		t.Fatal(err)

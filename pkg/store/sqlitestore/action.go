@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"longshore/pkg/action"
+	"longshore/pkg/audit"
 	"longshore/pkg/fault"
 	"longshore/pkg/sqlite"
 )
@@ -27,7 +28,10 @@ const deletedFor = time.Hour
 
 // NewActions returns a store over a database whose tables it makes or brings up to date.
 func NewActions(ctx context.Context, db *sqlite.DB) (*Actions, error) {
-	if err := db.Migrate(ctx, "actions", actionsSchema); err != nil {
+	if err := db.Migrate(ctx, "actions", actionSteps()...); err != nil {
+		return nil, err
+	}
+	if err := db.Migrate(ctx, "audits", auditsSchema); err != nil {
 		return nil, err
 	}
 	s := &Actions{db: db}
@@ -46,7 +50,7 @@ func noAction(identifier string) error {
 // Stamp implements action.Store.
 func (s *Actions) Stamp(context.Context) (int64, error) { return s.stamp.Load(), nil }
 
-const wholeAction = `SELECT identifier, id, definition, created_at, updated_at, created_by, updated_by, rev FROM actions
+const wholeAction = `SELECT identifier, id, definition, permissions, created_at, updated_at, created_by, updated_by, rev FROM actions
 	WHERE deleted_at IS NULL `
 
 // List implements action.Store.
@@ -76,7 +80,7 @@ func (s *Actions) read(ctx context.Context, text string, args ...any) ([]*action
 	for rows.Next() {
 		r := new(action.Record)
 		var created, updated int64
-		if err := rows.Scan(&r.Identifier, &r.ID, (*[]byte)(&r.Definition), &created, &updated,
+		if err := rows.Scan(&r.Identifier, &r.ID, (*[]byte)(&r.Definition), (*[]byte)(&r.Permissions), &created, &updated,
 			&r.CreatedBy, &r.UpdatedBy, &r.Rev); err != nil {
 			return nil, sqlite.Explain(err, "read definitions")
 		}
@@ -87,9 +91,12 @@ func (s *Actions) read(ctx context.Context, text string, args ...any) ([]*action
 }
 
 // Create implements action.Store.
-func (s *Actions) Create(ctx context.Context, r *action.Record) error {
+func (s *Actions) Create(ctx context.Context, r *action.Record, entries ...*audit.Entry) error {
 	return s.db.Write(ctx, func(tx *sqlite.Tx) error {
 		if err := free(tx, r.Identifier); err != nil {
+			return err
+		}
+		if err := recordTx(tx, entries); err != nil {
 			return err
 		}
 		return s.put(tx, r)
@@ -97,7 +104,7 @@ func (s *Actions) Create(ctx context.Context, r *action.Record) error {
 }
 
 // Replace implements action.Store.
-func (s *Actions) Replace(ctx context.Context, identifier string, r *action.Record) error {
+func (s *Actions) Replace(ctx context.Context, identifier string, r *action.Record, entries ...*audit.Entry) error {
 	return s.db.Write(ctx, func(tx *sqlite.Tx) error {
 		rev, err := revision(tx, identifier)
 		if err != nil {
@@ -114,14 +121,20 @@ func (s *Actions) Replace(ctx context.Context, identifier string, r *action.Reco
 				return sqlite.Explain(err, "rename definition")
 			}
 		}
+		if err := recordTx(tx, entries); err != nil {
+			return err
+		}
 		return s.put(tx, r)
 	})
 }
 
 // Delete implements action.Store.
-func (s *Actions) Delete(ctx context.Context, identifier, by string, at time.Time) error {
+func (s *Actions) Delete(ctx context.Context, identifier, by string, at time.Time, entries ...*audit.Entry) error {
 	return s.db.Write(ctx, func(tx *sqlite.Tx) error {
 		if _, err := revision(tx, identifier); err != nil {
+			return err
+		}
+		if err := recordTx(tx, entries); err != nil {
 			return err
 		}
 		stamp, err := s.raise(tx)
@@ -180,7 +193,7 @@ func (s *Actions) put(tx *sqlite.Tx, r *action.Record) error {
 		return err
 	}
 	_, err = tx.Exec(`INSERT OR REPLACE INTO actions
-		(identifier, id, definition, created_at, updated_at, created_by, updated_by, rev) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-		r.Identifier, r.ID, []byte(r.Definition), nanos(r.CreatedAt), nanos(r.UpdatedAt), r.CreatedBy, r.UpdatedBy, stamp)
+		(identifier, id, definition, permissions, created_at, updated_at, created_by, updated_by, rev) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		r.Identifier, r.ID, []byte(r.Definition), []byte(r.Permissions), nanos(r.CreatedAt), nanos(r.UpdatedAt), r.CreatedBy, r.UpdatedBy, stamp)
 	return sqlite.Explain(err, "write definition")
 }

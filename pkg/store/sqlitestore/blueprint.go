@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 
+	"longshore/pkg/audit"
 	"longshore/pkg/catalog"
 	"longshore/pkg/fault"
 	"longshore/pkg/sqlite"
@@ -55,9 +56,12 @@ func (s *Catalog) readBlueprints(ctx context.Context, text string, args ...any) 
 }
 
 // CreateBlueprint implements catalog.Store.
-func (s *Catalog) CreateBlueprint(ctx context.Context, b *catalog.Blueprint) error {
+func (s *Catalog) CreateBlueprint(ctx context.Context, b *catalog.Blueprint, entries ...*audit.Entry) error {
 	return s.db.Write(ctx, func(tx *sqlite.Tx) error {
 		if err := blueprintFree(tx, b.Identifier); err != nil {
+			return err
+		}
+		if err := recordTx(tx, entries); err != nil {
 			return err
 		}
 		stamp, err := s.raise(tx)
@@ -73,7 +77,7 @@ func (s *Catalog) CreateBlueprint(ctx context.Context, b *catalog.Blueprint) err
 }
 
 // ReplaceBlueprint implements catalog.Store.
-func (s *Catalog) ReplaceBlueprint(ctx context.Context, identifier string, b *catalog.Blueprint) error {
+func (s *Catalog) ReplaceBlueprint(ctx context.Context, identifier string, b *catalog.Blueprint, entries ...*audit.Entry) error {
 	return s.db.Write(ctx, func(tx *sqlite.Tx) error {
 		row, err := blueprintRow(tx, identifier, b)
 		if err != nil {
@@ -83,6 +87,9 @@ func (s *Catalog) ReplaceBlueprint(ctx context.Context, identifier string, b *ca
 			if err := blueprintFree(tx, b.Identifier); err != nil {
 				return err
 			}
+		}
+		if err := recordTx(tx, entries); err != nil {
+			return err
 		}
 		stamp, err := s.raise(tx)
 		if err != nil {
@@ -97,10 +104,13 @@ func (s *Catalog) ReplaceBlueprint(ctx context.Context, identifier string, b *ca
 }
 
 // DeleteBlueprint implements catalog.Store.
-func (s *Catalog) DeleteBlueprint(ctx context.Context, b *catalog.Blueprint, by catalog.Author) error {
+func (s *Catalog) DeleteBlueprint(ctx context.Context, b *catalog.Blueprint, by catalog.Author, entries ...*audit.Entry) error {
 	return s.db.Write(ctx, func(tx *sqlite.Tx) error {
 		row, err := blueprintRow(tx, b.Identifier, b)
 		if err != nil {
+			return err
+		}
+		if err := recordTx(tx, entries); err != nil {
 			return err
 		}
 		stamp, err := s.raise(tx)

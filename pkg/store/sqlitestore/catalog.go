@@ -27,10 +27,16 @@ var _ catalog.Store = (*Catalog)(nil)
 // NewCatalog returns a store over a database whose tables it makes or brings up to date.
 func NewCatalog(ctx context.Context, db *sqlite.DB) (*Catalog, error) {
 	// The table of stamps came with the definitions.
-	if err := db.Migrate(ctx, "actions", actionsSchema); err != nil {
+	if err := db.Migrate(ctx, "actions", actionSteps()...); err != nil {
 		return nil, err
 	}
 	if err := db.Migrate(ctx, "catalog", catalogSchema); err != nil {
+		return nil, err
+	}
+	if err := db.Migrate(ctx, "audits", auditsSchema); err != nil {
+		return nil, err
+	}
+	if err := db.Migrate(ctx, "catalog migrations", migrationsSchema); err != nil {
 		return nil, err
 	}
 	s := &Catalog{db: db}
@@ -77,7 +83,7 @@ func (s *Catalog) Purge(ctx context.Context, now time.Time) error {
 			}
 		}
 	}
-	return nil
+	return s.purgeMigrations(ctx, now)
 }
 
 // place makes the token of a place in a list: what list it is, and the key that it continues behind.

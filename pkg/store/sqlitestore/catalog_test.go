@@ -28,7 +28,10 @@ type catalogStore struct {
 	db *sqlite.DB
 }
 
-var _ storetest.Tombstones = catalogStore{}
+var (
+	_ storetest.Tombstones     = catalogStore{}
+	_ storetest.LateMigrations = catalogStore{}
+)
 
 func (s catalogStore) EntityDeletedBy(t *testing.T, key catalog.Key) catalog.Author {
 	t.Helper()

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"longshore/pkg/audit"
 	"longshore/pkg/catalog"
 	"longshore/pkg/fault"
 	"longshore/pkg/sqlite"
@@ -104,8 +105,11 @@ func (s *Catalog) Entities(ctx context.Context, keys []catalog.Key) ([]*catalog.
 }
 
 // CreateEntity implements catalog.Store.
-func (s *Catalog) CreateEntity(ctx context.Context, e *catalog.Entity, edges []catalog.Edge) error {
+func (s *Catalog) CreateEntity(ctx context.Context, e *catalog.Entity, edges []catalog.Edge, entries ...*audit.Entry) error {
 	return s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		if err := recordTx(tx, entries); err != nil {
+			return err
+		}
 		rev, err := nextRev(tx, "entity")
 		if err != nil {
 			return err
@@ -126,10 +130,13 @@ func (s *Catalog) CreateEntity(ctx context.Context, e *catalog.Entity, edges []c
 }
 
 // ReplaceEntity implements catalog.Store.
-func (s *Catalog) ReplaceEntity(ctx context.Context, e *catalog.Entity, edges, stale []catalog.Edge) error {
+func (s *Catalog) ReplaceEntity(ctx context.Context, e *catalog.Entity, edges, stale []catalog.Edge, entries ...*audit.Entry) error {
 	return s.db.Write(ctx, func(tx *sqlite.Tx) error {
 		row, err := entityRow(tx, e)
 		if err != nil {
+			return err
+		}
+		if err := recordTx(tx, entries); err != nil {
 			return err
 		}
 		rev, err := nextRev(tx, "entity")
@@ -150,10 +157,13 @@ func (s *Catalog) ReplaceEntity(ctx context.Context, e *catalog.Entity, edges, s
 }
 
 // DeleteEntity implements catalog.Store.
-func (s *Catalog) DeleteEntity(ctx context.Context, e *catalog.Entity, edges []catalog.Edge, by catalog.Author) error {
+func (s *Catalog) DeleteEntity(ctx context.Context, e *catalog.Entity, edges []catalog.Edge, by catalog.Author, entries ...*audit.Entry) error {
 	return s.db.Write(ctx, func(tx *sqlite.Tx) error {
 		row, err := entityRow(tx, e)
 		if err != nil {
+			return err
+		}
+		if err := recordTx(tx, entries); err != nil {
 			return err
 		}
 		rev, err := nextRev(tx, "entity")

@@ -100,6 +100,8 @@ func (c *coder) run(r *run.Run) {
 	c.time(&r.Due)
 	c.decisions(&r.Decisions)
 	text(c, &r.NoticeOf)
+	c.flag(&r.Private)
+	text(c, &r.ImpersonatedBy)
 	text(c, &r.Pending.Installation)
 	text(c, &r.Pending.Method)
 	c.time(&r.Pending.ClaimedUntil)

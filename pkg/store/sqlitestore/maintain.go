@@ -60,6 +60,7 @@ func (s *Runs) purge(ctx context.Context, first, last string) (deleted int64, er
 			"DELETE FROM responses WHERE run >= ? AND run <= ?",
 			"DELETE FROM logs WHERE run >= ? AND run <= ?",
 			"DELETE FROM attempts WHERE run >= ? AND run <= ?",
+			"DELETE FROM sealed WHERE run >= ? AND run <= ?",
 		} {
 			if _, err := tx.Exec(text, first, last); err != nil {
 				return err

@@ -1,5 +1,6 @@
-// Package sqlitestore keeps runs, definitions and the catalog in SQLite: run.Store, action.Store and
-// catalog.Store over one sqlite.DB.
+// Package sqlitestore keeps runs, definitions, the catalog and the audit log in SQLite: run.Store,
+// action.Store, catalog.Store and audit.Store over one sqlite.DB. An entry of the audit log is written in
+// the commit of the change that it is about.
 //
 // What a method writes is one operation of the database's writer; functions with Tx in their names
 // are parts of a larger one, so that the local process accepts or settles a run in one commit.
@@ -14,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"longshore/pkg/audit"
 	"longshore/pkg/fault"
 	"longshore/pkg/invocation"
 	"longshore/pkg/run"
@@ -55,7 +57,13 @@ func NewRuns(ctx context.Context, db *sqlite.DB, o RunsOptions) (*Runs, error) {
 	if err := db.Migrate(ctx, "runs", runsSchema); err != nil {
 		return nil, err
 	}
+	if err := db.Migrate(ctx, "sealed", sealedSchema); err != nil {
+		return nil, err
+	}
 	if err := db.Migrate(ctx, "approval", approvalSchema); err != nil {
+		return nil, err
+	}
+	if err := db.Migrate(ctx, "audits", auditsSchema); err != nil {
 		return nil, err
 	}
 	if err := db.Migrate(ctx, "pending", pendingSchema); err != nil {
@@ -111,7 +119,8 @@ func (s *Runs) Creation(r *run.Run, b *run.Body) (func(*sqlite.Tx) error, error)
 			return nil, fmt.Errorf("encode approval: %w", err)
 		}
 	}
-	text, properties, user := encodeHead(&stored), []byte(b.Properties), []byte(b.User)
+	text, properties, user, secrets, sealed := encodeHead(&stored), []byte(b.Properties), []byte(b.User), b.Secrets, b.Sealed
+	entries := []*audit.Entry{run.Created(&stored)}
 	return func(tx *sqlite.Tx) error {
 		added, err := tx.Exec(`INSERT INTO runs
 			(id, action, blueprint, entity, user_id, user_email, source, external, active, due, lease, head, pending, method, claimed_until)
@@ -125,9 +134,17 @@ func (s *Runs) Creation(r *run.Run, b *run.Body) (func(*sqlite.Tx) error, error)
 		if added == 0 {
 			return fault.New(fault.Conflict, "", "run %s exists already", stored.ID)
 		}
-		_, err = tx.Exec("INSERT OR REPLACE INTO bodies (run, properties, user, invocation, approval) VALUES (?, ?, ?, ?, ?)",
-			stored.ID, properties, user, called, approval)
-		return sqlite.Explain(err, "write run's body")
+		_, err = tx.Exec("INSERT OR REPLACE INTO bodies (run, properties, user, invocation, approval, secrets) VALUES (?, ?, ?, ?, ?, ?)",
+			stored.ID, properties, user, called, approval, secrets)
+		if err != nil {
+			return sqlite.Explain(err, "write run's body")
+		}
+		if secrets {
+			if _, err := tx.Exec("INSERT OR REPLACE INTO sealed (run, invocation) VALUES (?, ?)", stored.ID, sealed); err != nil {
+				return sqlite.Explain(err, "write run's sealed invocation")
+			}
+		}
+		return recordTx(tx, entries)
 	}, nil
 }
 
@@ -148,7 +165,7 @@ func (s *Runs) Get(ctx context.Context, id string) (*run.Run, error) {
 }
 
 // wholeRun is the SELECT of all that a Record has.
-const wholeRun = `SELECT r.id, r.head, b.properties, b.user, b.invocation, b.approval, p.response FROM runs r %s
+const wholeRun = `SELECT r.id, r.head, b.properties, b.user, b.invocation, b.approval, b.secrets, p.response FROM runs r %s
 	LEFT JOIN bodies b ON b.run = r.id LEFT JOIN responses p ON p.run = r.id `
 
 // Read implements run.Store.
@@ -175,14 +192,15 @@ func (s *Runs) Read(ctx context.Context, id string) (*run.Record, error) {
 func readRecord(rows *sql.Rows) (*run.Record, int, error) {
 	var id string
 	var text, properties, user, called, approval, response []byte
-	if err := rows.Scan(&id, &text, &properties, &user, &called, &approval, &response); err != nil {
+	var secrets sql.NullBool // of a missing body
+	if err := rows.Scan(&id, &text, &properties, &user, &called, &approval, &secrets, &response); err != nil {
 		return nil, 0, err
 	}
 	r, err := decodeHead(id, text)
 	if err != nil {
 		return nil, 0, err
 	}
-	record := &run.Record{Run: r, Body: run.Body{Properties: properties, User: user}}
+	record := &run.Record{Run: r, Body: run.Body{Properties: properties, User: user, Secrets: secrets.Bool}}
 	if properties == nil {
 		record.Properties = json.RawMessage("{}")
 	}
@@ -200,6 +218,19 @@ func readRecord(rows *sql.Rows) (*run.Record, int, error) {
 		record.Response = response
 	}
 	return record, len(properties) + len(user) + len(called) + len(record.Response), nil
+}
+
+// Sealed implements run.Store.
+func (s *Runs) Sealed(ctx context.Context, id string) ([]byte, error) {
+	if id < s.oldest() {
+		return nil, notFound(id)
+	}
+	var text []byte
+	err := s.db.Scan(ctx, "SELECT s.invocation FROM runs r JOIN sealed s ON s.run = r.id WHERE r.id = ?", []any{id}, &text)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, notFound(id)
+	}
+	return text, sqlite.Explain(err, "read run's sealed invocation")
 }
 
 // Update implements run.Store.
@@ -279,6 +310,9 @@ func (s *Runs) writeTx(tx *sqlite.Tx, id string, w *run.Write) error {
 		if err != nil {
 			return err
 		}
+	}
+	if err := recordTx(tx, []*audit.Entry{w.Entry}); err != nil {
+		return err
 	}
 	if w.Response != nil {
 		if _, err := tx.Exec("INSERT OR REPLACE INTO responses (run, response) VALUES (?, ?)", id, []byte(w.Response)); err != nil {

@@ -72,6 +72,7 @@ func TestPurge(t *testing.T) {
 		}
 	}
 	exec(t, db, "INSERT INTO bodies (run) VALUES (?)", run.NewID(old))
+	exec(t, db, "INSERT INTO sealed (run, invocation) SELECT id, x'01' FROM runs")
 	now = now.Add(time.Hour + 10*time.Second)
 	kept = record(t, s, now)
 	for _, key := range []run.Reservation{
@@ -87,10 +88,10 @@ func TestPurge(t *testing.T) {
 		t.Errorf("%d runs deleted, want 250: %v", deleted, err)
 	}
 	got := map[string]int{}
-	for _, table := range []string{"runs", "bodies", "responses", "logs", "attempts", "reservations"} {
+	for _, table := range []string{"runs", "bodies", "sealed", "responses", "logs", "attempts", "reservations"} {
 		got[table] = count(t, db, table)
 	}
-	want := map[string]int{"runs": 1, "bodies": 1, "responses": 0, "logs": 0, "attempts": 0, "reservations": 1}
+	want := map[string]int{"runs": 1, "bodies": 1, "sealed": 0, "responses": 0, "logs": 0, "attempts": 0, "reservations": 1}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("rows left (-want +got):\n%s", diff)
 	}

@@ -62,6 +62,15 @@ CREATE TABLE reservations (
 CREATE INDEX reservations_expires ON reservations (expires);
 `
 
+// What is sent for a run with secrets lies apart: only its dispatcher reads it.
+const sealedSchema = `
+ALTER TABLE bodies ADD COLUMN secrets INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE sealed (
+	run TEXT PRIMARY KEY,
+	invocation BLOB NOT NULL
+);
+`
+
 // What is fixed about a run's approval. Notices are rows of runs whose ids sort before those of all runs.
 const approvalSchema = "ALTER TABLE bodies ADD COLUMN approval BLOB"
 
@@ -93,6 +102,12 @@ CREATE TABLE stamps (
 ) WITHOUT ROWID;
 INSERT INTO stamps VALUES ('action', 1);
 `
+
+// actionPermissions adds permissions to definitions; NULL where none were ever written.
+const actionPermissions = `ALTER TABLE actions ADD COLUMN permissions BLOB`
+
+// actionSteps are the steps of definitions: blueprints have their stamps in the same table.
+func actionSteps() []string { return []string{actionsSchema, actionPermissions} }
 
 // What is deleted stays for a while with the name of who deleted it, each deletion in a row of its
 // own; deleted_at is 0 of what lives. The indexes of the living leave those rows out, so that a list
@@ -152,4 +167,28 @@ CREATE TABLE edges (
 ) WITHOUT ROWID;
 
 INSERT INTO stamps VALUES ('blueprint', 1), ('entity', 0);
+`
+
+// Entries are in the order of their ids, which is that of time. Run is the run that an entry is about or
+// tied to.
+const auditsSchema = `
+CREATE TABLE audits (
+	id TEXT PRIMARY KEY,
+	action TEXT NOT NULL,
+	resource TEXT NOT NULL,
+	identifier TEXT NOT NULL,
+	blueprint TEXT NOT NULL,
+	entity TEXT NOT NULL,
+	by_id TEXT NOT NULL,
+	by_email TEXT NOT NULL,
+	origin TEXT NOT NULL,
+	run TEXT NOT NULL,
+	tied TEXT NOT NULL,
+	at INTEGER NOT NULL,
+	before BLOB,
+	after BLOB
+);
+CREATE INDEX audits_run ON audits (run, id) WHERE run <> '';
+CREATE INDEX audits_entity ON audits (entity, id) WHERE entity <> '';
+CREATE INDEX audits_identifier ON audits (identifier, id) WHERE resource <> 'run';
 `

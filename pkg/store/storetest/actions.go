@@ -29,6 +29,7 @@ func Actions(t *testing.T, open func(t *testing.T) action.Store) {
 		{"DefinitionDeleteFreesIdentifier", definitionDeleteFreesIdentifier},
 		{"DefinitionStampMoves", definitionStampMoves},
 		{"Sentences", actionSentences},
+		{"DefinitionCarriesPermissions", definitionCarriesPermissions},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -297,4 +298,50 @@ func definitionStampMoves(t *testing.T, s action.Store) {
 	moved("delete")
 	createDefinition(t, s, definition("renamed", now))
 	moved("create again")
+}
+
+// definitionCarriesPermissions writes permissions, renames and deletes the definition, and makes another
+// one in its place.
+func definitionCarriesPermissions(t *testing.T, s action.Store) {
+	now := startOfTest()
+	want := func(identifier string, permissions json.RawMessage) *action.Record {
+		t.Helper()
+		r := getDefinition(t, s, identifier)
+		if diff := cmp.Diff(permissions, r.Permissions); diff != "" {
+			t.Errorf("permissions of %s (-want +got):\n%s", identifier, diff)
+		}
+		return r
+	}
+	createDefinition(t, s, definition("deploy", now))
+	r := want("deploy", nil)
+	permissions := json.RawMessage(awkward[:len(awkward)-1] + `,"big":"` + strings.Repeat("x", 300<<10) + `"}`)
+	r.Permissions = permissions
+	if err := s.Replace(t.Context(), "deploy", r); err != nil {
+		t.Fatalf("write permissions: %v", err)
+	}
+	r = want("deploy", permissions)
+	if diff := cmp.Diff(definition("deploy", now).Definition, r.Definition); diff != "" {
+		t.Errorf("definition after its permissions were written (-want +got):\n%s", diff)
+	}
+	r.Identifier = "renamed"
+	if err := s.Replace(t.Context(), "deploy", r); err != nil {
+		t.Fatalf("rename: %v", err)
+	}
+	want("renamed", permissions)
+	createDefinition(t, s, definition("deploy", now))
+	want("deploy", nil)
+	all, err := s.List(t.Context())
+	if err != nil {
+		t.Fatalf("list definitions: %v", err)
+	}
+	for _, r := range all {
+		if got, has := r.Permissions != nil, r.Identifier == "renamed"; got != has {
+			t.Errorf("the list has permissions of %s: %t, want %t", r.Identifier, got, has)
+		}
+	}
+	if err := s.Delete(t.Context(), "renamed", "client_1", now); err != nil {
+		t.Fatalf("delete: %v", err)
+	}
+	createDefinition(t, s, definition("renamed", now))
+	want("renamed", nil)
 }

@@ -62,6 +62,10 @@ func Catalog(t *testing.T, open func(t *testing.T) catalog.Store) {
 		{"EdgesOfRefusedWriteStay", edgesOfRefusedWriteStay},
 		{"EdgesPaging", edgesPaging},
 		{"Sentences", catalogSentences},
+		{"MigrationReadAfterWrite", migrationReadAfterWrite},
+		{"MigrationMovesTheStamp", migrationMovesTheStamp},
+		{"MigrationConcurrentUpdateOneWins", migrationConcurrentUpdateOneWins},
+		{"MigrationDue", migrationDue},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

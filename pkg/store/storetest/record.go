@@ -196,7 +196,8 @@ func runTextComesBackAsItWas(t *testing.T, s RunStore) {
 		r.Action = run.Action{Identifier: "größe@1", Title: text, Icon: text, ID: "action_0123456789abcdef"}
 		r.Blueprint, r.Entity = `a/b\c`, strings.Repeat("e", 1000)
 		r.RequiredApproval = json.RawMessage(`{"type":"ANY"}`)
-		r.UserEmail, r.UpdatedBy = "ada@example.com", "client_2"
+		r.Private = true
+		r.UserEmail, r.UpdatedBy, r.ImpersonatedBy = "ada@example.com", "client_2", "client_3"
 		r.UpdatedAt, r.StartedAt = now.Add(time.Millisecond), now.Add(time.Second)
 		r.Delivery = run.Delivery{
 			State: run.Pending, Owner: "owner", Lease: now.Add(lease), DeliveredAt: now.Add(2 * time.Second),

@@ -1,5 +1,5 @@
-// Package storetest defines what a store promises: run.Store, action.Store and catalog.Store, by
-// tests with names.
+// Package storetest defines what a store promises: run.Store, action.Store, catalog.Store and
+// audit.Store, by tests with names.
 //
 // Every implementation passes the same tests against its real database. Tests of lists and of due
 // runs wait for a store whose indexes lag; all else is expected to be read as it was written.
@@ -83,6 +83,8 @@ func Runs(t *testing.T, open func(t *testing.T) RunStore) {
 		{"DueOrder", dueOrder},
 		{"DueMovesWithBackoff", dueMovesWithBackoff},
 		{"ExpiredItemAbsent", expiredItemAbsent},
+		{"SealedInvocationIsApart", sealedInvocationIsApart},
+		{"SealedInvocationOfTheWinner", sealedInvocationOfTheWinner},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"longshore/pkg/audit"
 	"longshore/pkg/catalog"
 	"longshore/pkg/store/dynamostore/internal/table"
 )
@@ -17,13 +19,15 @@ type Catalog struct {
 	// definitions are the blueprints.
 	definitions
 	now func() time.Time
+	// Log takes the entries of the audit log that could not be kept; nil for none.
+	Log *slog.Logger
 }
 
 var _ catalog.Store = (*Catalog)(nil)
 
 // NewCatalog returns the store of blueprints and entities in a table.
 func NewCatalog(client table.Client, name string, now func() time.Time) *Catalog {
-	return &Catalog{definitions{table: table.New(client, name), partition: "blueprint", noun: "a blueprint"}, now}
+	return &Catalog{definitions: definitions{table: table.New(client, name), partition: "blueprint", noun: "a blueprint"}, now: now}
 }
 
 // Blueprints implements catalog.Store.
@@ -41,18 +45,18 @@ func (s *Catalog) Blueprint(ctx context.Context, identifier string) (*catalog.Bl
 }
 
 // CreateBlueprint implements catalog.Store.
-func (s *Catalog) CreateBlueprint(ctx context.Context, b *catalog.Blueprint) error {
-	return s.create(ctx, s.blueprintItem(b, 1))
+func (s *Catalog) CreateBlueprint(ctx context.Context, b *catalog.Blueprint, entries ...*audit.Entry) error {
+	return s.create(ctx, s.blueprintItem(b, 1), entries)
 }
 
 // ReplaceBlueprint implements catalog.Store.
-func (s *Catalog) ReplaceBlueprint(ctx context.Context, identifier string, b *catalog.Blueprint) error {
-	return s.replace(ctx, identifier, s.blueprintItem(b, b.Rev+1))
+func (s *Catalog) ReplaceBlueprint(ctx context.Context, identifier string, b *catalog.Blueprint, entries ...*audit.Entry) error {
+	return s.replace(ctx, identifier, s.blueprintItem(b, b.Rev+1), entries)
 }
 
 // DeleteBlueprint implements catalog.Store.
-func (s *Catalog) DeleteBlueprint(ctx context.Context, b *catalog.Blueprint, by catalog.Author) error {
-	return s.remove(ctx, b.Identifier, by, isSame, same(b.ID, b.Rev))
+func (s *Catalog) DeleteBlueprint(ctx context.Context, b *catalog.Blueprint, by catalog.Author, entries ...*audit.Entry) error {
+	return s.remove(ctx, b.Identifier, by, isSame, same(b.ID, b.Rev), entries)
 }
 
 // blueprintItem returns a blueprint with its next rev as it is stored.

@@ -10,24 +10,32 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"longshore/pkg/catalog"
+	"longshore/pkg/store/dynamostore"
 	"longshore/pkg/store/dynamostore/dynamocatalog"
 	"longshore/pkg/store/storetest"
 )
 
+// late is what the sweeper sees of migrations; the alias keeps its name from that of a method.
+type late = dynamostore.Migrations
+
 // tombstones is a store whose deleted items can be read.
 type tombstones struct {
 	*dynamocatalog.Catalog
+	*late
 	client *dynamodb.Client
 	table  string
 }
 
-var _ storetest.Tombstones = tombstones{}
+var (
+	_ storetest.Tombstones     = tombstones{}
+	_ storetest.LateMigrations = tombstones{}
+)
 
 func TestCatalog(t *testing.T) {
 	t.Parallel()
 	storetest.Catalog(t, func(t *testing.T) catalog.Store {
 		s, client, table := newCatalog(t)
-		return tombstones{s, client, table}
+		return tombstones{s, dynamostore.NewMigrations(client, table), client, table}
 	})
 }
 

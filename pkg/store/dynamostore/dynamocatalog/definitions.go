@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"longshore/pkg/audit"
 	"longshore/pkg/catalog"
 	"longshore/pkg/fault"
 	"longshore/pkg/store/dynamostore/internal/table"
@@ -130,6 +131,8 @@ type definitions struct {
 	// partition is where they are, and the kind under which their stamp is.
 	partition string
 	noun      noun
+	// AuditRetention is how long entries of the audit log are kept; 0 means audit.DefaultRetention.
+	AuditRetention time.Duration
 }
 
 func (d definitions) place(identifier string) table.Name {
@@ -199,8 +202,8 @@ func find(ctx context.Context, t table.Table, n noun, place table.Name, identifi
 }
 
 // create puts an item where there is none.
-func (d definitions) create(ctx context.Context, i table.Item) error {
-	err := d.change(ctx, "create "+d.noun.bare(), d.put(i, isFree, nil))
+func (d definitions) create(ctx context.Context, i table.Item, entries []*audit.Entry) error {
+	err := d.change(ctx, "create "+d.noun.bare(), entries, d.put(i, isFree, nil))
 	if _, ok := table.Refused(err, 0); ok {
 		return d.noun.taken(i.Text("identifier"))
 	}
@@ -209,7 +212,7 @@ func (d definitions) create(ctx context.Context, i table.Item) error {
 
 // replace puts an item in the place of the one called identifier, if that one is its predecessor. An
 // item with another identifier leaves a deleted one behind.
-func (d definitions) replace(ctx context.Context, identifier string, i table.Item) error {
+func (d definitions) replace(ctx context.Context, identifier string, i table.Item, entries []*audit.Entry) error {
 	var writes []types.TransactWriteItem
 	was := same(i.Text("id"), i.Int("rev")-1)
 	if i.Text("identifier") == identifier {
@@ -218,7 +221,7 @@ func (d definitions) replace(ctx context.Context, identifier string, i table.Ite
 		by := catalog.Author{ID: i.Text("updatedBy"), At: i.Time("updatedAt")}
 		writes = append(writes, d.bury(identifier, by, isSame, was), d.put(i, isFree, nil))
 	}
-	err := d.change(ctx, "replace "+d.noun.bare(), writes...)
+	err := d.change(ctx, "replace "+d.noun.bare(), entries, writes...)
 	if found, ok := table.Refused(err, 0); ok {
 		return d.noun.refused(identifier, found)
 	}
@@ -229,11 +232,11 @@ func (d definitions) replace(ctx context.Context, identifier string, i table.Ite
 }
 
 // remove marks the item called identifier as deleted, if it meets the condition.
-func (d definitions) remove(ctx context.Context, identifier string, by catalog.Author, condition string, values map[string]types.AttributeValue) error {
+func (d definitions) remove(ctx context.Context, identifier string, by catalog.Author, condition string, values map[string]types.AttributeValue, entries []*audit.Entry) error {
 	if identifier == "" {
 		return d.noun.missing(identifier)
 	}
-	err := d.change(ctx, "delete "+d.noun.bare(), d.bury(identifier, by, condition, values))
+	err := d.change(ctx, "delete "+d.noun.bare(), entries, d.bury(identifier, by, condition, values))
 	if found, ok := table.Refused(err, 0); ok {
 		return d.noun.refused(identifier, found)
 	}
@@ -251,9 +254,14 @@ func (d definitions) bury(identifier string, by catalog.Author, condition string
 	return types.TransactWriteItem{Update: bury(d.table, d.place(identifier), by, condition, values)}
 }
 
-// change makes writes and raises the stamp, all or nothing. The SDK gives a transaction a token, so
+// change makes writes, keeps entries of the audit log and raises the stamp, all or nothing. The SDK gives a transaction a token, so
 // that one whose answer was lost is not refused when it repeats it.
-func (d definitions) change(ctx context.Context, doing string, writes ...types.TransactWriteItem) error {
+func (d definitions) change(ctx context.Context, doing string, entries []*audit.Entry, writes ...types.TransactWriteItem) error {
+	for _, e := range audit.Kept(entries) {
+		for _, i := range entryItems(d.table, e, d.AuditRetention) {
+			writes = append(writes, types.TransactWriteItem{Put: &types.Put{TableName: &d.table.Name, Item: i}})
+		}
+	}
 	writes = append(writes, types.TransactWriteItem{Update: &types.Update{
 		TableName: &d.table.Name, Key: table.Key(stampPartition, d.partition),
 		UpdateExpression:          aws.String("ADD n :one"),

@@ -5,11 +5,13 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"longshore/pkg/audit"
 	"longshore/pkg/catalog"
 	"longshore/pkg/store/dynamostore/internal/table"
 )
@@ -80,7 +82,7 @@ func (s *Catalog) Entities(ctx context.Context, keys []catalog.Key) ([]*catalog.
 }
 
 // CreateEntity implements catalog.Store.
-func (s *Catalog) CreateEntity(ctx context.Context, e *catalog.Entity, edges []catalog.Edge) error {
+func (s *Catalog) CreateEntity(ctx context.Context, e *catalog.Entity, edges []catalog.Edge, entries ...*audit.Entry) error {
 	if err := s.addEdges(ctx, edges, e.ID, 1); err != nil {
 		return err
 	}
@@ -88,11 +90,14 @@ func (s *Catalog) CreateEntity(ctx context.Context, e *catalog.Entity, edges []c
 	if err == nil && !won {
 		return anEntity.taken(e.Identifier)
 	}
+	if err == nil {
+		s.record(ctx, entries)
+	}
 	return err
 }
 
 // ReplaceEntity implements catalog.Store.
-func (s *Catalog) ReplaceEntity(ctx context.Context, e *catalog.Entity, edges, stale []catalog.Edge) error {
+func (s *Catalog) ReplaceEntity(ctx context.Context, e *catalog.Entity, edges, stale []catalog.Edge, entries ...*audit.Entry) error {
 	rev := e.Rev + 1
 	if err := s.addEdges(ctx, edges, e.ID, rev); err != nil {
 		return err
@@ -104,12 +109,13 @@ func (s *Catalog) ReplaceEntity(ctx context.Context, e *catalog.Entity, edges, s
 	if !won {
 		return anEntity.refused(e.Identifier, found)
 	}
+	s.record(ctx, entries)
 	s.removeEdges(ctx, stale, e.ID, rev)
 	return nil
 }
 
 // DeleteEntity implements catalog.Store. The item stays for an hour and names who deleted it.
-func (s *Catalog) DeleteEntity(ctx context.Context, e *catalog.Entity, edges []catalog.Edge, by catalog.Author) error {
+func (s *Catalog) DeleteEntity(ctx context.Context, e *catalog.Entity, edges []catalog.Edge, by catalog.Author, entries ...*audit.Entry) error {
 	if e.Identifier == "" {
 		return anEntity.missing(e.Identifier)
 	}
@@ -120,8 +126,24 @@ func (s *Catalog) DeleteEntity(ctx context.Context, e *catalog.Entity, edges []c
 	if !won {
 		return anEntity.refused(e.Identifier, found)
 	}
+	s.record(ctx, entries)
 	s.removeEdges(ctx, edges, e.ID, e.Rev+1)
 	return nil
+}
+
+// record keeps the entries of an entity's change that has happened: it ends, even if the request that asked
+// for it is gone. The change feed makes the entries anew, so that one that cannot be kept now is no loss.
+func (s *Catalog) record(ctx context.Context, entries []*audit.Entry) {
+	if entries = audit.Kept(entries); len(entries) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordFor)
+	defer cancel()
+	log := &Audit{table: s.table, retention: s.AuditRetention, now: s.now}
+	if err := log.Record(ctx, entries...); err != nil && s.Log != nil {
+		s.Log.LogAttrs(ctx, slog.LevelWarn, "audit entries of a change not written",
+			slog.String("resource", entries[0].Resource), slog.String("action", entries[0].Action), slog.Any("error", err))
+	}
 }
 
 // entityItem returns an entity with its next rev as it is stored.

@@ -24,6 +24,8 @@ const (
 	// maxTime is how long a page is read for, and timeLeft what stays of the caller's time.
 	maxTime  = 10 * time.Second
 	timeLeft = 2 * time.Second
+	// barrenRead is more items than a megabyte has, which is what one query reads.
+	barrenRead = 100_000
 )
 
 // position is where a list goes on: behind a sort key in a shard, or at the beginning of the shard
@@ -52,7 +54,7 @@ func (s *Catalog) List(ctx context.Context, blueprint, from string, limit int) (
 			if n > 0 {
 				from = position{shard: l.at.shard + n}
 			}
-			parts[n], err = s.part(ctx, blueprint, from, l.limit-len(l.page.Entities))
+			parts[n], err = s.part(ctx, blueprint, from, l.atOnce())
 			return err
 		})
 		if err != nil {
@@ -102,6 +104,17 @@ type listing struct {
 	full bool
 	// shards have been read whole, and held that many entities and bytes.
 	shards, entities, bytes int
+	// barren says that the last part had only deleted entities: they are skipped by the megabyte, or a
+	// blueprint that was emptied would take as many reads as it had pages.
+	barren bool
+}
+
+// atOnce is how many items are read from a shard.
+func (l *listing) atOnce() int {
+	if l.barren {
+		return max(barrenRead, l.limit-len(l.page.Entities))
+	}
+	return l.limit - len(l.page.Entities)
 }
 
 // ahead returns how many shards are to be read at once: as many as the page will probably hold,
@@ -119,6 +132,7 @@ func (l *listing) ahead() int {
 // and the page has room.
 func (l *listing) take(part *dynamodb.QueryOutput, read func(table.Item) (*catalog.Entity, error)) (on bool, err error) {
 	begun, entities, size := l.at, len(l.page.Entities), l.size
+	l.barren = len(part.Items) == 0
 	for _, i := range part.Items {
 		e, err := read(i)
 		if err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"longshore/pkg/audit"
 	"longshore/pkg/catalog"
 	"longshore/pkg/emulator"
 	"longshore/pkg/fault"
@@ -272,6 +273,8 @@ func TestThrottledCatalogIsUnavailable(t *testing.T) {
 	})
 	s := dynamocatalog.NewCatalog(client, "catalog", time.Now)
 	e, b := newEntity("cart", time.Now()), newBlueprint("service", time.Now())
+	entries := dynamocatalog.NewAudit(client, "catalog", 0, time.Now)
+	indexed := audit.Filter{Limit: 1, RunID: "r_0123456789abcdef"}
 	edges := []catalog.Edge{edge(e.Key, "needs", "db")}
 	for name, call := range map[string]func(context.Context) error{
 		"Stamp":            func(ctx context.Context) error { _, err := s.Stamp(ctx); return err },
@@ -287,6 +290,9 @@ func TestThrottledCatalogIsUnavailable(t *testing.T) {
 		"ReplaceEntity":    func(ctx context.Context) error { return s.ReplaceEntity(ctx, e, nil, nil) },
 		"DeleteEntity":     func(ctx context.Context) error { return s.DeleteEntity(ctx, e, nil, catalog.Author{}) },
 		"List":             func(ctx context.Context) error { _, err := s.List(ctx, service, "", 1); return err },
+		"Record":           func(ctx context.Context) error { return entries.Record(ctx, newChange(time.Now(), "cart")) },
+		"audit List":       func(ctx context.Context) error { _, err := entries.List(ctx, audit.Filter{Limit: 1}); return err },
+		"audit by index":   func(ctx context.Context) error { _, err := entries.List(ctx, indexed); return err },
 		"Count":            func(ctx context.Context) error { _, err := s.Count(ctx, service); return err },
 		"Sources":          func(ctx context.Context) error { _, _, err := s.Sources(ctx, e.Key, "", 1); return err },
 	} {

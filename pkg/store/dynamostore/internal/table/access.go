@@ -165,7 +165,7 @@ func partKey(sk string, n int) string {
 // PutText writes a text under a sort key, in several items if it takes them. The condition is on the
 // first of them; when it is not met, won is false and nothing was written.
 func (t Table) PutText(ctx context.Context, pk, sk, plain string, mark []byte, expires time.Time, condition string) (won bool, err error) {
-	parts := split(t.Codec.Pack(plain))
+	parts := Split(t.Codec.Pack(plain))
 	for n, part := range parts {
 		i := NewItem(pk, partKey(sk, n))
 		i["text"] = part
@@ -197,7 +197,7 @@ func (t Table) GetText(ctx context.Context, first Item) (plain string, found boo
 	if err != nil {
 		return "", false, err
 	}
-	whole := join(parts)
+	whole := Join(parts)
 	if whole == nil {
 		return "", false, nil
 	}

@@ -158,8 +158,8 @@ func (c codec) Unpack(v types.AttributeValue) (string, error) {
 	return "", nil
 }
 
-// split cuts a packed text into the values of as many items as it takes.
-func split(v types.AttributeValue) []types.AttributeValue {
+// Split cuts a packed text into the values of as many items as it takes.
+func Split(v types.AttributeValue) []types.AttributeValue {
 	b, ok := v.(*types.AttributeValueMemberB)
 	if !ok || len(b.Value) <= maxPart {
 		return []types.AttributeValue{v}
@@ -173,8 +173,8 @@ func split(v types.AttributeValue) []types.AttributeValue {
 	return parts
 }
 
-// join puts the values of several items together; nil when one is missing.
-func join(parts []types.AttributeValue) types.AttributeValue {
+// Join puts the values of several items together; nil when one is missing.
+func Join(parts []types.AttributeValue) types.AttributeValue {
 	if len(parts) == 1 {
 		return parts[0]
 	}

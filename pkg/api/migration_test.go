@@ -1,0 +1,139 @@
+package api_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"longshore/pkg/queue"
+)
+
+// fleet creates n services of the system shop.
+func (f *fixture) fleet(n int) {
+	f.t.Helper()
+	f.blueprints()
+	f.entity("system", `{"identifier":"shop"}`)
+	for from := 0; from < n; from += 20 {
+		var list []string
+		for i := from; i < min(from+20, n); i++ {
+			list = append(list, fmt.Sprintf(`{"identifier":"s%d","relations":{"system":"shop"}}`, i))
+		}
+		f.call("POST", serviceEntities+"/bulk", `{"entities":[`+strings.Join(list, ",")+`]}`).want(200)
+	}
+}
+
+// slices carries out the slices that were asked for, until none is, and returns how many there were.
+func (f *fixture) slices() (n int) {
+	f.t.Helper()
+	for {
+		f.sent.mu.Lock()
+		messages := f.sent.messages
+		f.sent.messages = nil
+		f.sent.mu.Unlock()
+		if len(messages) == 0 {
+			return n
+		}
+		for _, m := range messages {
+			if m.Kind != queue.KindDelete {
+				f.t.Fatalf("a message of the kind %s", m.Kind)
+			}
+			if done, err := f.entities.Continue(f.t.Context(), m.PK, m.Generation); !done || err != nil {
+				f.t.Fatalf("slice %d: done %v, error %v", m.Generation, done, err)
+			}
+			n++
+		}
+	}
+}
+
+func (f *fixture) count(blueprint string) float64 {
+	f.t.Helper()
+	return f.call("GET", "/v1/blueprints/"+blueprint+"/entities-count", "").want(200).at("count").(float64)
+}
+
+// Up to 200 entities are gone before the answer, the others and the blueprint in slices.
+func TestAllEntities(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.fleet(405)
+	f.call("DELETE", "/v1/blueprints/bound", "").want(200)
+	id := f.call("DELETE", "/v1/blueprints/service/all-entities?delete_blueprint=true", "").want(200).at("migrationId").(string)
+	migration := func() any { t.Helper(); return f.call("GET", "/v1/migrations/"+id, "").want(200).at("migration") }
+	holds(t, migration(), `{"id":"`+id+`","status":"RUNNING","blueprint":"service","actor":"client_1","deletedEntities":200}`)
+	if n := f.count("service"); n != 205 {
+		t.Errorf("%v entities are left, want 205", n)
+	}
+	f.call("POST", serviceEntities, `{}`).fault(409, "blueprint_deleting")
+	f.call("GET", "/v1/blueprints/service", "").want(200)
+	if n := f.slices(); n != 1 {
+		t.Errorf("%d slices, want one", n)
+	}
+	holds(t, migration(), `{"status":"COMPLETED","deletedEntities":405,"updatedEntities":0,"failedEntities":0}`)
+	f.call("GET", "/v1/blueprints/service", "").fault(404, "not_found")
+	// The same identifier is free, and has none of the old entities.
+	f.call("POST", "/v1/blueprints", services).want(201)
+	if n := f.count("service"); n != 0 {
+		t.Errorf("%v entities of a new blueprint", n)
+	}
+}
+
+// With few entities everything is done before the answer, and nothing is sent.
+func TestAllOfFewEntities(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.fleet(3)
+	g := f.call("DELETE", serviceAll, "").want(200)
+	holds(t, f.call("GET", "/v1/migrations/"+g.at("migrationId").(string), "").at("migration"), `{"status":"COMPLETED","deletedEntities":3}`)
+	if f.sent.count() != 0 {
+		t.Error("a message was sent")
+	}
+	f.entity("service", `{"identifier":"s0"}`)
+	f.entity("bound", `{"identifier":"b","relations":{"service":"s0"}}`)
+	before := f.snapshot()
+	f.call("DELETE", serviceAll, "").fault(409, "has_dependents")
+	f.unchanged(before)
+}
+
+const serviceAll = "/v1/blueprints/service/all-entities"
+
+// What more than 200 entities relate to is deleted and renamed; they follow in slices.
+func TestManyDependents(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.fleet(450)
+	const shop = "/v1/blueprints/system/entities/"
+	system := func(want string) {
+		t.Helper()
+		g := f.call("GET", serviceEntities+"?limit=1000&include=relations.system", "").want(200)
+		for _, e := range g.list("entities") {
+			holds(t, e.(map[string]any)["relations"], `{"system":`+want+`}`)
+		}
+		if len(g.list("entities")) != 450 {
+			t.Errorf("%d entities", len(g.list("entities")))
+		}
+	}
+	f.call("PUT", shop+"shop", `{"identifier":"store"}`).want(200)
+	system(`"store"`)
+	f.call("DELETE", shop+"store", "").fault(409, "migration_running")
+	if n := f.slices(); n != 1 {
+		t.Errorf("%d slices, want one", n)
+	}
+	system(`"store"`)
+	f.call("DELETE", shop+"store", "").want(200)
+	f.call("GET", shop+"store", "").fault(404, "not_found")
+	system(`null`)
+	f.slices()
+	system(`null`)
+	f.entity("system", `{"identifier":"store"}`)
+	for i := range 450 {
+		f.call("PATCH", fmt.Sprintf("%s/s%d", serviceEntities, i), `{"relations":{"system":"store"}}`).want(200)
+	}
+	f.call("DELETE", shop+"store?delete_dependents=true", "").want(200)
+	f.call("GET", shop+"store", "").fault(404, "not_found")
+	if n := f.count("service"); n != 250 {
+		t.Errorf("%v dependents are left, want 250", n)
+	}
+	f.slices()
+	if n := f.count("service"); n != 0 {
+		t.Errorf("%v dependents are left", n)
+	}
+}
