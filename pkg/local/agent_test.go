@@ -14,7 +14,11 @@ import (
 	"time"
 
 	"longshore/pkg/api/client"
+	"longshore/pkg/boot/kafkasettings"
+	"longshore/pkg/emulator"
 	"longshore/pkg/local"
+
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // agent is an execution agent as it behaves on the wire: it polls, acknowledges, makes the call, reports
@@ -275,4 +279,80 @@ func TestClaimsOutliveTheProcess(t *testing.T) {
 	}
 	a.execute(t.Context(), claimed)
 	succeed(t, opened, []string{claimed[0].ID})
+}
+
+// Secrets reach the agent in clear, by a claim and by Kafka, and nobody else: neither a reader of the run,
+// nor one of the response that the agent reports. Which way runs go is the organization's setting.
+func TestSecretsOfAgents(t *testing.T) {
+	t.Parallel()
+	const secret = "hunter2-hunter2"
+	broker := emulator.Kafka(t)
+	c := config(t.TempDir())
+	c.OrgID = "org_local_agents"
+	c.Kafka = kafkasettings.Settings{Brokers: broker.Plain}
+	opened, q, credentials := open(t, c)
+	a := &agent{t: t, url: q.url, credentials: credentials}
+	q.call("POST", "/v1/organization/secrets", `{"secretName":"TOKEN","secretValue":"`+secret+`"}`)
+	q.call("POST", "/v1/actions", `{"identifier":"inside","trigger":{"type":"self-service","operation":"CREATE"},
+		"invocationMethod":{"type":"WEBHOOK","url":"http://inside.example/","agent":true,"headers":{"X-Token":"{{ .secrets.TOKEN }}"},
+			"body":{"token":"{{ .secrets.TOKEN }}"}}}`)
+
+	id := startOf(t, opened, "inside")
+	claimed := a.claim(t.Context(), 10)
+	if len(claimed) != 1 || claimed[0].Payload.Headers["X-Token"] != secret || claimed[0].Payload.Body["token"] != secret || !claimed[0].Payload.Agent {
+		t.Fatalf("claimed %+v, want the secret in clear", claimed)
+	}
+	q.call("PATCH", "/v1/actions/runs/ack", `{"runId":"`+id+`"}`)
+	q.call("PATCH", "/v1/actions/runs/"+id+"/response", `{"response":{"echo":"Bearer `+secret+`"}}`)
+
+	q.call("PATCH", "/v1/organization", `{"settings":{"portAgentStreamerName":"KAFKA"}}`)
+	byKafka := startOf(t, opened, "inside")
+	reader, err := kgo.NewClient(kgo.SeedBrokers(broker.Plain), kgo.ConsumeTopics("org_local_agents.runs"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(reader.Close)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	var found []byte
+	for found == nil {
+		fetches := reader.PollFetches(ctx)
+		if ctx.Err() != nil {
+			t.Fatal("no record")
+		}
+		for _, r := range fetches.Records() {
+			found = r.Value
+		}
+	}
+	var message struct {
+		Token   string
+		Context struct{ RunID string }
+		Headers map[string]string
+		Payload struct {
+			Action struct {
+				InvocationMethod struct {
+					URL   string
+					Agent bool
+				}
+			}
+		}
+	}
+	if err := json.Unmarshal(found, &message); err != nil {
+		t.Fatal(err)
+	}
+	method := message.Payload.Action.InvocationMethod
+	if message.Token != secret || message.Context.RunID != byKafka || message.Headers["X-Token"] != secret ||
+		message.Headers["X-Port-Signature"] == "" || method.URL != "http://inside.example/" || !method.Agent {
+		t.Errorf("message is %s", found)
+	}
+	if others := a.claim(t.Context(), 10); len(others) != 0 {
+		t.Errorf("claimed %v, want none: the run went to Kafka", others)
+	}
+	for _, id := range []string{id, byKafka} {
+		text, err := json.Marshal(q.call("GET", "/v1/actions/runs/"+id, ""))
+		if err != nil || strings.Contains(string(text), secret) || !strings.Contains(string(text), "******") {
+			t.Errorf("a reader sees %s", text)
+		}
+		report(t, opened, id)
+	}
 }
