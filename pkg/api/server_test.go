@@ -74,6 +74,7 @@ func newFixtureOn(t *testing.T, s stores, change ...func(*api.Config)) *fixture 
 	cache := action.NewCache(f.actions)
 	entities := catalog.NewReader(f.catalog, nil)
 	f.users = directory.New(entities, "org_1")
+	judge := permission.New(permission.Config{Catalog: entities})
 	c := api.Config{
 		Tokens: &identity.Access{Tokens: f.tokens, Provider: provider{}, Users: f.users}, Actions: f.actions, Cache: cache, Runs: f.runs, Log: log,
 		Catalog: catalog.NewService(f.catalog, time.Now), Audit: f.audit,
@@ -81,10 +82,9 @@ func newFixtureOn(t *testing.T, s stores, change ...func(*api.Config)) *fixture 
 		Starter: trigger.New(trigger.Config{
 			Actions: cache, Entities: entities, Users: f.users, Runs: f.runs, Sender: f.sent, OrgID: "org_1", Log: log,
 			Secrets: organization.NewVault(f.organization, newSealer(t)), Sealer: newSealer(t),
-			Permissions: permission.New(permission.Config{Catalog: entities}),
-			Approvers:   approvers{{UserID: "usr_1", Email: "ada@example.com"}, {UserID: "usr_2", Email: "bo@example.com"}},
-			Accepter:    &trigger.StoreAndSend{Store: f.runs, Sender: f.sent, Log: log},
-			Configured:  func(backend string) bool { return backend == invocation.BackendWebhook },
+			Permissions: judge, Approvers: judge,
+			Accepter:   &trigger.StoreAndSend{Store: f.runs, Sender: f.sent, Log: log},
+			Configured: func(backend string) bool { return backend == invocation.BackendWebhook },
 		}),
 	}
 	c.Decider = approval.New(approval.Config{
