@@ -82,7 +82,7 @@ func newFixtureOn(t *testing.T, s stores, change ...func(*api.Config)) *fixture 
 		Starter: trigger.New(trigger.Config{
 			Actions: cache, Entities: entities, Users: f.users, Runs: f.runs, Sender: f.sent, OrgID: "org_1", Log: log,
 			Secrets: organization.NewVault(f.organization, newSealer(t)), Sealer: newSealer(t),
-			Permissions: judge, Approvers: judge,
+			Permissions: judge, Approvers: judge, ClientSecret: clientSecret,
 			Accepter:   &trigger.StoreAndSend{Store: f.runs, Sender: f.sent, Log: log},
 			Configured: func(backend string) bool { return backend == invocation.BackendWebhook },
 		}),
@@ -417,6 +417,8 @@ type snapshot struct {
 	Settings   *organization.Settings
 	Secrets    []*organization.Secret
 	Audits     []*audit.Entry
+	// Raw is everything as it is stored.
+	Raw []string
 }
 
 func (f *fixture) snapshot() snapshot {
@@ -461,6 +463,7 @@ func (f *fixture) snapshot() snapshot {
 		f.t.Fatal(err)
 	}
 	s.Audits = entries.Entries
+	s.Raw = f.raw(f.t)
 	return s
 }
 
