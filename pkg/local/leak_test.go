@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -25,55 +26,74 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/klauspost/compress/zstd"
 
-	"longshore/pkg/api/client"
+	"longshore/pkg/api"
 	"longshore/pkg/emulator"
 	"longshore/pkg/local"
 	"longshore/pkg/secret"
 )
 
-// Secrets of the hunt: one with what escapes change, one that is JSON, of which a member is used.
+// What is hunted: secrets of the organization, one with what escapes change, one that is JSON, of which a
+// member is used; and encrypted inputs, a string and a member of an object.
 const (
-	huntedToken  = "tok/\"en\\ é+ <1234567890>"
-	huntedMember = "member-s3cret-of-it"
-	huntedJSON   = `{"user":"ada","password":"` + huntedMember + `"}`
+	huntedToken    = "tok/\"en\\ é+ <1234567890>"
+	huntedMember   = "member-s3cret-of-it"
+	huntedJSON     = `{"user":"ada","password":"` + huntedMember + `"}`
+	huntedInput    = `hunter2"+/<ü>`
+	huntedPassword = "correct horse battery"
+	// inClear is an input that is not encrypted: the hunt must find it, or it looks in the wrong places.
+	inClear = "in-clear-everywhere"
 )
 
-// hunter looks for the secrets in what was written.
-type hunter struct {
-	t    *testing.T
-	mask *secret.Mask
-}
+var (
+	huntedSecrets = []string{huntedToken, huntedMember, huntedJSON}
+	huntedInputs  = []string{huntedInput, huntedPassword}
+)
 
-// sights of a value, besides those that the mask knows.
-func sights(value string) []string {
-	text, _ := json.Marshal(value)
-	return []string{
-		value, string(text[1 : len(text)-1]), url.QueryEscape(value), url.PathEscape(value),
-		base64.StdEncoding.EncodeToString([]byte(value)), base64.RawURLEncoding.EncodeToString([]byte(value)),
+// sights of a text: plain, in JSON with and without HTML's characters escaped, once and twice, in a URL, and
+// in base64 wherever it begins in what is encoded.
+func sights(text string) []string {
+	quote := func(text string, html bool) string {
+		var b bytes.Buffer
+		encoder := json.NewEncoder(&b)
+		encoder.SetEscapeHTML(html)
+		_ = encoder.Encode(text)
+		return strings.TrimSuffix(b.String()[1:], "\"\n")
 	}
-}
-
-func (h *hunter) found(text string) string {
-	for _, value := range []string{huntedToken, huntedMember, huntedJSON} {
-		for _, sight := range sights(value) {
-			if strings.Contains(text, sight) {
-				return sight
-			}
+	forms := []string{text, url.QueryEscape(text), url.PathEscape(text)}
+	for _, html := range []bool{false, true} {
+		forms = append(forms, quote(text, html), quote(quote(text, html), html))
+	}
+	for shift, skip := range []int{0, 2, 3} {
+		for _, e := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
+			// The characters at both ends depend on what stands beside the text.
+			encoded := e.EncodeToString([]byte(strings.Repeat("x", shift) + text))
+			forms = append(forms, encoded[skip:len(encoded)-1])
 		}
 	}
-	if masked := h.mask.Text(text); masked != text {
-		return "another spelling"
+	return forms
+}
+
+// seen returns the spelling in which one of the values is in a text, "" for none.
+func seen(text string, values ...string) string {
+	for _, value := range values {
+		for _, form := range sights(value) {
+			if strings.Contains(text, form) {
+				return form
+			}
+		}
 	}
 	return ""
 }
 
-func (h *hunter) clean(where, text string) {
-	h.t.Helper()
-	if text == "" {
-		h.t.Errorf("%s: there is nothing to look at", where)
-	}
-	if sight := h.found(text); sight != "" {
-		h.t.Errorf("%s holds a secret: %q", where, sight)
+// clean fails the test if a text holds what is hunted, in the spellings of this test or those that the mask
+// of answers knows.
+func clean(t *testing.T, where, text string) {
+	t.Helper()
+	values := slices.Concat(huntedSecrets, huntedInputs)
+	if form := seen(text, values...); form != "" {
+		t.Errorf("%s holds %q", where, form)
+	} else if secret.NewMask(values).Text(text) != text {
+		t.Errorf("%s holds a secret in another spelling", where)
 	}
 }
 
@@ -95,31 +115,27 @@ func (s *shared) String() string {
 	return s.text.String()
 }
 
-// huntSecrets runs actions with secrets against receivers that echo all they get, and looks for the secrets
-// in all routes, the log, and what stored returns.
-func huntSecrets(t *testing.T, c local.Config, stored func(*testing.T) map[string]string) {
+// echo is a receiver that answers with all it gets; kept has it.
+func echo(t *testing.T, kept *shared) *httptest.Server {
 	t.Helper()
-	var lines, got shared
-	c.Log = slog.New(slog.NewJSONHandler(&lines, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	h := &hunter{t, secret.NewMask([]string{huntedToken, huntedMember, huntedJSON})}
 	times := map[string]int{}
 	var mu sync.Mutex
-	echo := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
-		fmt.Fprintln(&got, r.URL.String(), r.Header, string(body))
+		fmt.Fprintln(kept, "call of "+r.URL.Path, r.URL.String(), r.Header, string(body))
 		mu.Lock()
 		times[r.URL.Path]++
 		n := times[r.URL.Path]
 		mu.Unlock()
 		switch {
-		case strings.HasPrefix(r.URL.Path, "/retry") && n == 1:
+		case r.URL.Path == "/retry" && n == 1:
 			w.Header().Set("Retry-After", "1")
 			w.Header().Set("Location", r.URL.String())
 			w.WriteHeader(http.StatusServiceUnavailable)
-		case strings.HasPrefix(r.URL.Path, "/fail"):
+		case r.URL.Path == "/fail":
 			w.WriteHeader(http.StatusBadRequest)
 		}
-		if strings.HasPrefix(r.URL.Path, "/fail") && n == 2 {
+		if r.URL.Path == "/fail" && n == 2 {
 			// Not JSON.
 			fmt.Fprintf(w, "no: %s %v %s", r.URL, r.Header, body)
 			return
@@ -128,103 +144,248 @@ func huntSecrets(t *testing.T, c local.Config, stored func(*testing.T) map[strin
 			"url": r.URL.String(), "headers": r.Header, "data": string(body), "json": json.RawMessage(body), "raw": body,
 		})
 	}))
-	t.Cleanup(echo.Close)
+	t.Cleanup(server.Close)
+	return server
+}
 
-	cl, base := serve(t, c)
-	token := ""
-	call := func(method, path string, body any, status int) string {
-		t.Helper()
-		text, err := json.Marshal(body)
+// hunted is a deployment in which the hunt goes on.
+type hunted struct {
+	*caller
+	routes shared
+}
+
+// ask sends a request and keeps the answer, which must have that status.
+func (h *hunted) ask(status int, method, path string, body any, headers ...string) map[string]any {
+	h.t.Helper()
+	text, isText := body.(string)
+	if !isText {
+		encoded, err := json.Marshal(body)
 		if err != nil {
-			t.Fatal(err)
+			h.t.Fatal(err)
 		}
-		r, err := http.NewRequestWithContext(t.Context(), method, base+path, bytes.NewReader(text))
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.Header.Set("Authorization", "Bearer "+token)
-		answer, err := http.DefaultClient.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer answer.Body.Close()
-		all, err := io.ReadAll(answer.Body)
-		if err != nil || answer.StatusCode != status {
-			t.Fatalf("%s %s: %d %s, %v; want %d", method, path, answer.StatusCode, all, err, status)
-		}
-		return string(all)
+		text = string(encoded)
 	}
-	own, err := local.ReadCredentials(c.Data)
+	got, answer := h.send(method, path, text, headers...)
+	if got != status {
+		h.t.Fatalf("%s %s: %d %s, want %d", method, path, got, answer, status)
+	}
+	var object map[string]any
+	if err := json.Unmarshal([]byte(answer), &object); err != nil {
+		h.t.Fatal(err)
+	}
+	return object
+}
+
+// send sends a request and keeps the answer.
+func (h *hunted) send(method, path, body string, headers ...string) (status int, answer string) {
+	h.t.Helper()
+	r, err := http.NewRequestWithContext(h.t.Context(), method, h.url+path, strings.NewReader(body))
 	if err != nil {
-		t.Fatal(err)
+		h.t.Fatal(err)
 	}
-	var login struct{ AccessToken string }
-	if err := json.Unmarshal([]byte(call("POST", "/v1/auth/access_token", map[string]string{"clientId": own.ClientID, "clientSecret": own.ClientSecret}, 200)), &login); err != nil {
-		t.Fatal(err)
+	r.Header.Set("Authorization", "Bearer "+h.token)
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
 	}
-	token = login.AccessToken
-	var routes strings.Builder
-	see := func(method, path string, body any, status int) string {
-		t.Helper()
-		text := call(method, path, body, status)
-		routes.WriteString(text)
-		return text
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		h.t.Fatal(err)
 	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	fmt.Fprintf(&h.routes, "%s %s: %v %s\n", method, path, response.Header, text)
+	return response.StatusCode, string(text)
+}
+
+// start starts a run and returns its id.
+func (h *hunted) start(action, query string, headers ...string) string {
+	h.t.Helper()
+	started := h.ask(202, "POST", "/v1/actions/"+action+"/runs"+query, secretInputs, headers...)
+	return started["run"].(map[string]any)["id"].(string)
+}
+
+// status waits until a run has a status.
+func (h *hunted) status(id string, want ...string) {
+	h.t.Helper()
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	for {
+		status := h.call("GET", "/v1/actions/runs/"+id, "")["run"].(map[string]any)["status"].(string)
+		if slices.Contains(want, status) {
+			return
+		}
+		select {
+		case <-again.C:
+		case <-late.C:
+			h.t.Fatalf("run %s is %s, want it %v", id, status, want)
+		}
+	}
+}
+
+var secretInputs = map[string]any{"properties": map[string]any{
+	"token": huntedInput, "login": map[string]string{"password": huntedPassword}, "plain": inClear,
+}}
+
+// secretAction is an action that reads all of it; guard is what makes it need approval.
+func secretAction(name, target, guard string, synchronized bool) string {
+	return fmt.Sprintf(`{"identifier":%q,%s"trigger":{"type":"self-service","operation":"CREATE","userInputs":{"properties":{
+		"token":{"type":"string","encryption":"aes256-gcm","minLength":3},"login":{"type":"object","encryption":"aes256-gcm"},
+		"made":{"type":"string","default":{"jqQuery":".form.token + \"!\""}},"plain":{"type":"string"}}}},
+		"invocationMethod":{"type":"WEBHOOK","synchronized":%t,"url":%q,
+		"headers":{"Authorization":"Basic {{ \"user:\" + .secrets.TOKEN | @base64 }}","X-Member":"{{ .secrets.CREDS | fromjson | .password }}","X-Token":"{{ .inputs.token }}"},
+		"body":{"token":"{{ .secrets.TOKEN }}","all":"{{ .secrets }}","creds":"{{ .secrets.CREDS | fromjson }}","both":"{{ .secrets.TOKEN + .inputs.token }}",
+		"fails":"{{ .secrets.TOKEN | tonumber }}","{{ .secrets.CREDS }}":1,"inputs":"{{ .inputs }}","failed":"{{ .inputs.token + 1 }}","trigger":"{{ .trigger }}"}}}`,
+		name, guard, synchronized, target+"/"+name+"?token={{ .secrets.TOKEN | @uri }}")
+}
+
+// huntSecrets does with secrets and encrypted inputs all that a client can, against receivers that answer
+// with what they get, and looks for them in all that can be read, the log, and what stored returns.
+func huntSecrets(t *testing.T, c local.Config, stored func(*testing.T) map[string]string) {
+	t.Helper()
+	var lines, got shared
+	c.Log = slog.New(slog.NewJSONHandler(&lines, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	target := echo(t, &got).URL
+	_, q, _ := open(t, c)
+	h := &hunted{caller: q}
+
+	// The texts of these two requests are the only ones that hold a secret.
 	for name, value := range map[string]string{"TOKEN": huntedToken, "CREDS": huntedJSON} {
-		see("POST", "/v1/organization/secrets", map[string]string{"secretName": name, "secretValue": value}, 201)
+		h.ask(201, "POST", "/v1/organization/secrets", map[string]string{"secretName": name, "secretValue": value})
+		h.ask(200, "PATCH", "/v1/organization/secrets/"+name, map[string]string{"secretValue": value, "description": "d"})
 	}
-	var ids []string
+	h.ask(201, "POST", "/v1/blueprints/_user/entities", `{"identifier":"ada@example.com","properties":{"port_role":"Admin"}}`)
+	h.ask(201, "POST", "/v1/blueprints/_team/entities", `{"identifier":"ops"}`)
+	runs := map[string]string{}
 	for name, synchronized := range map[string]bool{"ok": true, "fail": true, "retry": true, "async": false} {
-		see("POST", "/v1/actions", map[string]any{
-			"identifier": name, "trigger": map[string]any{"type": "self-service", "operation": "CREATE"},
-			"invocationMethod": map[string]any{
-				"type": "WEBHOOK", "synchronized": synchronized, "url": echo.URL + "/" + name + "?token={{ .secrets.TOKEN | @uri }}",
-				"headers": map[string]any{"Authorization": `Basic {{ "user:" + .secrets.TOKEN | @base64 }}`, "X-Member": "{{ .secrets.CREDS | fromjson | .password }}"},
-				"body": map[string]any{"token": "{{ .secrets.TOKEN }}", "all": "{{ .secrets }}", "creds": "{{ .secrets.CREDS | fromjson }}",
-					"fails": "{{ .secrets.TOKEN | tonumber }}", "{{ .secrets.CREDS }}": 1},
-			},
-		}, 201)
-		see("POST", "/v1/actions/"+name+"/runs?dry_run=true", struct{}{}, 200)
-		r, _, err := cl.StartRun(t.Context(), name, client.Start{})
-		if err != nil {
-			t.Fatal(err)
+		h.ask(201, "POST", "/v1/actions", secretAction(name, target, "", synchronized))
+		runs[name] = h.start(name, "", "Idempotency-Key", "key")
+	}
+	for kind, format := range map[string]string{"guarded": "json", "slack": "slack"} {
+		h.ask(201, "POST", "/v1/actions", secretAction(kind, target, fmt.Sprintf(
+			`"requiredApproval":true,"approvalNotification":{"type":"webhook","format":%q,"url":%q},`, format, target+"/notice"), true))
+	}
+	for _, name := range []string{"approved", "declined", "withdrawn", "waiting"} {
+		runs[name] = h.start("guarded", "")
+	}
+	runs["slack"] = h.start("slack", "")
+	runs["run as"] = h.start("ok", "?run_as=ada@example.com")
+	for _, action := range []string{"ok", "fail", "guarded"} {
+		h.ask(200, "POST", "/v1/actions/"+action+"/runs?dry_run=true", secretInputs)
+		h.ask(200, "POST", "/v1/actions/"+action+"/runs?dry_run=true&run_as=ada@example.com", secretInputs)
+		wrong := map[string]any{"token": map[string]any{"a": secretInputs}, "login": huntedPassword, "made": []string{inClear}}
+		h.ask(422, "POST", "/v1/actions/"+action+"/runs", map[string]any{"properties": wrong})
+		broken := `{"properties":{"token":"` + huntedPassword + `","login":["` + huntedPassword + `":}}`
+		h.ask(422, "POST", "/v1/actions/"+action+"/runs", broken)
+	}
+	h.ask(200, "POST", "/v1/actions/ok/runs", secretInputs, "Idempotency-Key", "key")
+	h.ask(422, "POST", "/v1/actions/ok/runs", map[string]any{"properties": map[string]string{"token": huntedPassword}}, "Idempotency-Key", "key")
+
+	for name, want := range map[string]string{"ok": "SUCCESS", "retry": "SUCCESS", "run as": "SUCCESS", "fail": "FAILURE"} {
+		h.status(runs[name], want)
+	}
+	h.ask(202, "POST", "/v1/actions/runs/"+runs["fail"]+"/redeliver", "")
+	h.status(runs["fail"], "FAILURE")
+	wait(t, &got, "call of /async ")
+	h.ask(200, "PATCH", "/v1/actions/runs/"+runs["async"], `{"status":"SUCCESS"}`)
+	for _, name := range []string{"approved", "declined", "withdrawn", "waiting", "slack"} {
+		h.log(runs[name], "The notice to approvers was delivered.")
+	}
+	called := func(path string) int { return strings.Count(got.String(), "call of "+path+" ") }
+	before := called("/guarded")
+	h.ask(200, "PATCH", "/v1/actions/runs/"+runs["approved"]+"/approval", `{"status":"APPROVE","description":"fine"}`)
+	h.ask(200, "PATCH", "/v1/actions/runs/"+runs["declined"]+"/approval", `{"status":"DECLINE"}`)
+	h.ask(200, "PATCH", "/v1/actions/runs/"+runs["withdrawn"], `{"status":"FAILURE"}`)
+	h.status(runs["approved"], "SUCCESS")
+	h.ask(200, "DELETE", "/v1/actions/slack", "")
+
+	// Every route that reads, of everything that there is.
+	named := map[string][]string{
+		"{action_identifier}": {"ok", "fail", "retry", "async", "guarded", "slack"}, "{blueprint_identifier}": {"_user", "_team"},
+		"{entity_identifier}": {"ada@example.com", "ops"}, "{user_email}": {"ada@example.com"}, "{name}": {"ops"},
+		"{secret_name}": {"TOKEN", "CREDS"}, "{page_identifier}": {"_user"}, "{migration_id}": {"m_1"},
+	}
+	for _, id := range runs {
+		named["{run_id}"] = append(named["{run_id}"], id)
+	}
+	read := 0
+	for _, r := range api.Routes() {
+		paths := []string{r.Pattern}
+		for parameter, values := range named {
+			var filled []string
+			for _, path := range paths {
+				for _, value := range values {
+					filled = append(filled, strings.Replace(path, parameter, url.PathEscape(value), 1))
+					if !strings.Contains(path, parameter) {
+						break
+					}
+				}
+			}
+			paths = filled
 		}
-		ids = append(ids, r.ID)
-		if name == "async" {
-			wait(t, &got, "/async")
-			see("PATCH", "/v1/actions/runs/"+r.ID, map[string]string{"status": "SUCCESS"}, 200)
-			continue
-		}
-		ended := func() {
-			if _, err := cl.Follow(t.Context(), r.ID, 20*time.Millisecond, func(client.Log) {}); err != nil {
-				t.Fatal(err)
+		for _, path := range paths {
+			if strings.Contains(path, "{") {
+				t.Errorf("nothing is known to fill %s with", r.Pattern)
+			}
+			for _, query := range []string{"", "?version=v1", "?limit=1000&include_pending_approvers=true"} {
+				if r.Method != http.MethodGet || r.Pattern == "/openapi.json" {
+					continue
+				}
+				if status, _ := h.send("GET", path+query, ""); status == 200 {
+					read++
+				}
 			}
 		}
-		ended()
-		if name == "fail" {
-			see("POST", "/v1/actions/runs/"+r.ID+"/redeliver", nil, 202)
-			ended()
+	}
+	h.ask(200, "GET", "/v1/audit-log?limit=1000&includes=agentsFromContext&includes=webhook", "")
+	h.ask(200, "POST", "/v1/jq", map[string]any{"expression": "[.secrets, .]", "data": map[string]any{"a": 1}})
+
+	// What is looked for is there to be found: it was sent, echoed and masked, and each run was called as it had to be.
+	sent := got.String()
+	for _, value := range huntedSecrets {
+		if seen(sent, value) == "" {
+			t.Errorf("the receiver did not get %q", value)
 		}
 	}
-	for _, id := range ids {
-		for _, of := range []string{"", "/logs", "/attempts"} {
-			see("GET", "/v1/actions/runs/"+id+of, nil, 200)
+	if form := seen(sent, huntedInputs...); form != "" {
+		t.Errorf("the receiver got %q", form)
+	}
+	for path, want := range map[string]int{"/ok": 2, "/fail": 2, "/retry": 2, "/async": 1, "/guarded": 1, "/slack": 0, "/notice": 5} {
+		if n := called(path); n != want {
+			t.Errorf("%s was called %d times, want %d", path, n, want)
 		}
 	}
-	for _, path := range []string{"/v1/actions/runs", "/v1/actions", "/v1/organization", "/v1/organization/secrets", "/v1/organization/secrets/TOKEN", "/v1/audit-log"} {
-		see("GET", path, nil, 200)
+	for line := range strings.Lines(sent) {
+		if strings.HasPrefix(line, "call of /notice ") {
+			clean(t, "a notice", line)
+		}
 	}
-	// What is looked for is there to be found: it was sent, and echoed.
-	if sight := h.found(got.String()); sight == "" || times["/fail"] != 2 || times["/retry"] != 2 {
-		t.Fatalf("the receiver got %v and no secret", times)
+	if before != 0 {
+		t.Errorf("%d runs were sent before they were approved", before)
 	}
-	if strings.Count(routes.String(), secret.Hidden) < 20 || !strings.Contains(routes.String(), `"response":`) {
-		t.Errorf("the routes show no masked echo: %s", routes.String())
+	text := h.routes.String()
+	if read < 60 || strings.Count(text, secret.Hidden) < 50 || !strings.Contains(text, `"response":`) || !strings.Contains(text, inClear) {
+		t.Errorf("the routes show no masked echo: %d were read", read)
 	}
-	h.clean("a route", routes.String())
-	h.clean("the log", lines.String())
+	for line := range strings.Lines(text) {
+		where, _, _ := strings.Cut(line, ":")
+		clean(t, where, line)
+	}
+	clean(t, "the log", lines.String())
+	if !strings.Contains(lines.String(), runs["ok"]) {
+		t.Error("the log tells of no run")
+	}
+	marked := false
 	for where, text := range stored(t) {
-		h.clean(where, text)
+		clean(t, where, text)
+		marked = marked || strings.Contains(text, inClear)
+	}
+	if !marked {
+		t.Error("nothing that is stored holds what is in clear: the hunt looks in the wrong places")
 	}
 }
 
@@ -258,9 +419,7 @@ func TestNoSecretLeaksOnSQLite(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(text) > 0 {
-				files[filepath.Base(name)] = string(text)
-			}
+			files[filepath.Base(name)] = string(text)
 		}
 		if len(files["longshore.db"])+len(files["longshore.db-wal"]) < 10_000 {
 			t.Errorf("the database is not among the files")
@@ -324,21 +483,35 @@ func itemsOf(t *testing.T, config aws.Config, table string) string {
 			t.Fatal(err)
 		}
 		for _, item := range page.Items {
-			for _, v := range item {
-				switch v := v.(type) {
-				case *types.AttributeValueMemberS:
-					fmt.Fprintln(&all, v.Value)
-					if plain, err := base64.StdEncoding.DecodeString(v.Value); err == nil {
-						fmt.Fprintln(&all, string(plain))
-					}
-				case *types.AttributeValueMemberB:
-					fmt.Fprintln(&all, string(v.Value))
-					if plain, err := unpack.DecodeAll(v.Value, nil); err == nil {
-						fmt.Fprintln(&all, string(plain))
-					}
-				}
-			}
+			dump(&all, unpack, &types.AttributeValueMemberM{Value: item})
 		}
 	}
 	return all.String()
+}
+
+// dump writes an attribute with all that is in it, unpacked.
+func dump(to *strings.Builder, unpack *zstd.Decoder, v types.AttributeValue) {
+	switch v := v.(type) {
+	case *types.AttributeValueMemberS:
+		fmt.Fprintln(to, v.Value)
+	case *types.AttributeValueMemberB:
+		fmt.Fprintln(to, string(v.Value))
+		// A byte that says how it is packed may stand in front.
+		if at := bytes.Index(v.Value, []byte{0x28, 0xb5, 0x2f, 0xfd}); at >= 0 {
+			if plain, err := unpack.DecodeAll(v.Value[at:], nil); err == nil {
+				fmt.Fprintln(to, string(plain))
+			}
+		}
+	case *types.AttributeValueMemberM:
+		for name, v := range v.Value {
+			fmt.Fprintln(to, name)
+			dump(to, unpack, v)
+		}
+	case *types.AttributeValueMemberL:
+		for _, v := range v.Value {
+			dump(to, unpack, v)
+		}
+	case *types.AttributeValueMemberSS:
+		fmt.Fprintln(to, strings.Join(v.Value, "\n"))
+	}
 }
