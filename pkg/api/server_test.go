@@ -219,6 +219,19 @@ func (g *got) names(path string) {
 	}
 }
 
+// namesAll fails the test unless the paths of a fault's details are these, which are sorted.
+func (g *got) namesAll(want []string) {
+	g.t.Helper()
+	var paths []string
+	details, _ := g.body["details"].([]any)
+	for _, d := range details {
+		paths = append(paths, d.(map[string]any)["path"].(string))
+	}
+	if diff := cmp.Diff(want, sorted(paths)); diff != "" {
+		g.t.Errorf("paths (-want +got):\n%s\n%s", diff, g.text)
+	}
+}
+
 // at returns the value at a path of member names.
 func (g *got) at(path ...string) any {
 	g.t.Helper()
