@@ -33,11 +33,13 @@ import (
 )
 
 // What is hunted: secrets of the organization, one with what escapes change, one that is JSON, of which a
-// member is used; and encrypted inputs, a string and a member of an object.
+// member is used, one that is an address which may not be called, so that the refusal would name it; and
+// encrypted inputs, a string and a member of an object.
 const (
 	huntedToken    = "tok/\"en\\ é+ <1234567890>"
 	huntedMember   = "member-s3cret-of-it"
 	huntedJSON     = `{"user":"ada","password":"` + huntedMember + `"}`
+	huntedAddress  = "169.254.77.177"
 	huntedInput    = `hunter2"+/<ü>`
 	huntedPassword = "correct horse battery"
 	// inClear is an input that is not encrypted: the hunt must find it, or it looks in the wrong places.
@@ -45,7 +47,7 @@ const (
 )
 
 var (
-	huntedSecrets = []string{huntedToken, huntedMember, huntedJSON}
+	huntedSecrets = []string{huntedToken, huntedMember, huntedJSON, huntedAddress}
 	huntedInputs  = []string{huntedInput, huntedPassword}
 )
 
@@ -254,7 +256,7 @@ func huntSecrets(t *testing.T, c local.Config, stored func(*testing.T) map[strin
 	h := &hunted{caller: q}
 
 	// The texts of these two requests are the only ones that hold a secret.
-	for name, value := range map[string]string{"TOKEN": huntedToken, "CREDS": huntedJSON} {
+	for name, value := range map[string]string{"TOKEN": huntedToken, "CREDS": huntedJSON, "ADDRESS": huntedAddress} {
 		h.ask(201, "POST", "/v1/organization/secrets", map[string]string{"secretName": name, "secretValue": value})
 		h.ask(200, "PATCH", "/v1/organization/secrets/"+name, map[string]string{"secretValue": value, "description": "d"})
 	}
@@ -265,6 +267,9 @@ func huntSecrets(t *testing.T, c local.Config, stored func(*testing.T) map[strin
 		h.ask(201, "POST", "/v1/actions", secretAction(name, target, "", synchronized))
 		runs[name] = h.start(name, "", "Idempotency-Key", "key")
 	}
+	h.ask(201, "POST", "/v1/actions", secretAction("refused", "http://{{ .secrets.ADDRESS }}:8080", "", true))
+	runs["refused"] = h.start("refused", "")
+	h.ask(200, "POST", "/v1/actions/refused/runs?dry_run=true", secretInputs)
 	for kind, format := range map[string]string{"guarded": "json", "slack": "slack"} {
 		h.ask(201, "POST", "/v1/actions", secretAction(kind, target, fmt.Sprintf(
 			`"requiredApproval":true,"approvalNotification":{"type":"webhook","format":%q,"url":%q},`, format, target+"/notice"), true))
@@ -285,7 +290,7 @@ func huntSecrets(t *testing.T, c local.Config, stored func(*testing.T) map[strin
 	h.ask(200, "POST", "/v1/actions/ok/runs", secretInputs, "Idempotency-Key", "key")
 	h.ask(422, "POST", "/v1/actions/ok/runs", map[string]any{"properties": map[string]string{"token": huntedPassword}}, "Idempotency-Key", "key")
 
-	for name, want := range map[string]string{"ok": "SUCCESS", "retry": "SUCCESS", "run as": "SUCCESS", "fail": "FAILURE"} {
+	for name, want := range map[string]string{"ok": "SUCCESS", "retry": "SUCCESS", "run as": "SUCCESS", "fail": "FAILURE", "refused": "FAILURE"} {
 		h.status(runs[name], want)
 	}
 	h.ask(202, "POST", "/v1/actions/runs/"+runs["fail"]+"/redeliver", "")
@@ -305,9 +310,9 @@ func huntSecrets(t *testing.T, c local.Config, stored func(*testing.T) map[strin
 
 	// Every route that reads, of everything that there is.
 	named := map[string][]string{
-		"{action_identifier}": {"ok", "fail", "retry", "async", "guarded", "slack"}, "{blueprint_identifier}": {"_user", "_team"},
+		"{action_identifier}": {"ok", "fail", "retry", "async", "refused", "guarded", "slack"}, "{blueprint_identifier}": {"_user", "_team"},
 		"{entity_identifier}": {"ada@example.com", "ops"}, "{user_email}": {"ada@example.com"}, "{name}": {"ops"},
-		"{secret_name}": {"TOKEN", "CREDS"}, "{page_identifier}": {"_user"}, "{migration_id}": {"m_1"},
+		"{secret_name}": {"TOKEN", "CREDS", "ADDRESS"}, "{page_identifier}": {"_user"}, "{migration_id}": {"m_1"},
 	}
 	for _, id := range runs {
 		named["{run_id}"] = append(named["{run_id}"], id)
