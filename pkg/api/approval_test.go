@@ -175,6 +175,7 @@ func TestWhoMayApprove(t *testing.T) {
 		"by e-mail":            {`{"approve":{"roles":[],"teams":[],"users":["BOB@example.com","stranger@example.com"]}}`, []string{"bob"}},
 		"by policy":            {`{"approve":{"policy":{"conditions":["[.user.email, \"BOB@example.com\", \"stranger@example.com\"]","[\"admin@example.com\"]"]}}}`, []string{"admin", "bob"}},
 		"by a policy's query":  {`{"approve":{"policy":{"queries":{"u":{"combinator":"and","rules":[{"property":"$blueprint","operator":"=","value":"_user"},{"property":"$team","operator":"containsAny","value":["ops"]}]}},"conditions":["[.results.u.entities[].identifier]"]}}}`, []string{"ada"}},
+		"by nobody who asked":  {`{"approve":{"policy":{"conditions":["[\"ada@example.com\", \"bob@example.com\"] - [.user.email]"]}}}`, []string{"ada", "bob"}},
 		"nobody at the moment": {`{"approve":{"policy":{"conditions":["[]"]}}}`, []string{}},
 	} {
 		f.call("PATCH", permissionsOfDeploy, `{"approve":{"users":[],"roles":["Admin"],"teams":[],"policy":null}}`).want(200)
@@ -193,6 +194,11 @@ func TestWhoMayApprove(t *testing.T) {
 		if len(test.want) > 0 {
 			f.by(test.want[0], "PATCH", one+"/approval", decline).want(200)
 		}
+	}
+	f.call("PATCH", permissionsOfDeploy, `{"approve":{"policy":{"conditions":["[\"ada@example.com\", \"bob@example.com\"] - [.user.email]"]}}}`).want(200)
+	adas := f.by("ada", "POST", "/v1/actions/deploy/runs", startDeploy).want(202).at("run", "id").(string)
+	if diff := cmp.Diff(idsOf("bob"), f.approvers("/v1/actions/runs/"+adas)); diff != "" {
+		t.Errorf("approvers of ada's run (-want +got):\n%s", diff)
 	}
 	f.call("PATCH", permissionsOfDeploy, `{"approve":{"users":[],"roles":[],"teams":[],"policy":null}}`).want(200)
 	before := f.snapshot()
