@@ -1,154 +1,21 @@
 package local_test
 
 import (
-	"bytes"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
-	"log"
 	"log/slog"
 	"net/http"
-	"net/http/httptest"
-	"net/http/httputil"
 	"net/url"
-	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
-	"github.com/klauspost/compress/zstd"
-
 	"longshore/pkg/api"
-	"longshore/pkg/emulator"
 	"longshore/pkg/local"
 	"longshore/pkg/secret"
 )
-
-// What is hunted: secrets of the organization, one with what escapes change, one that is JSON, of which a
-// member is used, one that is an address which may not be called, so that the refusal would name it; and
-// encrypted inputs, a string and a member of an object.
-const (
-	huntedToken    = "tok/\"en\\ é+ <1234567890>"
-	huntedMember   = "member-s3cret-of-it"
-	huntedJSON     = `{"user":"ada","password":"` + huntedMember + `"}`
-	huntedAddress  = "169.254.77.177"
-	huntedInput    = `hunter2"+/<ü>`
-	huntedPassword = "correct horse battery"
-	// inClear is an input that is not encrypted: the hunt must find it, or it looks in the wrong places.
-	inClear = "in-clear-everywhere"
-)
-
-var (
-	huntedSecrets = []string{huntedToken, huntedMember, huntedJSON, huntedAddress}
-	huntedInputs  = []string{huntedInput, huntedPassword}
-)
-
-// sights of a text: plain, in JSON with and without HTML's characters escaped, once and twice, in a URL, and
-// in base64 wherever it begins in what is encoded.
-func sights(text string) []string {
-	quote := func(text string, html bool) string {
-		var b bytes.Buffer
-		encoder := json.NewEncoder(&b)
-		encoder.SetEscapeHTML(html)
-		_ = encoder.Encode(text)
-		return strings.TrimSuffix(b.String()[1:], "\"\n")
-	}
-	forms := []string{text, url.QueryEscape(text), url.PathEscape(text)}
-	for _, html := range []bool{false, true} {
-		forms = append(forms, quote(text, html), quote(quote(text, html), html))
-	}
-	for shift, skip := range []int{0, 2, 3} {
-		for _, e := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
-			// The characters at both ends depend on what stands beside the text.
-			encoded := e.EncodeToString([]byte(strings.Repeat("x", shift) + text))
-			forms = append(forms, encoded[skip:len(encoded)-1])
-		}
-	}
-	return forms
-}
-
-// seen returns the spelling in which one of the values is in a text, "" for none.
-func seen(text string, values ...string) string {
-	for _, value := range values {
-		for _, form := range sights(value) {
-			if strings.Contains(text, form) {
-				return form
-			}
-		}
-	}
-	return ""
-}
-
-// clean fails the test if a text holds what is hunted, in the spellings of this test or those that the mask
-// of answers knows.
-func clean(t *testing.T, where, text string) {
-	t.Helper()
-	values := slices.Concat(huntedSecrets, huntedInputs)
-	if form := seen(text, values...); form != "" {
-		t.Errorf("%s holds %q", where, form)
-	} else if secret.NewMask(values).Text(text) != text {
-		t.Errorf("%s holds a secret in another spelling", where)
-	}
-}
-
-// shared is a text that many may write.
-type shared struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (s *shared) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.Write(p)
-}
-
-func (s *shared) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.String()
-}
-
-// echo is a receiver that answers with all it gets; kept has it.
-func echo(t *testing.T, kept *shared) *httptest.Server {
-	t.Helper()
-	times := map[string]int{}
-	var mu sync.Mutex
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		fmt.Fprintln(kept, "call of "+r.URL.Path, r.URL.String(), r.Header, string(body))
-		mu.Lock()
-		times[r.URL.Path]++
-		n := times[r.URL.Path]
-		mu.Unlock()
-		switch {
-		case r.URL.Path == "/retry" && n == 1:
-			w.Header().Set("Retry-After", "1")
-			w.Header().Set("Location", r.URL.String())
-			w.WriteHeader(http.StatusServiceUnavailable)
-		case r.URL.Path == "/fail":
-			w.WriteHeader(http.StatusBadRequest)
-		}
-		if r.URL.Path == "/fail" && n == 2 {
-			// Not JSON.
-			fmt.Fprintf(w, "no: %s %v %s", r.URL, r.Header, body)
-			return
-		}
-		_ = json.NewEncoder(w).Encode(map[string]any{
-			"url": r.URL.String(), "headers": r.Header, "data": string(body), "json": json.RawMessage(body), "raw": body,
-		})
-	}))
-	t.Cleanup(server.Close)
-	return server
-}
 
 // hunted is a deployment in which the hunt goes on.
 type hunted struct {
@@ -407,116 +274,5 @@ func wait(t *testing.T, s *shared, text string) {
 		case <-late.C:
 			t.Fatalf("%s was not written", text)
 		}
-	}
-}
-
-func TestNoSecretLeaksOnSQLite(t *testing.T) {
-	t.Parallel()
-	c := config(t.TempDir())
-	huntSecrets(t, c, func(t *testing.T) map[string]string {
-		files := map[string]string{}
-		names, err := filepath.Glob(filepath.Join(c.Data, "*"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, name := range names {
-			text, err := os.ReadFile(name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			files[filepath.Base(name)] = string(text)
-		}
-		if len(files["longshore.db"])+len(files["longshore.db-wal"]) < 10_000 {
-			t.Errorf("the database is not among the files")
-		}
-		return files
-	})
-}
-
-func TestNoSecretLeaksOnAWS(t *testing.T) {
-	tables, messages := emulator.DynamoDB(t), &shared{}
-	target, err := url.Parse(emulator.SQS(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	proxy := &httputil.ReverseProxy{ErrorLog: log.New(io.Discard, "", 0), Rewrite: func(r *httputil.ProxyRequest) {
-		text, err := io.ReadAll(r.In.Body)
-		if err != nil {
-			t.Error(err)
-		}
-		fmt.Fprintln(messages, string(text))
-		r.SetURL(target)
-		r.Out.Body = io.NopCloser(bytes.NewReader(text))
-	}}
-	queues := httptest.NewServer(proxy)
-	t.Cleanup(queues.Close)
-	for name, value := range map[string]string{
-		"AWS_ENDPOINT_URL_DYNAMODB": tables, "AWS_ENDPOINT_URL_SQS": queues.URL,
-		"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local",
-		"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": "/nowhere", "AWS_SHARED_CREDENTIALS_FILE": "/nowhere",
-	} {
-		t.Setenv(name, value)
-	}
-	c := config(t.TempDir())
-	name := strconv.FormatInt(time.Now().UnixNano(), 36)
-	c.AWS, c.AWSCreate, c.RunsTable, c.CatalogTable = true, true, "leak-runs-"+name, "leak-catalog-"+name
-	huntSecrets(t, c, func(t *testing.T) map[string]string {
-		if !strings.Contains(messages.String(), "generation") {
-			t.Errorf("the messages are not among the requests to SQS: %s", messages)
-		}
-		return map[string]string{
-			c.RunsTable:    itemsOf(t, emulator.Config(tables), c.RunsTable),
-			c.CatalogTable: itemsOf(t, emulator.Config(tables), c.CatalogTable),
-			"the queue":    messages.String(),
-		}
-	})
-}
-
-// itemsOf returns all texts that a table's items hold, unpacked.
-func itemsOf(t *testing.T, config aws.Config, table string) string {
-	t.Helper()
-	unpack, err := zstd.NewReader(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unpack.Close()
-	var all strings.Builder
-	pages := dynamodb.NewScanPaginator(dynamodb.NewFromConfig(config), &dynamodb.ScanInput{TableName: &table, ConsistentRead: aws.Bool(true)})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, item := range page.Items {
-			dump(&all, unpack, &types.AttributeValueMemberM{Value: item})
-		}
-	}
-	return all.String()
-}
-
-// dump writes an attribute with all that is in it, unpacked.
-func dump(to *strings.Builder, unpack *zstd.Decoder, v types.AttributeValue) {
-	switch v := v.(type) {
-	case *types.AttributeValueMemberS:
-		fmt.Fprintln(to, v.Value)
-	case *types.AttributeValueMemberB:
-		fmt.Fprintln(to, string(v.Value))
-		// A byte that says how it is packed may stand in front.
-		if at := bytes.Index(v.Value, []byte{0x28, 0xb5, 0x2f, 0xfd}); at >= 0 {
-			if plain, err := unpack.DecodeAll(v.Value[at:], nil); err == nil {
-				fmt.Fprintln(to, string(plain))
-			}
-		}
-	case *types.AttributeValueMemberM:
-		for name, v := range v.Value {
-			fmt.Fprintln(to, name)
-			dump(to, unpack, v)
-		}
-	case *types.AttributeValueMemberL:
-		for _, v := range v.Value {
-			dump(to, unpack, v)
-		}
-	case *types.AttributeValueMemberSS:
-		fmt.Fprintln(to, strings.Join(v.Value, "\n"))
 	}
 }
