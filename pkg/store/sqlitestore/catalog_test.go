@@ -46,9 +46,15 @@ func (s catalogStore) BlueprintDeletedBy(t *testing.T, identifier string) catalo
 func (s catalogStore) deletedBy(t *testing.T, from string, args ...any) (by catalog.Author) {
 	t.Helper()
 	var at int64
-	if err := s.db.Scan(t.Context(), "SELECT deleted_by, deleted_origin, deleted_run, deleted_at FROM "+from+
-		" AND deleted_at > 0 ORDER BY rev DESC", args, &by.ID, &by.Origin, &by.RunID, &at); err != nil {
+	var cause string
+	if err := s.db.Scan(t.Context(), "SELECT deleted_by, deleted_email, deleted_origin, deleted_run, deleted_cause, deleted_at FROM "+from+
+		" AND deleted_at > 0 ORDER BY rev DESC", args, &by.ID, &by.Email, &by.Origin, &by.RunID, &cause, &at); err != nil {
 		t.Fatalf("read what the deletion left: %v", err)
+	}
+	if cause != "" {
+		if err := json.Unmarshal([]byte(cause), &by.Cause); err != nil {
+			t.Fatalf("read the cause of the deletion: %v", err)
+		}
 	}
 	by.At = time.Unix(0, at).UTC()
 	return by
@@ -84,6 +90,7 @@ func TestCatalogPlans(t *testing.T) {
 			"SEARCH e USING INDEX entities_living (blueprint=? AND identifier=? AND deleted_at=?)",
 		},
 		"list":  {"SEARCH e USING INDEX entities_living (blueprint=? AND identifier>?)"},
+		"due":   {"SEARCH e USING INDEX entities_timer (timer_at>? AND timer_at<?)"},
 		"count": {"SEARCH entities USING COVERING INDEX entities_living (blueprint=?)"},
 		"edges": {"SEARCH edges USING PRIMARY KEY (target_blueprint=? AND target=? AND (relation,source_blueprint,source)>(?,?,?))"},
 		"purge": {"SEARCH entities USING COVERING INDEX entities_deleted (deleted_at>? AND deleted_at<?)"},

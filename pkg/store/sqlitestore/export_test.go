@@ -25,6 +25,7 @@ func CatalogPlans(t *testing.T, db *sqlite.DB) map[string][]string {
 		"entity":    explain(t, db, oneEntity, "bp", "a"),
 		"entities":  explain(t, db, entitiesOfKeys, "[]"),
 		"list":      explain(t, db, entitiesBehind, "bp", "", 1),
+		"due":       explain(t, db, entitiesDue, 1, 1),
 		"count":     explain(t, db, countOfEntities, "bp"),
 		"edges":     explain(t, db, edgesBehind, "bp", "a", "", "", "", 1),
 		"purge":     explain(t, db, "SELECT rowid FROM entities WHERE deleted_at > 0 AND deleted_at < ? ORDER BY deleted_at LIMIT ?", 1, 1),

@@ -1,0 +1,78 @@
+package dynamocatalog
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"longshore/pkg/catalog"
+	"longshore/pkg/store/dynamostore/internal/table"
+)
+
+// timerShards is over how many partitions of the index by time entities with a timer are spread: a
+// partition of it takes 1,000 writes a second. Migrations are in one of their own there, whose name is no
+// number.
+const timerShards = 4
+
+func timerShard(n int) string { return strconv.Itoa(n % timerShards) }
+
+// DueTimers implements catalog.Store. The index may lag behind: each entity is looked at itself.
+func (s *Catalog) DueTimers(ctx context.Context, now time.Time, limit int) ([]*catalog.Entity, error) {
+	type due struct {
+		table.Name
+		at string
+	}
+	shards := make([][]due, timerShards)
+	err := table.Parallel(timerShards, func(n int) error {
+		return s.table.Query(ctx, &dynamodb.QueryInput{
+			IndexName:              aws.String(table.TimerIndex),
+			KeyConditionExpression: aws.String(table.TimerHash + " = :shard AND " + table.TimerRange + " <= :now"),
+			ExpressionAttributeValues: map[string]types.AttributeValue{
+				":shard": table.Text(timerShard(n)), ":now": table.Text(table.TimerAt(now)),
+			},
+			Limit: aws.Int32(int32(limit)),
+		}, func(page []map[string]types.AttributeValue) bool {
+			for _, attributes := range page {
+				i := table.Item(attributes)
+				shards[n] = append(shards[n], due{table.Name{PK: i.Text("pk"), SK: i.Text("sk")}, i.Text(table.TimerRange)})
+			}
+			return len(shards[n]) < limit
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	all := slices.Concat(shards...)
+	slices.SortStableFunc(all, func(a, b due) int { return cmp.Compare(a.at, b.at) })
+	var entities []*catalog.Entity
+	for batch := range slices.Chunk(all[:min(len(all), limit)], table.BatchKeys) {
+		names := make([]table.Name, len(batch))
+		for i, d := range batch {
+			names[i] = d.Name
+		}
+		items, err := s.table.Batch(ctx, names)
+		if err != nil {
+			return nil, err
+		}
+		for _, i := range items {
+			if gone(i) {
+				continue
+			}
+			e, err := s.readEntity(i)
+			if err != nil {
+				return nil, err
+			}
+			if !e.Timer.IsZero() && !e.Timer.After(now) {
+				entities = append(entities, e)
+			}
+		}
+	}
+	slices.SortFunc(entities, catalog.ByTimer)
+	return entities, nil
+}
