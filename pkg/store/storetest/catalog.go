@@ -37,6 +37,7 @@ func Catalog(t *testing.T, open func(t *testing.T) catalog.Store) {
 		{"BlueprintRename", blueprintRename},
 		{"BlueprintReplaceConflict", blueprintReplaceConflict},
 		{"BlueprintDelete", blueprintDelete},
+		{"BlueprintDeleteRefusedInUse", blueprintDeleteRefusedInUse},
 		{"BlueprintDeleteNamesAuthor", blueprintDeleteNamesAuthor},
 		{"BlueprintDeleting", blueprintDeleting},
 		{"BlueprintConcurrentCreateOneWins", blueprintConcurrentCreateOneWins},
