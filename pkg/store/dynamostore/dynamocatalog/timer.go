@@ -7,10 +7,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
-
 	"longshore/pkg/catalog"
 	"longshore/pkg/store/dynamostore/internal/table"
 )
@@ -24,32 +20,16 @@ func timerShard(n int) string { return strconv.Itoa(n % timerShards) }
 
 // DueTimers implements catalog.Store. The index may lag behind: each entity is looked at itself.
 func (s *Catalog) DueTimers(ctx context.Context, now time.Time, limit int) ([]*catalog.Entity, error) {
-	type due struct {
-		table.Name
-		at string
-	}
-	shards := make([][]due, timerShards)
-	err := table.Parallel(timerShards, func(n int) error {
-		return s.table.Query(ctx, &dynamodb.QueryInput{
-			IndexName:              aws.String(table.TimerIndex),
-			KeyConditionExpression: aws.String(table.TimerHash + " = :shard AND " + table.TimerRange + " <= :now"),
-			ExpressionAttributeValues: map[string]types.AttributeValue{
-				":shard": table.Text(timerShard(n)), ":now": table.Text(table.TimerAt(now)),
-			},
-			Limit: aws.Int32(int32(limit)),
-		}, func(page []map[string]types.AttributeValue) bool {
-			for _, attributes := range page {
-				i := table.Item(attributes)
-				shards[n] = append(shards[n], due{table.Name{PK: i.Text("pk"), SK: i.Text("sk")}, i.Text(table.TimerRange)})
-			}
-			return len(shards[n]) < limit
-		})
+	shards := make([][]table.Timer, timerShards)
+	err := table.Parallel(timerShards, func(n int) (err error) {
+		shards[n], err = s.table.DueTimers(ctx, timerShard(n), now, limit)
+		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	all := slices.Concat(shards...)
-	slices.SortStableFunc(all, func(a, b due) int { return cmp.Compare(a.at, b.at) })
+	slices.SortStableFunc(all, func(a, b table.Timer) int { return cmp.Compare(a.At, b.At) })
 	var entities []*catalog.Entity
 	for batch := range slices.Chunk(all[:min(len(all), limit)], table.BatchKeys) {
 		names := make([]table.Name, len(batch))
