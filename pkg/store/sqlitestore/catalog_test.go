@@ -307,6 +307,37 @@ func TestCatalogReopened(t *testing.T) {
 	}
 }
 
+// A database of the first release is brought up to date with what is in it.
+func TestCatalogOfTheFirstRelease(t *testing.T) {
+	t.Parallel()
+	db := opentest.SQLite(t)
+	sqlitestore.FirstCatalog(t, db)
+	if err := db.Write(t.Context(), func(tx *sqlite.Tx) error {
+		_, err := tx.Exec(`INSERT INTO entities (blueprint, identifier, id, created_at, updated_at, created_by, updated_by,
+			last_by, last_origin, last_run, last_at, rev, content) VALUES ('bp', 'cart', 'ent_1', 1000000, 2000000, 'a', 'b', 'b', 'API', 'r_1', 2000000, 7, '{}')`)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	s := openCatalog(t, db)
+	got, err := s.Entity(t.Context(), catalog.Key{Blueprint: "bp", Identifier: "cart"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, changed := time.UnixMilli(1).UTC(), time.UnixMilli(2).UTC()
+	want := &catalog.Entity{
+		Key: catalog.Key{Blueprint: "bp", Identifier: "cart"}, ID: "ent_1", Content: json.RawMessage(`{}`), Rev: 7,
+		CreatedAt: made, UpdatedAt: changed, CreatedBy: "a", UpdatedBy: "b",
+		Last: catalog.Author{ID: "b", Origin: "API", RunID: "r_1", At: changed},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("entity (-want +got):\n%s", diff)
+	}
+	if due, err := s.DueTimers(t.Context(), time.Now(), 10); err != nil || len(due) != 0 {
+		t.Errorf("%d timers are due, error %v; want none", len(due), err)
+	}
+}
+
 // Definitions and blueprints have stamps of their own, in a database that either opened first.
 func TestStampsApart(t *testing.T) {
 	t.Parallel()
