@@ -54,6 +54,8 @@ func TestMistakesInTheCall(t *testing.T) {
 		"limit of no runs":          {[]string{"runs", "--limit", "0"}, "--limit is 0, expected 1 to 1000"},
 		"source of runs":            {[]string{"runs", "--source", "CLI"}, `--source must be one of "UI","API","AUTOMATION" but got "CLI"`},
 		"logs of nothing":           {[]string{"logs"}, `expected "<run-id>"`},
+		"approve nothing":           {[]string{"approve"}, `expected "<run-id>"`},
+		"decline nothing":           {[]string{"decline", "--description", "x"}, `expected "<run-id>"`},
 		"redeliver nothing":         {[]string{"redeliver"}, `expected "<run-id>"`},
 		"apply nothing":             {[]string{"apply"}, `expected "<file> ..."`},
 		"apply from nowhere":        {[]string{"apply", empty + "/x.yaml"}, "open " + empty + "/x.yaml: no such file or directory"},

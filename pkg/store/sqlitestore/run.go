@@ -1,5 +1,5 @@
-// Package sqlitestore keeps runs, definitions, the catalog and the audit log in SQLite: run.Store,
-// action.Store, catalog.Store and audit.Store over one sqlite.DB. An entry of the audit log is written in
+// Package sqlitestore keeps runs, definitions, the catalog, settings and the audit log in SQLite: run.Store,
+// action.Store, catalog.Store, organization.Store and audit.Store over one sqlite.DB. An entry of the audit log is written in
 // the commit of the change that it is about.
 //
 // What a method writes is one operation of the database's writer; functions with Tx in their names

@@ -169,6 +169,19 @@ CREATE TABLE edges (
 INSERT INTO stamps VALUES ('blueprint', 1), ('entity', 0);
 `
 
+// What the change feed tells of authors beside their ids, and when the earliest timer of an entity ends, 0
+// for none. Causes are JSON, empty for none.
+const catalogTimers = `
+ALTER TABLE blueprints ADD COLUMN deleted_email TEXT;
+ALTER TABLE blueprints ADD COLUMN deleted_cause TEXT;
+ALTER TABLE entities ADD COLUMN last_email TEXT NOT NULL DEFAULT '';
+ALTER TABLE entities ADD COLUMN last_cause TEXT NOT NULL DEFAULT '';
+ALTER TABLE entities ADD COLUMN deleted_email TEXT;
+ALTER TABLE entities ADD COLUMN deleted_cause TEXT;
+ALTER TABLE entities ADD COLUMN timer_at INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX entities_timer ON entities (timer_at) WHERE timer_at > 0;
+`
+
 // Entries are in the order of their ids, which is that of time. Run is the run that an entry is about or
 // tied to.
 const auditsSchema = `
