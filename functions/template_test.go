@@ -232,8 +232,9 @@ func TestFunctionsLinkOnlyWhatTheyNeed(t *testing.T) {
 	heavy := map[string][]string{
 		"github.com/itchyny/gojq":                             {"trigger", "api", "dispatch-upsertentity", "local"},
 		"modernc.org/sqlite":                                  {"local"},
-		"github.com/aws/aws-sdk-go-v2/service/secretsmanager": {"trigger", "api", "dispatch-webhook", "dispatch-github", "dispatch-gitlab", "dispatch-upsertentity"},
-		"github.com/aws/aws-sdk-go-v2/service/sqs":            {"trigger", "api", "dispatch-webhook", "dispatch-github", "dispatch-gitlab", "dispatch-upsertentity", "tick", "local"},
+		"github.com/aws/aws-sdk-go-v2/service/secretsmanager": {"trigger", "api", "dispatch-webhook", "dispatch-github", "dispatch-gitlab", "dispatch-kafka", "dispatch-azuredevops", "dispatch-upsertentity"},
+		"github.com/aws/aws-sdk-go-v2/service/sqs":            {"trigger", "api", "dispatch-webhook", "dispatch-github", "dispatch-gitlab", "dispatch-kafka", "dispatch-azuredevops", "dispatch-upsertentity", "tick", "local"},
+		"github.com/twmb/franz-go/pkg/kgo":                    {"dispatch-kafka", "local"},
 		"github.com/aws/aws-sdk-go-v2/service/sesv2":          {"dispatch-webhook", "local"},
 		"github.com/santhosh-tekuri/jsonschema/v6":            {"trigger", "api", "dispatch-upsertentity", "local"},
 		"github.com/google/go-github/v62/github":              {"dispatch-github", "local"},
@@ -274,7 +275,7 @@ func TestMainsAreWiringOnly(t *testing.T) {
 	}
 }
 
-// A queue that a function takes messages off has a worker in the local process.
+// A queue that a function takes messages off has workers in the local process, and the other way round.
 func TestEachQueueIsWorkedLocally(t *testing.T) {
 	t.Parallel()
 	worked := append(local.Backends(), queue.DeadLetter)
@@ -287,6 +288,6 @@ func TestEachQueueIsWorkedLocally(t *testing.T) {
 	slices.Sort(worked)
 	slices.Sort(want)
 	if diff := cmp.Diff(want, worked); diff != "" {
-		t.Errorf("queues with a worker (-template +local):\n%s", diff)
+		t.Errorf("queues with workers (-template +local):\n%s", diff)
 	}
 }

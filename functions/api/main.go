@@ -38,8 +38,7 @@ func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	actions.AuditRetention, store.AuditRetention, store.Log = retention, retention, e.Log
 	cache := action.NewCache(actions)
 	entities := catalog.NewService(store, time.Now)
-	queues := sqsqueue.New(sqs.NewFromConfig(e.AWS), e.Queues())
-	entities.OnSlice(dispatch.SendSlices(queues, e.Log))
+	entities.OnSlice(dispatch.SendSlices(sqsqueue.New(sqs.NewFromConfig(e.AWS), e.Queues()), e.Log))
 	users := directory.New(entities.Reader(), e.OrgID)
 	sealer, err := awssecret.Sealer(e.AWS)
 	if err != nil {
@@ -48,13 +47,14 @@ func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	secrets := dynamocatalog.NewOrganization(table, e.CatalogTable)
 	secrets.AuditRetention = retention
 	settings := organization.NewService(secrets, sealer)
-	events, err := apifunction.Events(e, runs)
+	systems, err := apifunction.Systems(e, runs)
 	if err != nil {
 		return nil, err
 	}
 	return apifunction.New(e, users, func(c api.Config) http.Handler {
 		c.Actions, c.Cache, c.Runs, c.Catalog, c.Audit, c.Organization = actions, cache, runs, entities, log, settings
-		c.GitHubEvents, c.GitLabEvents = events.GitHub, events.GitLab
+		c.Sealer = sealer
+		systems(&c)
 		return api.New(c)
 	})
 }

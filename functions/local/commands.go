@@ -16,6 +16,8 @@ type commands struct {
 	Run             runCommand     `cmd:"" help:"Trigger an action on a running server."`
 	Render          renderCommand  `cmd:"" help:"Render a payload template."`
 	Apply           applyCommand   `cmd:"" help:"Create or replace blueprints, entities and actions from JSON or YAML files."`
+	Approve         approveCommand `cmd:"" help:"Approve a run that waits for approval."`
+	Decline         declineCommand `cmd:"" help:"Decline a run that waits for approval."`
 	Redeliver       redeliverCmd   `cmd:"" help:"Send a run whose delivery failed once more."`
 	Logs            logsCommand    `cmd:"" help:"Print a run's log."`
 	Runs            runsCommand    `cmd:"" help:"List runs, newest first."`

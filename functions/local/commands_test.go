@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -79,6 +80,9 @@ func TestRunFaults(t *testing.T) {
 		"inputs that are torn":   {[]string{"run", "act", "--inputs", write(t, "in.json", `{"a":`)}, 2, "in.json: "},
 		"a secret that is wrong": {[]string{"run", "act", "--client-secret", strings.Repeat("x", 40)}, 1, "log in: "},
 		"no such run":            {[]string{"logs", "r_0000000000000000"}, 1, "r_0000000000000000"},
+		"approve no such run":    {[]string{"approve", "r_0000000000000000"}, 1, "r_0000000000000000"},
+		"decline no such run":    {[]string{"decline", "r_0000000000000000"}, 1, "r_0000000000000000"},
+		"run for nobody":         {[]string{"run", "act", "--run-as", "eve@example.com"}, 1, "run_as: there is no active user"},
 		"redeliver no such run":  {[]string{"redeliver", "r_0000000000000000"}, 1, "r_0000000000000000"},
 		"follow no such run":     {[]string{"logs", "../../actions", "--follow"}, 1, "longshore: "},
 	} {
@@ -277,5 +281,38 @@ func TestRedeliver(t *testing.T) {
 	}
 	if got := w.call("redeliver", id); got.code != 1 || !strings.Contains(got.err, id) {
 		t.Errorf("a run that succeeded: exit status %d, error %q", got.code, got.err)
+	}
+}
+
+func TestApproveAndDecline(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := newReceiver(t, accept)
+	w.must("apply", write(t, "a.yaml", fmt.Sprintf("{blueprint: _user, identifier: ada@example.com}\n---\n"+
+		"identifier: act\nrequiredApproval: {type: ALL}\ntrigger: {type: self-service, operation: CREATE}\n"+
+		"invocationMethod: {type: WEBHOOK, url: %q, synchronized: true, body: {by: '{{ .trigger.by.user.email }}'}}\n", r.URL)))
+	start := func() string {
+		t.Helper()
+		run := decoded(t, w.must("run", "act", "--run-as", "ada@example.com", "--json").out)
+		if run["status"] != "WAITING_FOR_APPROVAL" || run["impersonatedBy"] == nil {
+			t.Fatalf("the run is %v", run)
+		}
+		return run["id"].(string)
+	}
+	id := start()
+	if got := w.must("approve", id, "--description", "go on"); !strings.HasPrefix(got.out, id+" act IN_PROGRESS") {
+		t.Errorf("printed %q", got.out)
+	}
+	w.must("logs", id, "--follow")
+	if got := r.next(t); got.key != id || !strings.Contains(got.body, "ada@example.com") {
+		t.Errorf("delivered %+v, want it by ada", got)
+	}
+	if got := w.call("decline", id); got.code != 1 || !strings.Contains(got.err, "does not wait for approval") {
+		t.Errorf("a decline afterwards: exit status %d, error %q", got.code, got.err)
+	}
+	id = start()
+	declined := decoded(t, w.must("decline", id, "--description", "no", "--json").out)
+	if last, _ := declined["approval"].(map[string]any); declined["status"] != "DECLINED" || last["description"] != "no" {
+		t.Errorf("the run is %v", declined)
 	}
 }

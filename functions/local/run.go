@@ -26,6 +26,7 @@ type runCommand struct {
 	Input  map[string]string `mapsep:"none" placeholder:"NAME=VALUE" help:"A user input. A value that is JSON is taken as JSON, anything else, and whatever is given for an input of type string, as a string."`
 	Inputs string            `placeholder:"FILE" help:"User inputs as a JSON object; - for standard input."`
 	Entity string            `help:"The entity's identifier."`
+	RunAs  string            `name:"run-as" placeholder:"EMAIL" help:"Start it for this user, whose permissions count."`
 	Wait   bool              `help:"Follow the run's log until it ends; exit 1 for FAILURE."`
 	DryRun bool              `name:"dry-run" help:"Render and print; start nothing."`
 }
@@ -48,7 +49,7 @@ func (c *runCommand) Run(ctx context.Context, s *streams) error {
 	}
 	properties := json.RawMessage(jqtemplate.Encode(inputs))
 	// The key makes the request one that may be repeated when its answer is lost.
-	start := client.Start{Properties: properties, Entity: c.Entity, IdempotencyKey: "longshore-run-" + ulid.Make().String()}
+	start := client.Start{Properties: properties, Entity: c.Entity, RunAs: c.RunAs, IdempotencyKey: "longshore-run-" + ulid.Make().String()}
 	if c.DryRun {
 		start.IdempotencyKey = ""
 		dry, err := server.DryRun(ctx, c.Action, start)

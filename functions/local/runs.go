@@ -87,6 +87,33 @@ func (c *logsCommand) Run(ctx context.Context, s *streams) error {
 	return err
 }
 
+// decision is what the two commands that decide about a run take.
+type decision struct {
+	connection
+	ID          string `arg:"" name:"run-id" help:"The run's id."`
+	Description string `placeholder:"TEXT" help:"What the approver has to say."`
+}
+
+func (c *decision) decide(ctx context.Context, s *streams, approve bool) error {
+	server, err := c.open()
+	if err != nil {
+		return err
+	}
+	r, err := server.Decide(ctx, c.ID, approve, c.Description)
+	if err != nil {
+		return err
+	}
+	return printRun(s.out, r, c.JSON)
+}
+
+type approveCommand struct{ decision }
+
+func (c *approveCommand) Run(ctx context.Context, s *streams) error { return c.decide(ctx, s, true) }
+
+type declineCommand struct{ decision }
+
+func (c *declineCommand) Run(ctx context.Context, s *streams) error { return c.decide(ctx, s, false) }
+
 type redeliverCmd struct {
 	connection
 	ID string `arg:"" name:"run-id" help:"The run's id."`

@@ -14,9 +14,11 @@ import (
 	"strings"
 	"time"
 
+	"longshore/pkg/backend/azuredevops"
 	"longshore/pkg/backend/gitlab"
 	"longshore/pkg/boot"
 	"longshore/pkg/boot/githubsettings"
+	"longshore/pkg/boot/kafkasettings"
 	"longshore/pkg/egress"
 	"longshore/pkg/identity/oidc"
 	"longshore/pkg/invocation"
@@ -38,6 +40,9 @@ type serveCommand struct {
 	GitHubWebhookSecret  string                  `name:"github-webhook-secret" env:"LONGSHORE_GITHUB_WEBHOOK_SECRET" help:"The secret that GitHub signs its events to /webhooks/github with."`
 	GitLab               gitlab.Settings         `embed:""`
 	GitLabWebhookToken   string                  `name:"gitlab-webhook-token" env:"LONGSHORE_GITLAB_WEBHOOK_TOKEN" help:"The token that GitLab sends with its events to /webhooks/gitlab."`
+	Kafka                kafkasettings.Settings  `embed:""`
+	AgentKafka           boot.AgentKafka         `embed:""`
+	AzureDevOpsURL       string                  `name:"azure-devops-url" env:"LONGSHORE_AZURE_DEVOPS_URL" help:"The address of Azure DevOps; by default Azure's own service."`
 	AWS                  bool                    `name:"aws" env:"LONGSHORE_AWS" help:"Use DynamoDB and SQS instead of SQLite."`
 	AWSCreate            bool                    `name:"aws-create" env:"LONGSHORE_AWS_CREATE" help:"Make missing tables and queues."`
 }
@@ -71,8 +76,9 @@ func (c *serveCommand) Run(ctx context.Context, s *streams) error {
 		CallTimeout: time.Duration(c.CallTimeout), ConnectTimeout: time.Duration(c.ConnectTimeout),
 		AWS: c.AWS, AWSCreate: c.AWSCreate, RunsTable: c.RunsTable, CatalogTable: c.CatalogTable, Queues: c.Queues(),
 		ApprovalTimeout: c.Approval(), SESSender: c.SESSender, BaseURL: c.BaseURL, OIDC: c.oidc(),
-		GitHub:  local.GitHub{Credentials: githubCredentials, App: c.GitHubApp, APIURL: c.GitHub.APIURL, WebhookSecret: c.GitHubWebhookSecret},
-		GitLab:  local.GitLab{Credentials: gitlabCredentials, URL: c.GitLab.URL, WebhookToken: c.GitLabWebhookToken},
+		GitHub: local.GitHub{Credentials: githubCredentials, App: c.GitHubApp, APIURL: c.GitHub.APIURL, WebhookSecret: c.GitHubWebhookSecret},
+		GitLab: local.GitLab{Credentials: gitlabCredentials, URL: c.GitLab.URL, WebhookToken: c.GitLabWebhookToken},
+		Kafka:  c.Kafka, AgentKafka: c.AgentKafka, AzureDevOpsURL: c.AzureDevOpsURL,
 		Version: boot.Version, Log: log,
 	})
 	if path := (*fs.PathError)(nil); errors.As(err, &path) {
@@ -103,7 +109,10 @@ func (c *serveCommand) Run(ctx context.Context, s *streams) error {
 func (c *serveCommand) check() (egress.Allow, error) {
 	allow, err := egress.ParseAllow(c.EgressAllow)
 	_, badURL := gitlab.New(gitlab.Config{URL: c.GitLab.URL})
-	faults := []error{c.Validate(), err, badURL}
+	faults := []error{c.Validate(), err, badURL, c.Kafka.Validate()}
+	if _, err := azuredevops.New(azuredevops.Config{URL: c.AzureDevOpsURL}); err != nil {
+		faults = append(faults, fmt.Errorf("--azure-devops-url: %w", err))
+	}
 	for _, given := range [][2]string{{"--client-secret", c.ClientSecret}, {"--client-secret-previous", c.ClientSecretPrevious}} {
 		if name, secret := given[0], given[1]; secret != "" && len(secret) < 32 {
 			faults = append(faults, fmt.Errorf("%s has %d characters, it needs at least 32", name, len(secret)))

@@ -48,7 +48,8 @@ func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 		Actions: cache, Entities: entities, Permissions: judge, Approvers: judge, Users: users, Runs: runs, Sender: queues,
 		ApprovalTimeout: e.Approval(), Mails: e.SESSender != "", BaseURL: e.BaseURL,
 		OrgID: e.OrgID, Configured: e.Configured, GitHubApp: e.GitHubApp, Log: e.Log,
-		Secrets: organization.NewVault(dynamocatalog.NewOrganization(table, e.CatalogTable), sealer), Sealer: sealer,
+		Streamer: organization.NewService(dynamocatalog.NewOrganization(table, e.CatalogTable), sealer),
+		Secrets:  organization.NewVault(dynamocatalog.NewOrganization(table, e.CatalogTable), sealer), Sealer: sealer,
 		Accepter: &trigger.StoreAndSend{Store: runs, Sender: queues, Log: e.Log},
 	})
 	decider := approval.New(approval.Config{Runs: runs, Send: queues, Configured: e.Configured, Log: e.Log})

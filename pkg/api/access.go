@@ -56,14 +56,17 @@ func forbidden(format string, args ...any) error {
 }
 
 // moderatesAction lets those change an action who administer, and Moderators of its blueprint. What the
-// action writes to the catalog must be theirs too: no permission of who runs it is asked for that. A definition
-// that cannot be read is nil.
+// action writes to the catalog must be theirs too: no permission of who runs it is asked for that. Nor may
+// it read secrets: whoever says where they are sent has them, and they are the admins'. A definition that
+// cannot be read is nil.
 func moderatesAction(c identity.Caller, d *action.Definition) error {
 	switch {
 	case c.Administers():
 		return nil
 	case d == nil || d.Kind != action.SelfService || !c.Moderates(d.Blueprint) || catalog.IsSystem(d.Blueprint):
 		return forbidden("you may change only self-service actions of the blueprints that you moderate")
+	case !d.Method.Secrets.None():
+		return forbidden("only admins and machine tokens may change actions whose invocation method reads .secrets, or . as a whole")
 	case d.Method.Type == "UPSERT_ENTITY":
 		target := text(within(d.Method.Raw, "blueprintIdentifier"))
 		if !c.Moderates(target) || catalog.IsSystem(target) {

@@ -47,12 +47,22 @@ func members(text []byte) (*body, error) {
 }
 
 func (b *body) fault(path, format string, args ...any) {
-	b.faults = append(b.faults, fault.Detail{Path: path, Message: fmt.Sprintf(format, args...)})
+	d := fault.Detail{Path: path, Message: fmt.Sprintf(format, args...)}
+	if !slices.Contains(b.faults, d) {
+		b.faults = append(b.faults, d)
+	}
+}
+
+// know notes a member that the body may have.
+func (b *body) know(name string) {
+	if !slices.Contains(b.known, name) {
+		b.known = append(b.known, name)
+	}
 }
 
 // value takes a member; null counts as absent.
 func (b *body) value(name string) any {
-	b.known = append(b.known, name)
+	b.know(name)
 	v, _ := b.object.Get(name)
 	return v
 }
@@ -82,7 +92,7 @@ func (b *body) text(name string, limit int) *string {
 // required takes a string that has to be there.
 func (b *body) required(name string, limit int) string {
 	if v, _ := b.object.Get(name); v == nil {
-		b.known = append(b.known, name)
+		b.know(name)
 		b.fault(name, "is required and must be a string")
 		return ""
 	}

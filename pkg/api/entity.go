@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/http"
 
+	"longshore/pkg/audit"
 	"longshore/pkg/catalog"
 	"longshore/pkg/document"
 	"longshore/pkg/fault"
@@ -40,7 +41,9 @@ func (s *server) entityWrite(r *request) (catalog.EntityWrite, error) {
 		CreateMissing: q.on("create_missing_related_entities"), By: s.author(r),
 	}
 	id, err := s.tiedTo(r)
-	w.By.RunID = id
+	if w.By.RunID = id; id != "" {
+		w.By.Cause = audit.Cause{RunID: id}
+	}
 	return w, err
 }
 

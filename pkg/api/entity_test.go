@@ -245,6 +245,15 @@ func TestEntityOfARun(t *testing.T) {
 	id := f.start()
 	f.call("POST", serviceEntities+"?run_id="+id, `{"identifier":"a"}`).want(201)
 	f.call("POST", serviceEntities+"?run_id=", `{"identifier":"b"}`).want(201)
+	for _, e := range f.snapshot().Entities {
+		tied := ""
+		if e.Identifier == "a" {
+			tied = id
+		}
+		if e.Last.RunID != tied || e.Last.Cause.RunID != tied {
+			t.Errorf("the last change of %s is tied to run %q, caused by %q; want %q", e.Identifier, e.Last.RunID, e.Last.Cause.RunID, tied)
+		}
+	}
 	f.call("PATCH", "/v1/actions/runs/"+id, `{"status":"SUCCESS"}`).want(200)
 	f.call("PATCH", serviceEntities+"/a?run_id="+id, `{}`).fault(422, "run_not_in_progress")
 	f.call("PATCH", serviceEntities+"/a?run_id=none", `{}`).fault(404, "not_found")

@@ -88,6 +88,31 @@ func TestRoutesNeedTheirToken(t *testing.T) {
 	}
 }
 
+// Every route that reads has an answer that the document describes. (Those that write have theirs where their
+// entries in the audit log are looked for.)
+func TestEveryReadIsAnswered(t *testing.T) {
+	t.Parallel()
+	onStores(t, func(f *fixture) {
+		f.blueprints()
+		f.people()
+		f.entity("service", `{"identifier":"cart"}`)
+		f.call("POST", "/v1/teams", `{"name":"core","users":["a@x.example"]}`).want(201)
+		f.call("POST", "/v1/organization/secrets", `{"secretName":"TOKEN","secretValue":"x"}`).want(201)
+		migration := f.call("DELETE", "/v1/blueprints/bound/all-entities", "").want(200).at("migrationId").(string)
+		names := strings.NewReplacer("/system/{blueprint_identifier}", "/system/_user", "{action_identifier}", "deploy", "{run_id}", f.start(),
+			"{blueprint_identifier}", "service", "{entity_identifier}", "cart", "{page_identifier}", "service", "{migration_id}", migration,
+			"{user_email}", "a@x.example", "{name}", "core", "{secret_name}", "TOKEN")
+		for _, r := range api.Routes() {
+			if r.Method != http.MethodGet || r.Access == api.Loopback {
+				continue
+			}
+			if g := f.call("GET", names.Replace(r.Pattern), ""); g.status != http.StatusOK {
+				f.t.Errorf("GET %s: got status %d: %s", r.Pattern, g.status, g.text)
+			}
+		}
+	})
+}
+
 func TestDocumentIsServed(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

@@ -116,15 +116,7 @@ func TestActionPermissionsThatAreRefused(t *testing.T) {
 			f.t = t
 			g := f.call("PATCH", permissionsOfDeploy, test.body)
 			g.fault(422, "invalid_request")
-			var paths []string
-			if details, ok := g.body["details"].([]any); ok {
-				for _, d := range details {
-					paths = append(paths, d.(map[string]any)["path"].(string))
-				}
-			}
-			if diff := cmp.Diff(test.paths, sorted(paths)); diff != "" {
-				t.Errorf("paths (-want +got):\n%s\n%s", diff, g.text)
-			}
+			g.namesAll(test.paths)
 			f.unchanged(before)
 		})
 	}
@@ -176,15 +168,7 @@ func TestBlueprintPermissionsThatAreRefused(t *testing.T) {
 			f.t = t
 			g := f.call("PATCH", target, test.body)
 			g.fault(422, "invalid_request")
-			var paths []string
-			if details, ok := g.body["details"].([]any); ok {
-				for _, d := range details {
-					paths = append(paths, d.(map[string]any)["path"].(string))
-				}
-			}
-			if diff := cmp.Diff(test.paths, sorted(paths)); diff != "" {
-				t.Errorf("paths (-want +got):\n%s\n%s", diff, g.text)
-			}
+			g.namesAll(test.paths)
 			f.unchanged(before)
 		})
 	}

@@ -1,41 +1,25 @@
 package api_test
 
 import (
-	"context"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-
-	"longshore/pkg/api"
-	"longshore/pkg/catalog"
-	"longshore/pkg/identity"
 )
 
-// users are callers of the tests, by token.
-var users = map[string]*identity.User{
-	"admin": {Email: "admin@example.com", Role: identity.Admin},
-	"ada":   {Email: "ada@example.com", Role: identity.Member, Teams: []string{"ops", "Operations"}},
-	"bob":   {Email: "bob@example.com", Role: identity.Member},
-	"mod":   {Email: "mod@example.com", Role: identity.Moderator, Moderates: []string{"service"}},
-}
-
-// newUserFixture is an API that knows users too: their names are their tokens.
+// newUserFixture is an API that knows users too: admin, ada, who is in the team ops called Operations, bob,
+// and mod, who moderates service.
 func newUserFixture(t *testing.T) *fixture {
 	t.Helper()
-	return newFixture(t, func(c *api.Config) { c.Tokens = userTokens{c.Tokens} })
-}
-
-// userTokens are tokens of users too.
-type userTokens struct{ api.Tokens }
-
-func (u userTokens) Verify(ctx context.Context, token string) (identity.Caller, error) {
-	if user := users[token]; user != nil {
-		return identity.Caller{OrgID: "org_1", ID: catalog.UserID(user.Email), User: user}, nil
-	}
-	return u.Tokens.Verify(ctx, token)
+	f := newFixture(t)
+	f.call("POST", "/v1/blueprints/_team/entities", `{"identifier":"ops","title":"Operations"}`).want(201)
+	f.as("admin@example.com", `{"port_role":"Admin"}`)
+	f.as("ada@example.com", `{}`, "ops")
+	f.as("bob@example.com", `{}`)
+	f.as("mod@example.com", `{"port_role":"Moderator","moderated_blueprints":["service"]}`)
+	return f
 }
 
 // by sends a request of a user, or of the "machine".
@@ -44,38 +28,10 @@ func (f *fixture) by(name, method, target, body string) *got {
 	if name == "machine" {
 		return f.call(method, target, body)
 	}
-	return f.call(method, target, body, "Authorization", "Bearer "+name)
+	return f.signedIn(name+"@example.com").call(method, target, body)
 }
 
 const shopRun = `{"properties":{"service":"shop"}}`
-
-func TestWhoMayExecute(t *testing.T) {
-	t.Parallel()
-	f := newUserFixture(t)
-	f.define(deploy)
-	f.call("PATCH", permissionsOfDeploy, `{"execute":{"roles":["Admin"],"teams":["Operations"]}}`).want(200)
-	for name, may := range map[string]bool{"machine": true, "admin": true, "ada": true, "bob": false, "mod": false} {
-		for _, query := range []string{"", "?dry_run=true"} {
-			before := f.snapshot()
-			g := f.by(name, "POST", "/v1/actions/deploy/runs"+query, shopRun)
-			switch {
-			case may && query == "":
-				g.want(http.StatusAccepted)
-				continue
-			case may:
-				g.want(http.StatusOK)
-			default:
-				if message := g.fault(http.StatusForbidden, "forbidden"); !strings.Contains(message, "action deploy") {
-					t.Errorf("%s is told %q, which names no action", name, message)
-				}
-			}
-			f.unchanged(before)
-		}
-	}
-	// Permissions are there as soon as the action is.
-	f.define(strings.Replace(deploy, `"deploy"`, `"fresh"`, 1))
-	f.by("bob", "POST", "/v1/actions/fresh/runs", shopRun).want(http.StatusAccepted)
-}
 
 func TestWhoSeesPrivateRuns(t *testing.T) {
 	t.Parallel()

@@ -31,12 +31,16 @@ func foundEntities(found *catalog.Found, across bool) (*answer, error) {
 	}{true, append([]json.RawMessage{}, found.Views...), blueprints, next})
 }
 
-// searchEntities answers POST /v1/entities/search: the body is the search, all else is in the query.
+// searchEntities answers POST /v1/entities/search: the body is the search, all else is in the query. Callers
+// who ask for no pages know none: they get all that fits into an answer.
 func (s *server) searchEntities(r *request) (*answer, error) {
 	q := r.query()
 	f := catalog.Find{
-		From: q.text("from"), Limit: q.number("limit", listedEntities, 1, maxListed),
+		From: q.text("from"), Limit: math.MaxInt32,
 		Bytes: searchBytes, Selection: q.selected(),
+	}
+	if f.From != "" || q.values.Has("limit") {
+		f.Limit = q.number("limit", listedEntities, 1, maxListed)
 	}
 	v, err := jqtemplate.Decode(r.body)
 	if err != nil {

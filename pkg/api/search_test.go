@@ -134,6 +134,27 @@ func TestPagingWhileWriting(t *testing.T) {
 	}
 }
 
+// Callers of Port's search among all entities know no pages.
+func TestSearchWithoutPaging(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.blueprints()
+	for i := range 15 {
+		var entities []string
+		for j := range 20 {
+			entities = append(entities, fmt.Sprintf(`{"identifier":"e%02d%02d"}`, i, j))
+		}
+		f.call("POST", serviceEntities+"/bulk", `{"entities":[`+strings.Join(entities, ",")+`]}`).want(200)
+	}
+	rule := `{"combinator":"and","rules":[{"property":"$blueprint","operator":"=","value":"service"}]}`
+	for target, want := range map[string]int{"": 300, "?allow_partial_results=true": 300, "?limit=7": 7} {
+		g := f.call("POST", "/v1/entities/search"+target, rule).want(200)
+		if got := len(g.list("entities")); got != want || (g.body["next"] == nil) != (want == 300) {
+			t.Errorf("%s: got %d entities and next %v, want %d", target, got, g.body["next"], want)
+		}
+	}
+}
+
 // A list that does not fit into an answer says where to page; pages stop at what fits.
 func TestManyBytes(t *testing.T) {
 	t.Parallel()

@@ -74,6 +74,7 @@ func newFixtureOn(t *testing.T, s stores, change ...func(*api.Config)) *fixture 
 	cache := action.NewCache(f.actions)
 	entities := catalog.NewReader(f.catalog, nil)
 	f.users = directory.New(entities, "org_1")
+	judge := permission.New(permission.Config{Catalog: entities})
 	c := api.Config{
 		Tokens: &identity.Access{Tokens: f.tokens, Provider: provider{}, Users: f.users}, Actions: f.actions, Cache: cache, Runs: f.runs, Log: log,
 		Catalog: catalog.NewService(f.catalog, time.Now), Audit: f.audit,
@@ -81,16 +82,18 @@ func newFixtureOn(t *testing.T, s stores, change ...func(*api.Config)) *fixture 
 		Starter: trigger.New(trigger.Config{
 			Actions: cache, Entities: entities, Users: f.users, Runs: f.runs, Sender: f.sent, OrgID: "org_1", Log: log,
 			Secrets: organization.NewVault(f.organization, newSealer(t)), Sealer: newSealer(t),
-			Permissions: permission.New(permission.Config{Catalog: entities}),
-			Approvers:   approvers{{UserID: "usr_1", Email: "ada@example.com"}, {UserID: "usr_2", Email: "bo@example.com"}},
-			Accepter:    &trigger.StoreAndSend{Store: f.runs, Sender: f.sent, Log: log},
-			Configured:  func(backend string) bool { return backend == invocation.BackendWebhook },
+			Permissions: judge, Approvers: judge, ClientSecret: clientSecret,
+			Accepter:   &trigger.StoreAndSend{Store: f.runs, Sender: f.sent, Log: log},
+			Configured: func(backend string) bool { return backend == invocation.BackendWebhook },
 		}),
 	}
 	c.Decider = approval.New(approval.Config{
 		Runs: f.runs, Send: f.sent, Log: log, Configured: func(backend string) bool { return backend == invocation.BackendWebhook },
 	})
 	c.Catalog.OnSlice(dispatch.SendSlices(f.sent, log))
+	c.AgentKafka = func(context.Context) (*api.KafkaCredentials, error) {
+		return &api.KafkaCredentials{Brokers: []string{"b:9092"}, Username: "agent", Password: "p"}, nil
+	}
 	for _, apply := range change {
 		apply(&c)
 	}
@@ -216,6 +219,19 @@ func (g *got) names(path string) {
 	}
 	if path != "" {
 		g.t.Errorf("got %.500s, want a detail with the path %s", g.text, path)
+	}
+}
+
+// namesAll fails the test unless the paths of a fault's details are these, which are sorted.
+func (g *got) namesAll(want []string) {
+	g.t.Helper()
+	var paths []string
+	details, _ := g.body["details"].([]any)
+	for _, d := range details {
+		paths = append(paths, d.(map[string]any)["path"].(string))
+	}
+	if diff := cmp.Diff(want, sorted(paths)); diff != "" {
+		g.t.Errorf("paths (-want +got):\n%s\n%s", diff, g.text)
 	}
 }
 
@@ -417,6 +433,8 @@ type snapshot struct {
 	Settings   *organization.Settings
 	Secrets    []*organization.Secret
 	Audits     []*audit.Entry
+	// Raw is everything as it is stored.
+	Raw []string
 }
 
 func (f *fixture) snapshot() snapshot {
@@ -461,6 +479,7 @@ func (f *fixture) snapshot() snapshot {
 		f.t.Fatal(err)
 	}
 	s.Audits = entries.Entries
+	s.Raw = f.raw(f.t)
 	return s
 }
 

@@ -2,15 +2,22 @@ package api_test
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"log/slog"
+	"slices"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"longshore/pkg/action"
 	"longshore/pkg/audit"
 	"longshore/pkg/catalog"
 	"longshore/pkg/organization"
 	"longshore/pkg/run"
+	"longshore/pkg/sqlite"
 	"longshore/pkg/store/dynamostore"
 	"longshore/pkg/store/dynamostore/dynamocatalog"
 	"longshore/pkg/store/opentest"
@@ -24,6 +31,8 @@ type stores struct {
 	catalog      catalog.Store
 	audit        audit.Store
 	organization organization.Store
+	// raw returns all that is stored, as it is stored.
+	raw func(t *testing.T) []string
 }
 
 // onStores runs a test on an API over each kind of stores, which are empty.
@@ -49,6 +58,7 @@ func openTables(t *testing.T) stores {
 		catalog:      dynamocatalog.NewCatalog(client, table, time.Now),
 		audit:        entries,
 		organization: dynamocatalog.NewOrganization(client, table),
+		raw:          func(t *testing.T) []string { return append(itemsOf(t, client, runs), itemsOf(t, client, table)...) },
 	}
 }
 
@@ -77,5 +87,70 @@ func openStores(t *testing.T) stores {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return stores{runs, actions, blueprints, entries, settings}
+	return stores{runs, actions, blueprints, entries, settings, func(t *testing.T) []string { return rowsOf(t, db) }}
+}
+
+// itemsOf returns the items of a table, sorted.
+func itemsOf(t *testing.T, client *dynamodb.Client, table string) []string {
+	t.Helper()
+	var all []string
+	pages := dynamodb.NewScanPaginator(client, &dynamodb.ScanInput{TableName: &table, ConsistentRead: aws.Bool(true)})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, item := range page.Items {
+			text, err := json.Marshal(item)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, string(text))
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+// rowsOf returns the rows of all tables of a database.
+func rowsOf(t *testing.T, db *sqlite.DB) []string {
+	t.Helper()
+	each := func(query string, row func(scan func(...any) error, columns []string)) {
+		rows, err := db.Rows(t.Context(), query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer rows.Close()
+		columns, err := rows.Columns()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for rows.Next() {
+			row(rows.Scan, columns)
+		}
+		if err := rows.Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var tables, all []string
+	each(`SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name`, func(scan func(...any) error, _ []string) {
+		var name string
+		if err := scan(&name); err != nil {
+			t.Fatal(err)
+		}
+		tables = append(tables, name)
+	})
+	for _, table := range tables {
+		each(`SELECT * FROM "`+table+`"`, func(scan func(...any) error, columns []string) {
+			values, into := make([]any, len(columns)), make([]any, len(columns))
+			for i := range values {
+				into[i] = &values[i]
+			}
+			if err := scan(into...); err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, fmt.Sprintf("%s %q %q", table, columns, values))
+		})
+	}
+	return all
 }

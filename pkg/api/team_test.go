@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -255,6 +257,46 @@ func TestTeamsOfOneName(t *testing.T) {
 		f.call("POST", "/v1/teams", `{"name":"The core team"}`).want(201)
 		if got := len(f.call("GET", "/v1/teams", "").want(200).list("teams")); got != 3 {
 			f.t.Errorf("got %d teams, want 3", got)
+		}
+	})
+}
+
+// Of teams that are renamed to one name at once no two get it.
+func TestTeamsRenamedAtOnce(t *testing.T) {
+	t.Parallel()
+	onStores(t, func(f *fixture) {
+		const teams = 5
+		for i := range teams {
+			f.call("POST", "/v1/teams", fmt.Sprintf(`{"name":"team%d"}`, i)).want(201)
+		}
+		for round := range 4 {
+			name := fmt.Sprintf("The name of round %d", round)
+			list := f.call("GET", "/v1/teams", "").want(200).list("teams")
+			var all sync.WaitGroup
+			statuses := make([]int, len(list))
+			for i, team := range list {
+				all.Go(func() {
+					old := url.PathEscape(team.(map[string]any)["name"].(string))
+					statuses[i] = f.call("PUT", "/v1/teams/"+old, `{"name":"`+name+`"}`).status
+				})
+			}
+			all.Wait()
+			won, named := 0, 0
+			for _, status := range statuses {
+				if status == 200 {
+					won++
+				} else if status != 409 {
+					f.t.Errorf("got status %d, want 200 or 409", status)
+				}
+			}
+			for _, team := range f.call("GET", "/v1/teams", "").want(200).list("teams") {
+				if team.(map[string]any)["name"] == name {
+					named++
+				}
+			}
+			if won > 1 || named != won {
+				f.t.Errorf("%d renames were answered with 200, and %d teams are called %q; want one at most, and as many", won, named, name)
+			}
 		}
 	})
 }

@@ -180,6 +180,11 @@ func TestModeratorsStayWhereTheyAre(t *testing.T) {
 	f.define(actionOf("mine", "service"))
 	f.define(automation)
 	f.define(kafka)
+	// calling is an action of the Moderator's blueprint whose call has this in it.
+	calling := func(identifier, member string) string {
+		return strings.Replace(actionOf(identifier, "service"), `"url":"https://example.com/hook"`, `"url":"https://example.com/hook",`+member, 1)
+	}
+	f.define(calling("sealed", `"headers":{"X-Token":"{{ .secrets.TOKEN }}"}`))
 	mod := f.as("mod@example.com", moderator)
 	upsert := func(blueprint string) string {
 		return strings.Replace(actionOf("up", "service"), `{"type":"WEBHOOK","url":"https://example.com/hook"}`,
@@ -199,6 +204,17 @@ func TestModeratorsStayWhereTheyAre(t *testing.T) {
 		"writing another by an action":         {"POST", "/v1/actions", upsert("other")},
 		"writing anything by an action":        {"POST", "/v1/actions", upsert("{{ .inputs.b }}")},
 		"writing users by a changed action":    {"PUT", "/v1/actions/mine", upsert("_user")},
+		"reading a secret in a header":         {"POST", "/v1/actions", calling("x", `"headers":{"X":"{{ .secrets.TOKEN }}"}`)},
+		"reading one in the body":              {"POST", "/v1/actions", calling("x", `"body":{"a":[{"b":"x {{ .secrets[\"TOKEN\"] | @base64 }}"}]}`)},
+		"reading one in a key":                 {"POST", "/v1/actions", calling("x", `"body":{"{{ .secrets.TOKEN }}":1}`)},
+		"reading one that the inputs name":     {"POST", "/v1/actions", calling("x", `"body":{"a":"{{ .secrets[.inputs.b] }}"}`)},
+		"reading all of them":                  {"POST", "/v1/actions", calling("x", `"body":{"a":"{{ .secrets }}"}`)},
+		"reading all there is":                 {"POST", "/v1/actions", calling("x", `"body":{"a":"{{ . | tostring }}"}`)},
+		"reading what an expression names":     {"POST", "/v1/actions", calling("x", `"body":{"a":"{{ .[\"sec\" + \"rets\"] }}","b":"{{ getpath([\"secrets\"]) }}","c":"{{ to_entries }}"}`)},
+		"reading a secret by a changed action": {"PUT", "/v1/actions/mine", calling("mine", `"url":"https://example.com/{{ .secrets.TOKEN }}"`)},
+		"sending a secret elsewhere":           {"PUT", "/v1/actions/sealed", actionOf("sealed", "service")},
+		"letting others send it":               {"PATCH", "/v1/actions/sealed/permissions", `{"execute":{"roles":["Member"]}}`},
+		"deleting what sends it":               {"DELETE", "/v1/actions/sealed", ""},
 		"a user beside an entity":              {"POST", entities + "?create_missing_related_entities=true", `{"identifier":"e","relations":{"u":"eve@example.com"}}`},
 		"an entity of another blueprint":       {"POST", entities + "?create_missing_related_entities=true", `{"identifier":"e","relations":{"r":"e"}}`},
 		"deleting what relates to it":          {"DELETE", entities + "/held?delete_dependents=true", ""},
@@ -219,6 +235,7 @@ func TestModeratorsStayWhereTheyAre(t *testing.T) {
 
 	mod.define(actionOf("new", "service"))
 	mod.define(upsert("service"))
+	mod.define(calling("plain", `"body":{"a":"{{ .inputs }}","b":".secrets","c":"{{ .entity.secrets }}"}`))
 	mod.call("PUT", "/v1/actions/new", actionOf("renamed", "service")).want(200)
 	mod.call("DELETE", "/v1/actions/renamed", "").want(200)
 	mod.call("POST", entities, `{"identifier":"e"}`).want(201)

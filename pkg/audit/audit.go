@@ -24,8 +24,20 @@ type Author struct {
 	Origin string
 	// RunID is the run that the change is tied to, empty for none.
 	RunID string
+	// Cause is what brought the change about; it is kept with what was changed, and not in entries.
+	Cause Cause
 	// At has millisecond precision, in UTC.
 	At time.Time
+}
+
+// Cause is what a change follows from; the zero Cause is for one that nothing but its author brought about.
+type Cause struct {
+	// EventID is the event that started the run of an automation, empty for other runs.
+	EventID string
+	// RunID is the run that made the change.
+	RunID string
+	// Depth is how many runs of automations lie between the change and what began it all.
+	Depth int
 }
 
 // Actions of entries.

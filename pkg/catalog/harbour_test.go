@@ -289,11 +289,14 @@ func uses(i int) string {
 	return fmt.Sprintf("s%d", i-1)
 }
 
-// changes are what goes on in slices, and what is stored when it has ended.
-var changes = map[string]struct {
+// change is a change that goes on in slices, and the state that it leads to.
+type change struct {
 	do   func(ctx context.Context, s *catalog.Service) error
 	want string
-}{
+}
+
+// changes are what goes on in slices, and what is stored when it has ended.
+var changes = map[string]change{
 	"an entity goes, relations to it are emptied": {
 		func(ctx context.Context, s *catalog.Service) error {
 			return s.DeleteEntity(ctx, "system", "shop", false, by())

@@ -21,7 +21,7 @@ func staff(t *testing.T, w *world) {
 	w.blueprint(t, `{"identifier":"domain","title":"T","schema":{"properties":{}}}`)
 	w.blueprint(t, `{"identifier":"service","title":"T","schema":{"properties":{"tier":{"type":"string"},"lead":{"type":"string"}}},
 		"relations":{"domain":{"target":"domain"}},"calculationProperties":{"loud":{"type":"string","calculation":".properties.tier | ascii_upcase"}}}`)
-	w.blueprint(t, `{"identifier":"part","title":"T","schema":{"properties":{}},"relations":{"service":{"target":"service"}},
+	w.blueprint(t, `{"identifier":"part","title":"T","schema":{"properties":{"desk":{"type":"string","format":"team"}}},"relations":{"service":{"target":"service"}},
 		"ownership":{"type":"Inherited","path":"service"}}`)
 	for _, team := range []string{`{"identifier":"platform","title":"Platform Engineers"}`, `{"identifier":"shop"}`, `{"identifier":"S","title":"Shop"}`} {
 		w.entity(t, "_team", team)
@@ -37,7 +37,7 @@ func staff(t *testing.T, w *world) {
 	} {
 		w.entity(t, "service", service)
 	}
-	w.entity(t, "part", `{"identifier":"lid","relations":{"service":"cart"}}`)
+	w.entity(t, "part", `{"identifier":"lid","properties":{"desk":"platform"},"relations":{"service":"cart"}}`)
 }
 
 func identifiers(entities []*jqtemplate.Object) []string {
@@ -182,6 +182,8 @@ func TestSearchForTeams(t *testing.T) {
 		"twice the same":        {`{"property":"$team","operator":"=","value":["platform","Platform Engineers"]}`, []string{"till"}},
 		"none of them":          {`{"property":"$team","operator":"notIn","value":["Platform Engineers"]}`, []string{"mail"}},
 		"owned by the relation": {`{"property":"$owned_by_team","operator":"contains","value":"platform"}`, []string{"cart", "lid", "till"}},
+		"a property is text":    {`{"property":"desk","operator":"=","value":"platform"}`, []string{"lid"}},
+		"and has no names":      {`{"property":"desk","operator":"=","value":"Platform Engineers"}`, nil},
 		"a name of no team":     {`{"property":"$team","operator":"contains","value":"nobody"}`, nil},
 	}
 	onStores(t, func(t *testing.T, w *world) {

@@ -17,23 +17,30 @@ import (
 	"longshore/pkg/queue"
 )
 
-func TestSlices(t *testing.T) {
-	t.Parallel()
-	onBoth(t, func(t *testing.T, open opener, _ int) {
+// onChanges runs a test of each change on both stores.
+func onChanges(t *testing.T, test func(t *testing.T, open opener, every int, c change)) {
+	onBoth(t, func(t *testing.T, open opener, every int) {
 		for name, c := range changes {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				h := newHarbour(t, open)
-				if err := c.do(t.Context(), h.service(h.store)); err != nil {
-					t.Fatal(err)
-				}
-				h.deliver()
-				if diff := cmp.Diff(c.want, h.state()); diff != "" {
-					t.Errorf("state (-want +got):\n%s", diff)
-				}
-				h.sweep()
+				test(t, open, every, c)
 			})
 		}
+	})
+}
+
+func TestSlices(t *testing.T) {
+	t.Parallel()
+	onChanges(t, func(t *testing.T, open opener, _ int, c change) {
+		h := newHarbour(t, open)
+		if err := c.do(t.Context(), h.service(h.store)); err != nil {
+			t.Fatal(err)
+		}
+		h.deliver()
+		if diff := cmp.Diff(c.want, h.state()); diff != "" {
+			t.Errorf("state (-want +got):\n%s", diff)
+		}
+		h.sweep()
 	})
 }
 
@@ -41,32 +48,27 @@ func TestSlices(t *testing.T) {
 // been made as a whole, or nothing of it has; and nothing that was answered is lost.
 func TestSlicesOutliveTheProcess(t *testing.T) {
 	t.Parallel()
-	onBoth(t, func(t *testing.T, open opener, every int) {
-		for name, c := range changes {
-			t.Run(name, func(t *testing.T) {
-				t.Parallel()
-				died := true
-				for point := 1; died; point += every {
-					h := newHarbour(t, open)
-					before := h.state()
-					m := &mortal{Store: h.store}
-					m.left.Store(int64(point))
-					s := h.service(m)
-					err := c.do(t.Context(), s)
-					accepted := err == nil
-					for messages := h.next(); err == nil && len(messages) > 0; messages = h.next() {
-						for _, message := range messages {
-							_, err = s.Continue(t.Context(), message.PK, message.Generation)
-						}
-					}
-					died = m.left.Load() <= 0
-					h.sweep()
-					got := h.state()
-					if got != c.want && (accepted || got != before) {
-						t.Fatalf("died at write %d (accepted: %v, error %v):\n got %s\nwant %s\n  or %s", point, accepted, err, got, c.want, before)
-					}
+	onChanges(t, func(t *testing.T, open opener, every int, c change) {
+		died := true
+		for point := 1; died; point += every {
+			h := newHarbour(t, open)
+			before := h.state()
+			m := &mortal{Store: h.store}
+			m.left.Store(int64(point))
+			s := h.service(m)
+			err := c.do(t.Context(), s)
+			accepted := err == nil
+			for messages := h.next(); err == nil && len(messages) > 0; messages = h.next() {
+				for _, message := range messages {
+					_, err = s.Continue(t.Context(), message.PK, message.Generation)
 				}
-			})
+			}
+			died = m.left.Load() <= 0
+			h.sweep()
+			got := h.state()
+			if got != c.want && (accepted || got != before) {
+				t.Fatalf("died at write %d (accepted: %v, error %v):\n got %s\nwant %s\n  or %s", point, accepted, err, got, c.want, before)
+			}
 		}
 	})
 }
@@ -74,45 +76,40 @@ func TestSlicesOutliveTheProcess(t *testing.T) {
 // A slice that two processes carry out at once, and one whose message comes again, do no harm.
 func TestSliceTwiceAtOnce(t *testing.T) {
 	t.Parallel()
-	onBoth(t, func(t *testing.T, open opener, _ int) {
-		for name, c := range changes {
-			t.Run(name, func(t *testing.T) {
-				t.Parallel()
-				h := newHarbour(t, open)
-				if err := c.do(t.Context(), h.service(h.store)); err != nil {
-					t.Fatal(err)
-				}
-				asked := map[queue.Late]int{}
-				var first []queue.Late
-				for messages := h.next(); len(messages) > 0; messages = h.next() {
-					var all sync.WaitGroup
-					for _, m := range messages {
-						asked[m]++
-						first = append(first, m)
-						for range 2 {
-							all.Go(func() {
-								if _, err := h.service(h.store).Continue(t.Context(), m.PK, m.Generation); err != nil {
-									t.Errorf("slice: %v", err)
-								}
-							})
+	onChanges(t, func(t *testing.T, open opener, _ int, c change) {
+		h := newHarbour(t, open)
+		if err := c.do(t.Context(), h.service(h.store)); err != nil {
+			t.Fatal(err)
+		}
+		asked := map[queue.Late]int{}
+		var first []queue.Late
+		for messages := h.next(); len(messages) > 0; messages = h.next() {
+			var all sync.WaitGroup
+			for _, m := range messages {
+				asked[m]++
+				first = append(first, m)
+				for range 2 {
+					all.Go(func() {
+						if _, err := h.service(h.store).Continue(t.Context(), m.PK, m.Generation); err != nil {
+							t.Errorf("slice: %v", err)
 						}
-					}
-					all.Wait()
+					})
 				}
-				for m, n := range asked {
-					if n != 1 {
-						t.Errorf("slice %d was asked for %d times, want once", m.Generation, n)
-					}
-				}
-				if diff := cmp.Diff(c.want, h.state()); diff != "" {
-					t.Errorf("state (-want +got):\n%s", diff)
-				}
-				for _, m := range first {
-					if done, err := h.service(h.store).Continue(t.Context(), m.PK, m.Generation); done || err != nil {
-						t.Errorf("an old message: done %v, error %v", done, err)
-					}
-				}
-			})
+			}
+			all.Wait()
+		}
+		for m, n := range asked {
+			if n != 1 {
+				t.Errorf("slice %d was asked for %d times, want once", m.Generation, n)
+			}
+		}
+		if diff := cmp.Diff(c.want, h.state()); diff != "" {
+			t.Errorf("state (-want +got):\n%s", diff)
+		}
+		for _, m := range first {
+			if done, err := h.service(h.store).Continue(t.Context(), m.PK, m.Generation); done || err != nil {
+				t.Errorf("an old message: done %v, error %v", done, err)
+			}
 		}
 	})
 }

@@ -3,7 +3,6 @@ package catalog
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"unicode/utf8"
@@ -134,11 +133,7 @@ func (s *Service) tryCreate(ctx context.Context, blueprint string, text json.Raw
 	if old != nil && !w.Upsert {
 		return nil, taken(blueprint, old.Identifier)
 	}
-	saved, err := s.save(ctx, n, k, old, d, w)
-	if err != nil && w.Upsert && (fault.Is(err, "identifier_taken") || old != nil && absent(err) && !isNotThere(err)) {
-		return nil, fault.Wrap(fault.Conflict, err, "somebody else is writing the entity %q", d.Identifier)
-	}
-	return saved, err
+	return s.save(ctx, n, k, old, d, w)
 }
 
 func taken(blueprint, identifier string) error {
@@ -287,10 +282,14 @@ func (s *Service) save(ctx context.Context, n *snapshot, k *Kept, old *Entity, d
 		stale := slices.DeleteFunc(before, func(edge Edge) bool { return slices.Contains(edges, edge) })
 		err = s.replaceEntity(ctx, n, old, e, edges, stale)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("write entity: %w", err)
+	switch {
+	case err == nil:
+		return saved, nil
+	case w.Upsert && (old == nil && fault.Is(err, "identifier_taken") || old != nil && absent(err)):
+		// An upsert does not mind what it finds.
+		return nil, fault.Wrap(fault.Conflict, err, "somebody else is writing the entity %q", d.Identifier)
 	}
-	return saved, nil
+	return nil, fmt.Errorf("write entity: %w", err)
 }
 
 // missing returns the related entities of a draft that are not there. The entity itself counts as there.
@@ -326,12 +325,6 @@ func (s *Service) missing(ctx context.Context, n *snapshot, self Key, d *Draft) 
 		}
 	}
 	return missing, nil
-}
-
-// isNotThere reports whether an error is notThere's, of related entities and not of the entity itself.
-func isNotThere(err error) bool {
-	var e *fault.Error
-	return errors.As(err, &e) && len(e.Details) > 0
 }
 
 func notThere(missing []Target) error {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -133,7 +134,13 @@ func (s *Service) tryTeam(ctx context.Context, b *TeamBody, by Author) (*Team, [
 		return nil, nil, err
 	}
 	return s.writeTeam(ctx, &Team{Identifier: b.Name, Name: b.Name}, users, members, by, func(w EntityWrite) (*Saved, error) {
-		return s.CreateEntity(ctx, TeamBlueprint, b.Entity, w)
+		saved, err := s.CreateEntity(ctx, TeamBlueprint, b.Entity, w)
+		if err != nil || w.ValidationOnly {
+			return saved, err
+		}
+		return saved, s.soleName(ctx, saved, func(ctx context.Context) error {
+			return s.DeleteEntity(ctx, TeamBlueprint, saved.Entity.Identifier, false, by)
+		})
 	})
 }
 
@@ -179,7 +186,16 @@ func (s *Service) changeTeam(ctx context.Context, name string, text json.RawMess
 				return nil, err
 			}
 		}
-		return s.PatchEntity(ctx, TeamBlueprint, old.Identifier, b.Entity, w)
+		saved, err := s.PatchEntity(ctx, TeamBlueprint, old.Identifier, b.Entity, w)
+		if err != nil || w.ValidationOnly || next.Name == old.Name {
+			return saved, err
+		}
+		return saved, s.soleName(ctx, saved, func(ctx context.Context) error {
+			back := new(jqtemplate.Object)
+			back.Set("title", old.Name)
+			_, err := s.PatchEntity(ctx, TeamBlueprint, old.Identifier, jqtemplate.Encode(back), w)
+			return err
+		})
 	})
 }
 
@@ -209,6 +225,32 @@ func freeName(teams []*Team, self *Team, name string) error {
 		}
 	}
 	return nil
+}
+
+// soleName undoes a write that has given a team a name which another one was given at the same time: each
+// writes first and looks then, so that one of them at least finds the other.
+func (s *Service) soleName(ctx context.Context, saved *Saved, undo func(context.Context) error) error {
+	self, err := TeamOf(saved.Entity)
+	if err != nil {
+		return err
+	}
+	n, err := s.snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	err = s.each(ctx, n, TeamBlueprint, func(e *Entity) error {
+		t, err := TeamOf(e)
+		if err == nil && t.Identifier != self.Identifier {
+			err = freeName([]*Team{t}, nil, self.Name)
+		}
+		return err
+	})
+	if !fault.Is(err, "identifier_taken") {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leftTime)
+	defer cancel()
+	return errors.Join(err, undo(ctx))
 }
 
 // writeTeam writes a team's entity and then its members, once all of it was found to be allowed. Next

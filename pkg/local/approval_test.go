@@ -154,18 +154,54 @@ func TestNoticeThenApproval(t *testing.T) {
 	}
 }
 
-// A notice that its receiver refuses holds no run back.
-func TestRefusedNotice(t *testing.T) {
+// A notice that its receiver refuses, puts off or does not answer holds no run back, whatever is decided.
+func TestNoticeHoldsNoRunBack(t *testing.T) {
 	t.Parallel()
-	rc := newReceiver(t, func(w http.ResponseWriter, _ *http.Request, _ string, _ int) { w.WriteHeader(http.StatusGone) })
-	c, q, _ := open(t, config(t.TempDir()))
-	guard(q, "http://192.0.2.1/", `"approvalNotification":{"type":"webhook","format":"slack","url":"`+rc.URL+`"},`)
-	id := q.call("POST", "/v1/actions/act/runs", `{}`)["run"].(map[string]any)["id"].(string)
-	q.log(id, "The notice to approvers failed after 1 attempt: the target answered 410 Gone")
-	if r, err := c.Run(t.Context(), id); err != nil || r.Status != "WAITING_FOR_APPROVAL" {
-		t.Errorf("run is %+v, %v", r, err)
+	hang, came := make(chan struct{}), make(chan string, 10)
+	rc := newReceiver(t, func(w http.ResponseWriter, r *http.Request, _ string, _ int) {
+		came <- r.URL.Path
+		switch r.URL.Path {
+		case "/refuses":
+			w.WriteHeader(http.StatusGone)
+		case "/puts-off":
+			w.Header().Set("Retry-After", "3600")
+			w.WriteHeader(http.StatusServiceUnavailable)
+		default:
+			<-hang
+		}
+	})
+	defer close(hang)
+	for name, log := range map[string]string{
+		"/refuses":  "The notice to approvers failed after 1 attempt: the target answered 410 Gone",
+		"/puts-off": "",
+		"/hangs":    "",
+	} {
+		target := newReceiver(t, ok)
+		c, q, _ := open(t, config(t.TempDir()))
+		guard(q, target.URL, `"approvalNotification":{"type":"webhook","format":"slack","url":"`+rc.URL+name+`"},`)
+		var ids []string
+		for _, decision := range []string{"APPROVE", "DECLINE"} {
+			id := q.call("POST", "/v1/actions/act/runs", `{}`)["run"].(map[string]any)["id"].(string)
+			if path := <-came; path != name {
+				t.Fatalf("called %s, want %s", path, name)
+			}
+			if log != "" {
+				q.log(id, log)
+			}
+			if r, err := c.Run(t.Context(), id); err != nil || r.Status != "WAITING_FOR_APPROVAL" {
+				t.Errorf("%s: run is %+v, %v", name, r, err)
+			}
+			q.call("PATCH", "/v1/actions/runs/"+id+"/approval", `{"status":"`+decision+`"}`)
+			ids = append(ids, id)
+		}
+		succeed(t, c, ids[:1])
+		if r, err := c.Run(t.Context(), ids[1]); err != nil || r.Status != "DECLINED" {
+			t.Errorf("%s: run is %+v, %v; want it declined", name, r, err)
+		}
+		if n := target.counts(); len(n) != 1 || n[ids[0]] != 1 {
+			t.Errorf("%s: delivered %v, want the approved run once", name, n)
+		}
 	}
-	q.call("PATCH", "/v1/actions/runs/"+id+"/approval", `{"status":"DECLINE"}`)
 }
 
 // An address that may not be called is not called for a notice either.

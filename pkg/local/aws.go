@@ -14,7 +14,6 @@ import (
 
 	"longshore/pkg/boot"
 	"longshore/pkg/dispatch"
-	"longshore/pkg/invocation"
 	"longshore/pkg/queue"
 	"longshore/pkg/queue/sqsqueue"
 	"longshore/pkg/run"
@@ -63,8 +62,12 @@ func openAWS(ctx context.Context, c Config) (*stores, error) {
 				return err
 			}
 		}
-		_, err := messages.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: aws.String(urls[invocation.BackendWebhook])})
-		return err
+		for _, url := range urls {
+			if _, err := messages.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &url}); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
 	skew, err := describe(ctx, table, c.RunsTable)
 	if err != nil {
@@ -98,15 +101,18 @@ func openAWS(ctx context.Context, c Config) (*stores, error) {
 // queueURLs finds the queues, or makes them. The dead-letter queue is drained by the deployment's own
 // function; this process drains it only where it is called as the emulators' is.
 func queueURLs(ctx context.Context, client *sqs.Client, c Config) (map[string]string, error) {
-	names, urls := map[string]string{queue.DeadLetter: queuePrefix + queue.DeadLetter}, map[string]string{}
+	names, urls := map[string]string{}, map[string]string{}
 	for _, backend := range Backends() {
 		switch {
+		case !c.AWSCreate && !c.configured(backend):
 		case !c.AWSCreate && c.Queues[backend] != "":
 			urls[backend] = c.Queues[backend]
-			delete(names, queue.DeadLetter)
-		case c.configured(backend):
+		default:
 			names[backend] = queuePrefix + backend
 		}
+	}
+	if len(urls) == 0 {
+		names[queue.DeadLetter] = queuePrefix + queue.DeadLetter
 	}
 	if c.AWSCreate {
 		return sqsqueue.CreateQueues(ctx, client, names, queue.Visibility)

@@ -27,13 +27,17 @@ var backends = []struct {
 	name string
 	// configured says that the process has what the backend needs; runs for any other wait.
 	configured func(Config) bool
+	// workers is how many messages are in hand at once; 0 means Config.Workers.
+	workers int
 	// open makes what takes messages off the queue: mostly Server.deliver of a backend.Backend.
 	open func(*Server) (handle, error)
 }{
-	{invocation.BackendWebhook, always, openWebhook},
-	{invocation.BackendUpsertEntity, always, openUpsertEntity},
-	{invocation.BackendGitHub, func(c Config) bool { return c.GitHub.Credentials.Given() }, openGitHub},
-	{invocation.BackendGitLab, func(c Config) bool { return c.GitLab.Credentials.Given() }, openGitLab},
+	{invocation.BackendWebhook, always, 0, openWebhook},
+	{invocation.BackendUpsertEntity, always, entityWorkers, openUpsertEntity},
+	{invocation.BackendGitHub, func(c Config) bool { return c.GitHub.Credentials.Given() }, 0, openGitHub},
+	{invocation.BackendGitLab, func(c Config) bool { return c.GitLab.Credentials.Given() }, 0, openGitLab},
+	{invocation.BackendAzureDevOps, always, 0, openAzureDevOps},
+	{invocation.BackendKafka, func(c Config) bool { return len(boot.Brokers(c.Kafka.Brokers)) > 0 }, 0, openKafka},
 }
 
 // Backends lists the backends that a process can have.
@@ -47,8 +51,12 @@ func Backends() []string {
 
 func always(Config) bool { return true }
 
-// configured reports whether the process delivers the runs of a backend.
+// configured reports whether the process takes messages off a backend's queue. Where URLs of queues are
+// given, it does not for one without.
 func (c Config) configured(backend string) bool {
+	if c.AWS && !c.AWSCreate && len(c.Queues) > 0 && c.Queues[backend] == "" {
+		return false
+	}
 	for _, b := range backends {
 		if b.name == backend {
 			return b.configured(c)
@@ -79,12 +87,19 @@ func (s *Server) secrets(context.Context) (signature.Secrets, error) {
 	return signature.Secrets{Current: s.credentials.ClientSecret, Previous: s.c.ClientSecretPrevious}, nil
 }
 
-// workers is how many messages of a queue are dealt with at once.
-func (s *Server) workers(name string) int {
-	if name == invocation.BackendUpsertEntity {
-		return entityWorkers
+// workersOf returns how many of a backend's messages are in hand at once.
+func (s *Server) workersOf(backend string) int {
+	for _, b := range backends {
+		if b.name == backend && b.workers > 0 {
+			return b.workers
+		}
 	}
 	return s.c.Workers
+}
+
+// client is a guarded client that may also call what more lists.
+func (s *Server) client(more ...egress.Allow) *egress.Client {
+	return egress.New(egress.Config{Allow: s.c.EgressAllow.With(more...), ConnectTimeout: s.c.ConnectTimeout})
 }
 
 func openWebhook(s *Server) (handle, error) {
@@ -96,7 +111,7 @@ func openWebhook(s *Server) (handle, error) {
 		}
 	}
 	return s.deliver(invocation.BackendWebhook, email.Open(s.c.SESSender, ses, webhook.New(webhook.Config{
-		Secrets: s.secrets, Client: egress.New(egress.Config{Allow: s.c.EgressAllow, ConnectTimeout: s.c.ConnectTimeout}), Version: s.c.Version, CallTimeout: s.c.CallTimeout,
+		Secrets: s.secrets, Client: s.client(), Version: s.c.Version, CallTimeout: s.c.CallTimeout,
 	}))), nil
 }
 

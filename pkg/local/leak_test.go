@@ -1,230 +1,263 @@
 package local_test
 
 import (
-	"bytes"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
-	"log"
 	"log/slog"
 	"net/http"
-	"net/http/httptest"
-	"net/http/httputil"
 	"net/url"
-	"os"
-	"path/filepath"
-	"strconv"
+	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
-	"github.com/klauspost/compress/zstd"
-
-	"longshore/pkg/api/client"
-	"longshore/pkg/emulator"
+	"longshore/pkg/api"
 	"longshore/pkg/local"
 	"longshore/pkg/secret"
 )
 
-// Secrets of the hunt: one with what escapes change, one that is JSON, of which a member is used.
-const (
-	huntedToken  = "tok/\"en\\ é+ <1234567890>"
-	huntedMember = "member-s3cret-of-it"
-	huntedJSON   = `{"user":"ada","password":"` + huntedMember + `"}`
-)
-
-// hunter looks for the secrets in what was written.
-type hunter struct {
-	t    *testing.T
-	mask *secret.Mask
+// hunted is a deployment in which the hunt goes on.
+type hunted struct {
+	*caller
+	routes shared
 }
 
-// sights of a value, besides those that the mask knows.
-func sights(value string) []string {
-	text, _ := json.Marshal(value)
-	return []string{
-		value, string(text[1 : len(text)-1]), url.QueryEscape(value), url.PathEscape(value),
-		base64.StdEncoding.EncodeToString([]byte(value)), base64.RawURLEncoding.EncodeToString([]byte(value)),
+// ask sends a request and keeps the answer, which must have that status.
+func (h *hunted) ask(status int, method, path string, body any, headers ...string) map[string]any {
+	h.t.Helper()
+	text, isText := body.(string)
+	if !isText {
+		encoded, err := json.Marshal(body)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		text = string(encoded)
 	}
+	got, answer := h.send(method, path, text, headers...)
+	if got != status {
+		h.t.Fatalf("%s %s: %d %s, want %d", method, path, got, answer, status)
+	}
+	var object map[string]any
+	if err := json.Unmarshal([]byte(answer), &object); err != nil {
+		h.t.Fatal(err)
+	}
+	return object
 }
 
-func (h *hunter) found(text string) string {
-	for _, value := range []string{huntedToken, huntedMember, huntedJSON} {
-		for _, sight := range sights(value) {
-			if strings.Contains(text, sight) {
-				return sight
-			}
+// send sends a request and keeps the answer.
+func (h *hunted) send(method, path, body string, headers ...string) (status int, answer string) {
+	h.t.Helper()
+	r, err := http.NewRequestWithContext(h.t.Context(), method, h.url+path, strings.NewReader(body))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+h.token)
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	fmt.Fprintf(&h.routes, "%s %s: %v %s\n", method, path, response.Header, text)
+	return response.StatusCode, string(text)
+}
+
+// start starts a run and returns its id.
+func (h *hunted) start(action, query string, headers ...string) string {
+	h.t.Helper()
+	started := h.ask(202, "POST", "/v1/actions/"+action+"/runs"+query, secretInputs, headers...)
+	return started["run"].(map[string]any)["id"].(string)
+}
+
+// status waits until a run has a status.
+func (h *hunted) status(id string, want ...string) {
+	h.t.Helper()
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	for {
+		status := h.call("GET", "/v1/actions/runs/"+id, "")["run"].(map[string]any)["status"].(string)
+		if slices.Contains(want, status) {
+			return
+		}
+		select {
+		case <-again.C:
+		case <-late.C:
+			h.t.Fatalf("run %s is %s, want it %v", id, status, want)
 		}
 	}
-	if masked := h.mask.Text(text); masked != text {
-		return "another spelling"
-	}
-	return ""
 }
 
-func (h *hunter) clean(where, text string) {
-	h.t.Helper()
-	if text == "" {
-		h.t.Errorf("%s: there is nothing to look at", where)
-	}
-	if sight := h.found(text); sight != "" {
-		h.t.Errorf("%s holds a secret: %q", where, sight)
-	}
+var secretInputs = map[string]any{"properties": map[string]any{
+	"token": huntedInput, "login": map[string]string{"password": huntedPassword}, "plain": inClear,
+}}
+
+// secretAction is an action that reads all of it; guard is what makes it need approval.
+func secretAction(name, target, guard string, synchronized bool) string {
+	return fmt.Sprintf(`{"identifier":%q,%s"trigger":{"type":"self-service","operation":"CREATE","userInputs":{"properties":{
+		"token":{"type":"string","encryption":"aes256-gcm","minLength":3},"login":{"type":"object","encryption":"aes256-gcm"},
+		"made":{"type":"string","default":{"jqQuery":".form.token + \"!\""}},"plain":{"type":"string"}}}},
+		"invocationMethod":{"type":"WEBHOOK","synchronized":%t,"url":%q,
+		"headers":{"Authorization":"Basic {{ \"user:\" + .secrets.TOKEN | @base64 }}","X-Member":"{{ .secrets.CREDS | fromjson | .password }}","X-Token":"{{ .inputs.token }}"},
+		"body":{"token":"{{ .secrets.TOKEN }}","all":"{{ .secrets }}","creds":"{{ .secrets.CREDS | fromjson }}","both":"{{ .secrets.TOKEN + .inputs.token }}",
+		"fails":"{{ .secrets.TOKEN | tonumber }}","{{ .secrets.CREDS }}":1,"inputs":"{{ .inputs }}","failed":"{{ .inputs.token + 1 }}","trigger":"{{ .trigger }}"}}}`,
+		name, guard, synchronized, target+"/"+name+"?token={{ .secrets.TOKEN | @uri }}")
 }
 
-// shared is a text that many may write.
-type shared struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (s *shared) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.Write(p)
-}
-
-func (s *shared) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.String()
-}
-
-// huntSecrets runs actions with secrets against receivers that echo all they get, and looks for the secrets
-// in all routes, the log, and what stored returns.
+// huntSecrets does with secrets and encrypted inputs all that a client can, against receivers that answer
+// with what they get, and looks for them in all that can be read, the log, and what stored returns.
 func huntSecrets(t *testing.T, c local.Config, stored func(*testing.T) map[string]string) {
 	t.Helper()
 	var lines, got shared
 	c.Log = slog.New(slog.NewJSONHandler(&lines, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	h := &hunter{t, secret.NewMask([]string{huntedToken, huntedMember, huntedJSON})}
-	times := map[string]int{}
-	var mu sync.Mutex
-	echo := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		fmt.Fprintln(&got, r.URL.String(), r.Header, string(body))
-		mu.Lock()
-		times[r.URL.Path]++
-		n := times[r.URL.Path]
-		mu.Unlock()
-		switch {
-		case strings.HasPrefix(r.URL.Path, "/retry") && n == 1:
-			w.Header().Set("Retry-After", "1")
-			w.Header().Set("Location", r.URL.String())
-			w.WriteHeader(http.StatusServiceUnavailable)
-		case strings.HasPrefix(r.URL.Path, "/fail"):
-			w.WriteHeader(http.StatusBadRequest)
-		}
-		if strings.HasPrefix(r.URL.Path, "/fail") && n == 2 {
-			// Not JSON.
-			fmt.Fprintf(w, "no: %s %v %s", r.URL, r.Header, body)
-			return
-		}
-		_ = json.NewEncoder(w).Encode(map[string]any{
-			"url": r.URL.String(), "headers": r.Header, "data": string(body), "json": json.RawMessage(body), "raw": body,
-		})
-	}))
-	t.Cleanup(echo.Close)
+	target := echo(t, &got).URL
+	_, q, _ := open(t, c)
+	h := &hunted{caller: q}
 
-	cl, base := serve(t, c)
-	token := ""
-	call := func(method, path string, body any, status int) string {
-		t.Helper()
-		text, err := json.Marshal(body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r, err := http.NewRequestWithContext(t.Context(), method, base+path, bytes.NewReader(text))
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.Header.Set("Authorization", "Bearer "+token)
-		answer, err := http.DefaultClient.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer answer.Body.Close()
-		all, err := io.ReadAll(answer.Body)
-		if err != nil || answer.StatusCode != status {
-			t.Fatalf("%s %s: %d %s, %v; want %d", method, path, answer.StatusCode, all, err, status)
-		}
-		return string(all)
+	// The texts of these two requests are the only ones that hold a secret.
+	for name, value := range map[string]string{"TOKEN": huntedToken, "CREDS": huntedJSON, "ADDRESS": huntedAddress} {
+		h.ask(201, "POST", "/v1/organization/secrets", map[string]string{"secretName": name, "secretValue": value})
+		h.ask(200, "PATCH", "/v1/organization/secrets/"+name, map[string]string{"secretValue": value, "description": "d"})
 	}
-	own, err := local.ReadCredentials(c.Data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var login struct{ AccessToken string }
-	if err := json.Unmarshal([]byte(call("POST", "/v1/auth/access_token", map[string]string{"clientId": own.ClientID, "clientSecret": own.ClientSecret}, 200)), &login); err != nil {
-		t.Fatal(err)
-	}
-	token = login.AccessToken
-	var routes strings.Builder
-	see := func(method, path string, body any, status int) string {
-		t.Helper()
-		text := call(method, path, body, status)
-		routes.WriteString(text)
-		return text
-	}
-	for name, value := range map[string]string{"TOKEN": huntedToken, "CREDS": huntedJSON} {
-		see("POST", "/v1/organization/secrets", map[string]string{"secretName": name, "secretValue": value}, 201)
-	}
-	var ids []string
+	h.ask(201, "POST", "/v1/blueprints/_user/entities", `{"identifier":"ada@example.com","properties":{"port_role":"Admin"}}`)
+	h.ask(201, "POST", "/v1/blueprints/_team/entities", `{"identifier":"ops"}`)
+	runs := map[string]string{}
 	for name, synchronized := range map[string]bool{"ok": true, "fail": true, "retry": true, "async": false} {
-		see("POST", "/v1/actions", map[string]any{
-			"identifier": name, "trigger": map[string]any{"type": "self-service", "operation": "CREATE"},
-			"invocationMethod": map[string]any{
-				"type": "WEBHOOK", "synchronized": synchronized, "url": echo.URL + "/" + name + "?token={{ .secrets.TOKEN | @uri }}",
-				"headers": map[string]any{"Authorization": `Basic {{ "user:" + .secrets.TOKEN | @base64 }}`, "X-Member": "{{ .secrets.CREDS | fromjson | .password }}"},
-				"body": map[string]any{"token": "{{ .secrets.TOKEN }}", "all": "{{ .secrets }}", "creds": "{{ .secrets.CREDS | fromjson }}",
-					"fails": "{{ .secrets.TOKEN | tonumber }}", "{{ .secrets.CREDS }}": 1},
-			},
-		}, 201)
-		see("POST", "/v1/actions/"+name+"/runs?dry_run=true", struct{}{}, 200)
-		r, _, err := cl.StartRun(t.Context(), name, client.Start{})
-		if err != nil {
-			t.Fatal(err)
+		h.ask(201, "POST", "/v1/actions", secretAction(name, target, "", synchronized))
+		runs[name] = h.start(name, "", "Idempotency-Key", "key")
+	}
+	h.ask(201, "POST", "/v1/actions", secretAction("refused", "http://{{ .secrets.ADDRESS }}:8080", "", true))
+	runs["refused"] = h.start("refused", "")
+	h.ask(200, "POST", "/v1/actions/refused/runs?dry_run=true", secretInputs)
+	for kind, format := range map[string]string{"guarded": "json", "slack": "slack"} {
+		h.ask(201, "POST", "/v1/actions", secretAction(kind, target, fmt.Sprintf(
+			`"requiredApproval":true,"approvalNotification":{"type":"webhook","format":%q,"url":%q},`, format, target+"/notice"), true))
+	}
+	for _, name := range []string{"approved", "declined", "withdrawn", "waiting"} {
+		runs[name] = h.start("guarded", "")
+	}
+	runs["slack"] = h.start("slack", "")
+	runs["run as"] = h.start("ok", "?run_as=ada@example.com")
+	for _, action := range []string{"ok", "fail", "guarded"} {
+		h.ask(200, "POST", "/v1/actions/"+action+"/runs?dry_run=true", secretInputs)
+		h.ask(200, "POST", "/v1/actions/"+action+"/runs?dry_run=true&run_as=ada@example.com", secretInputs)
+		wrong := map[string]any{"token": map[string]any{"a": secretInputs}, "login": huntedPassword, "made": []string{inClear}}
+		h.ask(422, "POST", "/v1/actions/"+action+"/runs", map[string]any{"properties": wrong})
+		broken := `{"properties":{"token":"` + huntedPassword + `","login":["` + huntedPassword + `":}}`
+		h.ask(422, "POST", "/v1/actions/"+action+"/runs", broken)
+	}
+	h.ask(200, "POST", "/v1/actions/ok/runs", secretInputs, "Idempotency-Key", "key")
+	h.ask(422, "POST", "/v1/actions/ok/runs", map[string]any{"properties": map[string]string{"token": huntedPassword}}, "Idempotency-Key", "key")
+
+	for name, want := range map[string]string{"ok": "SUCCESS", "retry": "SUCCESS", "run as": "SUCCESS", "fail": "FAILURE", "refused": "FAILURE"} {
+		h.status(runs[name], want)
+	}
+	h.ask(202, "POST", "/v1/actions/runs/"+runs["fail"]+"/redeliver", "")
+	h.status(runs["fail"], "FAILURE")
+	wait(t, &got, "call of /async ")
+	h.ask(200, "PATCH", "/v1/actions/runs/"+runs["async"], `{"status":"SUCCESS"}`)
+	for _, name := range []string{"approved", "declined", "withdrawn", "waiting", "slack"} {
+		h.log(runs[name], "The notice to approvers was delivered.")
+	}
+	called := func(path string) int { return strings.Count(got.String(), "call of "+path+" ") }
+	before := called("/guarded")
+	h.ask(200, "PATCH", "/v1/actions/runs/"+runs["approved"]+"/approval", `{"status":"APPROVE","description":"fine"}`)
+	h.ask(200, "PATCH", "/v1/actions/runs/"+runs["declined"]+"/approval", `{"status":"DECLINE"}`)
+	h.ask(200, "PATCH", "/v1/actions/runs/"+runs["withdrawn"], `{"status":"FAILURE"}`)
+	h.status(runs["approved"], "SUCCESS")
+	h.ask(200, "DELETE", "/v1/actions/slack", "")
+
+	// Every route that reads, of everything that there is.
+	named := map[string][]string{
+		"{action_identifier}": {"ok", "fail", "retry", "async", "refused", "guarded", "slack"}, "{blueprint_identifier}": {"_user", "_team"},
+		"{entity_identifier}": {"ada@example.com", "ops"}, "{user_email}": {"ada@example.com"}, "{name}": {"ops"},
+		"{secret_name}": {"TOKEN", "CREDS", "ADDRESS"}, "{page_identifier}": {"_user"}, "{migration_id}": {"m_1"},
+	}
+	for _, id := range runs {
+		named["{run_id}"] = append(named["{run_id}"], id)
+	}
+	read := 0
+	for _, r := range api.Routes() {
+		paths := []string{r.Pattern}
+		for parameter, values := range named {
+			var filled []string
+			for _, path := range paths {
+				for _, value := range values {
+					filled = append(filled, strings.Replace(path, parameter, url.PathEscape(value), 1))
+					if !strings.Contains(path, parameter) {
+						break
+					}
+				}
+			}
+			paths = filled
 		}
-		ids = append(ids, r.ID)
-		if name == "async" {
-			wait(t, &got, "/async")
-			see("PATCH", "/v1/actions/runs/"+r.ID, map[string]string{"status": "SUCCESS"}, 200)
-			continue
-		}
-		ended := func() {
-			if _, err := cl.Follow(t.Context(), r.ID, 20*time.Millisecond, func(client.Log) {}); err != nil {
-				t.Fatal(err)
+		for _, path := range paths {
+			if strings.Contains(path, "{") {
+				t.Errorf("nothing is known to fill %s with", r.Pattern)
+			}
+			for _, query := range []string{"", "?version=v1", "?limit=1000&include_pending_approvers=true"} {
+				if r.Method != http.MethodGet || r.Pattern == "/openapi.json" {
+					continue
+				}
+				if status, _ := h.send("GET", path+query, ""); status == 200 {
+					read++
+				}
 			}
 		}
-		ended()
-		if name == "fail" {
-			see("POST", "/v1/actions/runs/"+r.ID+"/redeliver", nil, 202)
-			ended()
+	}
+	h.ask(200, "GET", "/v1/audit-log?limit=1000&includes=agentsFromContext&includes=webhook", "")
+	h.ask(200, "POST", "/v1/jq", map[string]any{"expression": "[.secrets, .]", "data": map[string]any{"a": 1}})
+
+	// What is looked for is there to be found: it was sent, echoed and masked, and each run was called as it had to be.
+	sent := got.String()
+	for _, value := range huntedSecrets {
+		if seen(sent, value) == "" {
+			t.Errorf("the receiver did not get %q", value)
 		}
 	}
-	for _, id := range ids {
-		for _, of := range []string{"", "/logs", "/attempts"} {
-			see("GET", "/v1/actions/runs/"+id+of, nil, 200)
+	if form := seen(sent, huntedInputs...); form != "" {
+		t.Errorf("the receiver got %q", form)
+	}
+	for path, want := range map[string]int{"/ok": 2, "/fail": 2, "/retry": 2, "/async": 1, "/guarded": 1, "/slack": 0, "/notice": 5} {
+		if n := called(path); n != want {
+			t.Errorf("%s was called %d times, want %d", path, n, want)
 		}
 	}
-	for _, path := range []string{"/v1/actions/runs", "/v1/actions", "/v1/organization", "/v1/organization/secrets", "/v1/organization/secrets/TOKEN", "/v1/audit-log"} {
-		see("GET", path, nil, 200)
+	for line := range strings.Lines(sent) {
+		if strings.HasPrefix(line, "call of /notice ") {
+			clean(t, "a notice", line)
+		}
 	}
-	// What is looked for is there to be found: it was sent, and echoed.
-	if sight := h.found(got.String()); sight == "" || times["/fail"] != 2 || times["/retry"] != 2 {
-		t.Fatalf("the receiver got %v and no secret", times)
+	if before != 0 {
+		t.Errorf("%d runs were sent before they were approved", before)
 	}
-	if strings.Count(routes.String(), secret.Hidden) < 20 || !strings.Contains(routes.String(), `"response":`) {
-		t.Errorf("the routes show no masked echo: %s", routes.String())
+	text := h.routes.String()
+	if read < 60 || strings.Count(text, secret.Hidden) < 50 || !strings.Contains(text, `"response":`) || !strings.Contains(text, inClear) {
+		t.Errorf("the routes show no masked echo: %d were read", read)
 	}
-	h.clean("a route", routes.String())
-	h.clean("the log", lines.String())
+	for line := range strings.Lines(text) {
+		where, _, _ := strings.Cut(line, ":")
+		clean(t, where, line)
+	}
+	clean(t, "the log", lines.String())
+	if !strings.Contains(lines.String(), runs["ok"]) {
+		t.Error("the log tells of no run")
+	}
+	marked := false
 	for where, text := range stored(t) {
-		h.clean(where, text)
+		clean(t, where, text)
+		marked = marked || strings.Contains(text, inClear)
+	}
+	if !marked {
+		t.Error("nothing that is stored holds what is in clear: the hunt looks in the wrong places")
 	}
 }
 
@@ -242,103 +275,4 @@ func wait(t *testing.T, s *shared, text string) {
 			t.Fatalf("%s was not written", text)
 		}
 	}
-}
-
-func TestNoSecretLeaksOnSQLite(t *testing.T) {
-	t.Parallel()
-	c := config(t.TempDir())
-	huntSecrets(t, c, func(t *testing.T) map[string]string {
-		files := map[string]string{}
-		names, err := filepath.Glob(filepath.Join(c.Data, "*"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, name := range names {
-			text, err := os.ReadFile(name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if len(text) > 0 {
-				files[filepath.Base(name)] = string(text)
-			}
-		}
-		if len(files["longshore.db"])+len(files["longshore.db-wal"]) < 10_000 {
-			t.Errorf("the database is not among the files")
-		}
-		return files
-	})
-}
-
-func TestNoSecretLeaksOnAWS(t *testing.T) {
-	tables, messages := emulator.DynamoDB(t), &shared{}
-	target, err := url.Parse(emulator.SQS(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	proxy := &httputil.ReverseProxy{ErrorLog: log.New(io.Discard, "", 0), Rewrite: func(r *httputil.ProxyRequest) {
-		text, err := io.ReadAll(r.In.Body)
-		if err != nil {
-			t.Error(err)
-		}
-		fmt.Fprintln(messages, string(text))
-		r.SetURL(target)
-		r.Out.Body = io.NopCloser(bytes.NewReader(text))
-	}}
-	queues := httptest.NewServer(proxy)
-	t.Cleanup(queues.Close)
-	for name, value := range map[string]string{
-		"AWS_ENDPOINT_URL_DYNAMODB": tables, "AWS_ENDPOINT_URL_SQS": queues.URL,
-		"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local",
-		"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": "/nowhere", "AWS_SHARED_CREDENTIALS_FILE": "/nowhere",
-	} {
-		t.Setenv(name, value)
-	}
-	c := config(t.TempDir())
-	name := strconv.FormatInt(time.Now().UnixNano(), 36)
-	c.AWS, c.AWSCreate, c.RunsTable, c.CatalogTable = true, true, "leak-runs-"+name, "leak-catalog-"+name
-	huntSecrets(t, c, func(t *testing.T) map[string]string {
-		if !strings.Contains(messages.String(), "generation") {
-			t.Errorf("the messages are not among the requests to SQS: %s", messages)
-		}
-		return map[string]string{
-			c.RunsTable:    itemsOf(t, emulator.Config(tables), c.RunsTable),
-			c.CatalogTable: itemsOf(t, emulator.Config(tables), c.CatalogTable),
-			"the queue":    messages.String(),
-		}
-	})
-}
-
-// itemsOf returns all texts that a table's items hold, unpacked.
-func itemsOf(t *testing.T, config aws.Config, table string) string {
-	t.Helper()
-	unpack, err := zstd.NewReader(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unpack.Close()
-	var all strings.Builder
-	pages := dynamodb.NewScanPaginator(dynamodb.NewFromConfig(config), &dynamodb.ScanInput{TableName: &table, ConsistentRead: aws.Bool(true)})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, item := range page.Items {
-			for _, v := range item {
-				switch v := v.(type) {
-				case *types.AttributeValueMemberS:
-					fmt.Fprintln(&all, v.Value)
-					if plain, err := base64.StdEncoding.DecodeString(v.Value); err == nil {
-						fmt.Fprintln(&all, string(plain))
-					}
-				case *types.AttributeValueMemberB:
-					fmt.Fprintln(&all, string(v.Value))
-					if plain, err := unpack.DecodeAll(v.Value, nil); err == nil {
-						fmt.Fprintln(&all, string(plain))
-					}
-				}
-			}
-		}
-	}
-	return all.String()
 }

@@ -21,6 +21,7 @@ import (
 	"longshore/pkg/approval"
 	"longshore/pkg/audit"
 	"longshore/pkg/boot"
+	"longshore/pkg/boot/kafkasettings"
 	"longshore/pkg/catalog"
 	"longshore/pkg/dispatch"
 	"longshore/pkg/egress"
@@ -61,11 +62,17 @@ type Config struct {
 	// SESSender is the address that e-mails come from, empty for none; BaseURL the one that clients use,
 	// empty for that of each request.
 	SESSender, BaseURL string
-	// Queues are the URLs of queues by backend. Without one the queue called longshore-<backend> is used.
+	// Queues are the URLs of queues by backend; those without one are not configured then. Without any the
+	// queues called longshore-<backend> are used.
 	Queues map[string]string
-	GitHub GitHub
-	GitLab GitLab
-	// Workers is how many deliveries run at once; 0 means 100.
+	// Kafka delivers to Kafka where it has brokers; AgentKafka is what agents get then.
+	Kafka      kafkasettings.Settings
+	AgentKafka boot.AgentKafka
+	// AzureDevOpsURL is that of the service, empty for Azure's own.
+	AzureDevOpsURL string
+	GitHub         GitHub
+	GitLab         GitLab
+	// Workers is how many deliveries of each backend run at once; 0 means 100.
 	Workers int
 	Version string
 	Log     *slog.Logger
@@ -74,6 +81,8 @@ type Config struct {
 
 	// chaos makes the queue as unkind as SQS may be, for tests.
 	chaos bool
+	// now is the API's clock, for tests; nil means time.Now.
+	now func() time.Time
 }
 
 // stores are the two ways to keep things.
@@ -107,14 +116,19 @@ type Server struct {
 	credentials Credentials
 	made        bool
 	stores      *stores
-	sealer      *secret.Sealer
-	entities    *catalog.Service
 	// handles are what takes the messages off each backend's queue.
 	handles    map[string]handle
 	deadletter *dispatch.DeadLetter
-	sweeper    *sweep.Sweeper
-	metrics    *metric.Registry
-	handler    http.Handler
+	// begin are run beside the workers.
+	begin []func()
+	// closers give back what backends hold once nothing is in hand.
+	closers []func()
+	// entities and sealer are what backends work with.
+	entities *catalog.Service
+	sealer   *secret.Sealer
+	sweeper  *sweep.Sweeper
+	metrics  *metric.Registry
+	handler  http.Handler
 
 	listener net.Listener
 	http     *http.Server
@@ -228,26 +242,28 @@ func (s *Server) assemble() error {
 	}
 	cache := action.NewCache(st.actions)
 	judge := permission.New(permission.Config{Catalog: reader})
+	settings := organization.NewService(st.organization, sealer)
 	starter := trigger.New(trigger.Config{
 		Actions: cache, Entities: reader, Permissions: judge, Approvers: judge, Users: users, Runs: st.runs, Accepter: st.accepter, Sender: st.queue,
 		ApprovalTimeout: c.ApprovalTimeout, Mails: c.SESSender != "", BaseURL: c.BaseURL,
 		OrgID: s.credentials.OrgID, Configured: configured, GitHubApp: c.GitHub.App, Log: c.Log,
 		ClientSecret: s.credentials.ClientSecret, Key: key,
-		Secrets: organization.NewVault(st.organization, sealer), Sealer: sealer,
+		Secrets: organization.NewVault(st.organization, sealer), Sealer: sealer, Streamer: settings,
 	})
 	entities := catalog.NewService(st.catalog, time.Now)
 	entities.OnSlice(dispatch.SendSlices(st.queue, c.Log))
-	s.entities = entities
+	s.entities, s.sealer = entities, sealer
 	s.handler = api.New(api.Config{
 		Tokens: access, Actions: st.actions, Cache: cache, Runs: st.runs, Starter: starter,
 		Catalog: entities, Audit: st.audit,
-		Organization: organization.NewService(st.organization, sealer),
+		Organization: settings,
 		Decider:      approval.New(approval.Config{Runs: st.runs, Send: st.queue, Configured: configured, Log: c.Log}),
-		Log:          c.Log, Ready: st.ready, Metrics: metrics.Handler(), GitHubEvents: s.githubEvents(), GitLabEvents: s.gitlabEvents(),
+		Log:          c.Log, Now: c.now, AgentKafka: s.agentKafka(), Sealer: sealer, Ready: st.ready, Metrics: metrics.Handler(),
+		GitHubEvents: s.githubEvents(), GitLabEvents: s.gitlabEvents(),
 	})
 	s.handles = map[string]handle{}
 	for _, b := range backends {
-		if !b.configured(c) {
+		if !c.configured(b.name) {
 			continue
 		}
 		if s.handles[b.name], err = b.open(s); err != nil {
@@ -294,7 +310,10 @@ func (s *Server) Start(ctx context.Context) error {
 		}
 	})
 	for name, handle := range s.handles {
-		s.loops.Go(func() { s.work(name, s.workers(name), handle) })
+		s.loops.Go(func() { s.work(name, s.workersOf(name), handle) })
+	}
+	for _, begin := range s.begin {
+		s.loops.Go(begin)
 	}
 	if s.stores.drains {
 		s.loops.Go(func() { s.work(queue.DeadLetter, 10, s.deadletter.Handle) })
@@ -346,6 +365,9 @@ func (s *Server) Stop(ctx context.Context) error {
 	}()
 	select {
 	case <-done:
+		for _, closes := range s.closers {
+			closes()
+		}
 	case <-ctx.Done():
 		s.c.Log.Warn("stopped before all deliveries had ended; the next start makes them again")
 	}

@@ -49,6 +49,12 @@ func entry(action string, r *Run, by audit.Author) audit.Entry {
 	return audit.Entry{Action: action, Resource: audit.Run, Identifier: r.ID, Blueprint: r.Blueprint, Entity: r.Entity, By: by}
 }
 
+// auditedDecision is an approver's decision as the audit log has it.
+type auditedDecision struct {
+	UserID string        `json:"userId"`
+	State  DecisionState `json:"state"`
+}
+
 // audited is what the audit log has of a run: fields of the head, so that an entry is small and holds no
 // input, payload or response.
 func audited(r *Run) json.RawMessage {
@@ -66,10 +72,18 @@ func audited(r *Run) json.RawMessage {
 		CreatedAt     string          `json:"createdAt"`
 		UpdatedAt     string          `json:"updatedAt"`
 		EndedAt       string          `json:"endedAt,omitempty"`
+		// Decisions are those of approvers, without what they said.
+		Decisions []auditedDecision `json:"decisions,omitempty"`
+		// ImpersonatedBy is the client that started the run as its user.
+		ImpersonatedBy string `json:"impersonatedBy,omitempty"`
 	}{
 		ID: r.ID, Status: r.Status, StatusLabel: r.StatusLabel, Action: r.Action.Identifier, Blueprint: r.Blueprint, Entity: r.Entity,
 		Link: shortLink(r.Link), Summary: short(r.Summary), ExternalRunID: r.ExternalRunID, Generation: r.Generation,
 		CreatedAt: timeText(r.CreatedAt), UpdatedAt: timeText(r.UpdatedAt), EndedAt: timeText(r.EndedAt),
+		ImpersonatedBy: r.ImpersonatedBy,
+	}
+	for _, d := range r.Decisions {
+		v.Decisions = append(v.Decisions, auditedDecision{d.UserID, d.State})
 	}
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)

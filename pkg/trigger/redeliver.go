@@ -54,7 +54,7 @@ func (t *Trigger) Redeliver(ctx context.Context, by identity.Caller, id string) 
 func author(by identity.Caller, now time.Time) audit.Author {
 	a := audit.Author{ID: by.ID, Origin: run.SourceAPI, At: now}
 	if by.User != nil {
-		a.Email = by.User.Email
+		a.Email, a.Origin = by.User.Email, run.SourceUI
 	}
 	return a
 }

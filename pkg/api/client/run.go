@@ -178,6 +178,20 @@ func (c *Client) Redeliver(ctx context.Context, id string) (*Run, error) {
 	return answer.Run, err
 }
 
+// Decide approves or declines a run that waits for approval. The description may be empty.
+func (c *Client) Decide(ctx context.Context, id string, approve bool, description string) (*Run, error) {
+	body := struct {
+		Status      string `json:"status"`
+		Description string `json:"description,omitempty"`
+	}{"DECLINE", description}
+	if approve {
+		body.Status = "APPROVE"
+	}
+	var answer oneRun
+	_, err := c.do(ctx, call{method: http.MethodPatch, path: runPath(id) + "/approval", body: body}, &answer)
+	return answer.Run, err
+}
+
 // Attempt is one try to deliver a run.
 type Attempt struct {
 	Generation    int        `json:"generation"`

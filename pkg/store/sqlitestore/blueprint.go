@@ -117,8 +117,8 @@ func (s *Catalog) DeleteBlueprint(ctx context.Context, b *catalog.Blueprint, by 
 		if err != nil {
 			return err
 		}
-		_, err = tx.Exec(`UPDATE blueprints SET deleted_at = ?, deleted_by = ?, deleted_origin = ?, deleted_run = ?, rev = ?
-			WHERE rowid = ?`, deletion(by.At), by.ID, by.Origin, by.RunID, stamp, row)
+		_, err = tx.Exec(`UPDATE blueprints SET deleted_at = ?, deleted_by = ?, deleted_email = ?, deleted_origin = ?, deleted_run = ?,
+			deleted_cause = ?, rev = ? WHERE rowid = ?`, deletion(by.At), by.ID, by.Email, by.Origin, by.RunID, causeText(by.Cause), stamp, row)
 		return sqlite.Explain(err, "delete blueprint")
 	})
 }

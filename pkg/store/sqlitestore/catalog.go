@@ -30,7 +30,7 @@ func NewCatalog(ctx context.Context, db *sqlite.DB) (*Catalog, error) {
 	if err := db.Migrate(ctx, "actions", actionSteps()...); err != nil {
 		return nil, err
 	}
-	if err := db.Migrate(ctx, "catalog", catalogSchema); err != nil {
+	if err := db.Migrate(ctx, "catalog", catalogSchema, catalogTimers); err != nil {
 		return nil, err
 	}
 	if err := db.Migrate(ctx, "audits", auditsSchema); err != nil {

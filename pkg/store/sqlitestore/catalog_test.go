@@ -46,9 +46,15 @@ func (s catalogStore) BlueprintDeletedBy(t *testing.T, identifier string) catalo
 func (s catalogStore) deletedBy(t *testing.T, from string, args ...any) (by catalog.Author) {
 	t.Helper()
 	var at int64
-	if err := s.db.Scan(t.Context(), "SELECT deleted_by, deleted_origin, deleted_run, deleted_at FROM "+from+
-		" AND deleted_at > 0 ORDER BY rev DESC", args, &by.ID, &by.Origin, &by.RunID, &at); err != nil {
+	var cause string
+	if err := s.db.Scan(t.Context(), "SELECT deleted_by, deleted_email, deleted_origin, deleted_run, deleted_cause, deleted_at FROM "+from+
+		" AND deleted_at > 0 ORDER BY rev DESC", args, &by.ID, &by.Email, &by.Origin, &by.RunID, &cause, &at); err != nil {
 		t.Fatalf("read what the deletion left: %v", err)
+	}
+	if cause != "" {
+		if err := json.Unmarshal([]byte(cause), &by.Cause); err != nil {
+			t.Fatalf("read the cause of the deletion: %v", err)
+		}
 	}
 	by.At = time.Unix(0, at).UTC()
 	return by
@@ -84,6 +90,7 @@ func TestCatalogPlans(t *testing.T) {
 			"SEARCH e USING INDEX entities_living (blueprint=? AND identifier=? AND deleted_at=?)",
 		},
 		"list":  {"SEARCH e USING INDEX entities_living (blueprint=? AND identifier>?)"},
+		"due":   {"SEARCH e USING INDEX entities_timer (timer_at>? AND timer_at<?)"},
 		"count": {"SEARCH entities USING COVERING INDEX entities_living (blueprint=?)"},
 		"edges": {"SEARCH edges USING PRIMARY KEY (target_blueprint=? AND target=? AND (relation,source_blueprint,source)>(?,?,?))"},
 		"purge": {"SEARCH entities USING COVERING INDEX entities_deleted (deleted_at>? AND deleted_at<?)"},
@@ -297,6 +304,37 @@ func TestCatalogReopened(t *testing.T) {
 	}
 	if got := createBlueprint(t, s, "service"); got.Rev <= stamp {
 		t.Errorf("rev is %d after %d", got.Rev, stamp)
+	}
+}
+
+// A database of the first release is brought up to date with what is in it.
+func TestCatalogOfTheFirstRelease(t *testing.T) {
+	t.Parallel()
+	db := opentest.SQLite(t)
+	sqlitestore.FirstCatalog(t, db)
+	if err := db.Write(t.Context(), func(tx *sqlite.Tx) error {
+		_, err := tx.Exec(`INSERT INTO entities (blueprint, identifier, id, created_at, updated_at, created_by, updated_by,
+			last_by, last_origin, last_run, last_at, rev, content) VALUES ('bp', 'cart', 'ent_1', 1000000, 2000000, 'a', 'b', 'b', 'API', 'r_1', 2000000, 7, '{}')`)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	s := openCatalog(t, db)
+	got, err := s.Entity(t.Context(), catalog.Key{Blueprint: "bp", Identifier: "cart"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, changed := time.UnixMilli(1).UTC(), time.UnixMilli(2).UTC()
+	want := &catalog.Entity{
+		Key: catalog.Key{Blueprint: "bp", Identifier: "cart"}, ID: "ent_1", Content: json.RawMessage(`{}`), Rev: 7,
+		CreatedAt: made, UpdatedAt: changed, CreatedBy: "a", UpdatedBy: "b",
+		Last: catalog.Author{ID: "b", Origin: "API", RunID: "r_1", At: changed},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("entity (-want +got):\n%s", diff)
+	}
+	if due, err := s.DueTimers(t.Context(), time.Now(), 10); err != nil || len(due) != 0 {
+		t.Errorf("%d timers are due, error %v; want none", len(due), err)
 	}
 }
 

@@ -27,7 +27,7 @@ func noEntity(key catalog.Key) error {
 }
 
 const wholeEntity = `SELECT e.blueprint, e.identifier, e.id, e.created_at, e.updated_at, e.created_by, e.updated_by,
-	e.last_by, e.last_origin, e.last_run, e.last_at, e.rev, e.content FROM `
+	e.last_by, e.last_email, e.last_origin, e.last_run, e.last_cause, e.last_at, e.timer_at, e.rev, e.content FROM `
 
 const (
 	oneEntity = wholeEntity + "entities e WHERE e.blueprint = ? AND e.identifier = ? AND e.deleted_at = 0"
@@ -36,19 +36,39 @@ const (
 		ON e.blueprint = k.value ->> 0 AND e.identifier = k.value ->> 1 AND e.deleted_at = 0`
 	entitiesBehind = wholeEntity + `entities e WHERE e.blueprint = ? AND e.identifier > ? AND e.deleted_at = 0
 		ORDER BY e.identifier LIMIT ?`
+	// The index holds what is to be read, and timers that were fired, or taken out, are not in it.
+	entitiesDue     = wholeEntity + `entities e WHERE e.timer_at > 0 AND e.timer_at <= ? ORDER BY e.timer_at LIMIT ?`
 	countOfEntities = "SELECT count(*) FROM entities WHERE blueprint = ? AND deleted_at = 0"
 )
 
 // readEntity reads a row of wholeEntity.
 func readEntity(rows *sql.Rows) (*catalog.Entity, error) {
 	e := new(catalog.Entity)
-	var created, updated, last int64
+	var created, updated, last, timer int64
+	var cause string
 	if err := rows.Scan(&e.Blueprint, &e.Identifier, &e.ID, &created, &updated, &e.CreatedBy, &e.UpdatedBy,
-		&e.Last.ID, &e.Last.Origin, &e.Last.RunID, &last, &e.Rev, (*[]byte)(&e.Content)); err != nil {
+		&e.Last.ID, &e.Last.Email, &e.Last.Origin, &e.Last.RunID, &cause, &last, &timer, &e.Rev, (*[]byte)(&e.Content)); err != nil {
 		return nil, err
 	}
-	e.CreatedAt, e.UpdatedAt, e.Last.At = moment(created), moment(updated), moment(last)
+	e.CreatedAt, e.UpdatedAt, e.Last.At, e.Timer = moment(created), moment(updated), moment(last), moment(timer)
+	if cause != "" {
+		if err := json.Unmarshal([]byte(cause), &e.Last.Cause); err != nil {
+			return nil, fmt.Errorf("decode the cause of a change: %w", err)
+		}
+	}
 	return e, nil
+}
+
+// causeText returns a cause as it is stored.
+func causeText(c audit.Cause) string {
+	if c == (audit.Cause{}) {
+		return ""
+	}
+	text, err := json.Marshal(c)
+	if err != nil {
+		panic(fmt.Sprintf("encode a cause: %v", err)) // It has texts and a number.
+	}
+	return string(text)
 }
 
 // Entity implements catalog.Store.
@@ -115,10 +135,11 @@ func (s *Catalog) CreateEntity(ctx context.Context, e *catalog.Entity, edges []c
 			return err
 		}
 		added, err := tx.Exec(`INSERT INTO entities (blueprint, identifier, id, created_at, updated_at, created_by, updated_by,
-			last_by, last_origin, last_run, last_at, rev, content) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+			last_by, last_email, last_origin, last_run, last_cause, last_at, timer_at, rev, content)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 			ON CONFLICT (blueprint, identifier, deleted_at) WHERE deleted_at = 0 DO NOTHING`,
 			e.Blueprint, e.Identifier, e.ID, nanos(e.CreatedAt), nanos(e.UpdatedAt), e.CreatedBy, e.UpdatedBy,
-			e.Last.ID, e.Last.Origin, e.Last.RunID, nanos(e.Last.At), rev, []byte(e.Content))
+			e.Last.ID, e.Last.Email, e.Last.Origin, e.Last.RunID, causeText(e.Last.Cause), nanos(e.Last.At), nanos(e.Timer), rev, []byte(e.Content))
 		if err != nil {
 			return sqlite.Explain(err, "write entity")
 		}
@@ -144,9 +165,10 @@ func (s *Catalog) ReplaceEntity(ctx context.Context, e *catalog.Entity, edges, s
 			return err
 		}
 		if _, err := tx.Exec(`UPDATE entities SET created_at = ?, updated_at = ?, created_by = ?, updated_by = ?,
-			last_by = ?, last_origin = ?, last_run = ?, last_at = ?, rev = ?, content = ? WHERE rowid = ?`,
+			last_by = ?, last_email = ?, last_origin = ?, last_run = ?, last_cause = ?, last_at = ?, timer_at = ?, rev = ?, content = ?
+			WHERE rowid = ?`,
 			nanos(e.CreatedAt), nanos(e.UpdatedAt), e.CreatedBy, e.UpdatedBy,
-			e.Last.ID, e.Last.Origin, e.Last.RunID, nanos(e.Last.At), rev, []byte(e.Content), row); err != nil {
+			e.Last.ID, e.Last.Email, e.Last.Origin, e.Last.RunID, causeText(e.Last.Cause), nanos(e.Last.At), nanos(e.Timer), rev, []byte(e.Content), row); err != nil {
 			return sqlite.Explain(err, "write entity")
 		}
 		if err := addEdges(tx, edges); err != nil {
@@ -170,8 +192,9 @@ func (s *Catalog) DeleteEntity(ctx context.Context, e *catalog.Entity, edges []c
 		if err != nil {
 			return err
 		}
-		if _, err := tx.Exec(`UPDATE entities SET deleted_at = ?, deleted_by = ?, deleted_origin = ?, deleted_run = ?, rev = ?
-			WHERE rowid = ?`, deletion(by.At), by.ID, by.Origin, by.RunID, rev, row); err != nil {
+		if _, err := tx.Exec(`UPDATE entities SET deleted_at = ?, deleted_by = ?, deleted_email = ?, deleted_origin = ?, deleted_run = ?,
+			deleted_cause = ?, timer_at = 0, rev = ? WHERE rowid = ?`,
+			deletion(by.At), by.ID, by.Email, by.Origin, by.RunID, causeText(by.Cause), rev, row); err != nil {
 			return sqlite.Explain(err, "delete entity")
 		}
 		return removeEdges(tx, edges)
@@ -227,6 +250,24 @@ func (s *Catalog) List(ctx context.Context, blueprint, from string, limit int) (
 		return catalog.Page{}, sqlite.Explain(err, "list entities")
 	}
 	return page, nil
+}
+
+// DueTimers implements catalog.Store.
+func (s *Catalog) DueTimers(ctx context.Context, now time.Time, limit int) ([]*catalog.Entity, error) {
+	rows, err := s.db.Rows(ctx, entitiesDue, nanos(now), limit)
+	if err != nil {
+		return nil, sqlite.Explain(err, "read timers")
+	}
+	defer rows.Close()
+	var all []*catalog.Entity
+	for rows.Next() {
+		e, err := readEntity(rows)
+		if err != nil {
+			return nil, sqlite.Explain(err, "read timers")
+		}
+		all = append(all, e)
+	}
+	return all, sqlite.Explain(rows.Err(), "read timers")
 }
 
 // Count implements catalog.Store.

@@ -1,6 +1,7 @@
 package sqlitestore
 
 import (
+	"errors"
 	"testing"
 
 	"longshore/pkg/run"
@@ -25,9 +26,20 @@ func CatalogPlans(t *testing.T, db *sqlite.DB) map[string][]string {
 		"entity":    explain(t, db, oneEntity, "bp", "a"),
 		"entities":  explain(t, db, entitiesOfKeys, "[]"),
 		"list":      explain(t, db, entitiesBehind, "bp", "", 1),
+		"due":       explain(t, db, entitiesDue, 1, 1),
 		"count":     explain(t, db, countOfEntities, "bp"),
 		"edges":     explain(t, db, edgesBehind, "bp", "a", "", "", "", 1),
 		"purge":     explain(t, db, "SELECT rowid FROM entities WHERE deleted_at > 0 AND deleted_at < ? ORDER BY deleted_at LIMIT ?", 1, 1),
+	}
+}
+
+// FirstCatalog makes the tables as the first release had them.
+func FirstCatalog(t *testing.T, db *sqlite.DB) {
+	t.Helper()
+	if err := errors.Join(
+		db.Migrate(t.Context(), "actions", actionSteps()...), db.Migrate(t.Context(), "catalog", catalogSchema),
+	); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -74,6 +74,14 @@ CREATE TABLE sealed (
 // What is fixed about a run's approval. Notices are rows of runs whose ids sort before those of all runs.
 const approvalSchema = "ALTER TABLE bodies ADD COLUMN approval BLOB"
 
+// What agents look for: pending is empty for any run that nobody may claim.
+const pendingSchema = `
+ALTER TABLE runs ADD COLUMN pending TEXT NOT NULL DEFAULT '';
+ALTER TABLE runs ADD COLUMN method TEXT NOT NULL DEFAULT '';
+ALTER TABLE runs ADD COLUMN claimed_until INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX runs_pending ON runs (pending, id) WHERE pending <> '';
+`
+
 // A deleted definition stays for a while with the name of who deleted it; readers do not see it.
 const actionsSchema = `
 CREATE TABLE actions (
@@ -159,6 +167,19 @@ CREATE TABLE edges (
 ) WITHOUT ROWID;
 
 INSERT INTO stamps VALUES ('blueprint', 1), ('entity', 0);
+`
+
+// What the change feed tells of authors beside their ids, and when the earliest timer of an entity ends, 0
+// for none. Causes are JSON, empty for none.
+const catalogTimers = `
+ALTER TABLE blueprints ADD COLUMN deleted_email TEXT;
+ALTER TABLE blueprints ADD COLUMN deleted_cause TEXT;
+ALTER TABLE entities ADD COLUMN last_email TEXT NOT NULL DEFAULT '';
+ALTER TABLE entities ADD COLUMN last_cause TEXT NOT NULL DEFAULT '';
+ALTER TABLE entities ADD COLUMN deleted_email TEXT;
+ALTER TABLE entities ADD COLUMN deleted_cause TEXT;
+ALTER TABLE entities ADD COLUMN timer_at INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX entities_timer ON entities (timer_at) WHERE timer_at > 0;
 `
 
 // Entries are in the order of their ids, which is that of time. Run is the run that an entry is about or

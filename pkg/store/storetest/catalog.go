@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"longshore/pkg/audit"
 	"longshore/pkg/catalog"
 	"longshore/pkg/fault"
 )
@@ -36,6 +37,7 @@ func Catalog(t *testing.T, open func(t *testing.T) catalog.Store) {
 		{"BlueprintRename", blueprintRename},
 		{"BlueprintReplaceConflict", blueprintReplaceConflict},
 		{"BlueprintDelete", blueprintDelete},
+		{"BlueprintDeleteRefusedInUse", blueprintDeleteRefusedInUse},
 		{"BlueprintDeleteNamesAuthor", blueprintDeleteNamesAuthor},
 		{"BlueprintDeleting", blueprintDeleting},
 		{"BlueprintConcurrentCreateOneWins", blueprintConcurrentCreateOneWins},
@@ -57,6 +59,7 @@ func Catalog(t *testing.T, open func(t *testing.T) catalog.Store) {
 		{"EntityPageEndsBySize", entityPageEndsBySize},
 		{"EntityPageOfAnotherBlueprintRefused", entityPageOfAnotherBlueprintRefused},
 		{"CountOfBlueprint", countOfBlueprint},
+		{"TimerDue", timerDue},
 		{"EdgesBothWays", edgesBothWays},
 		{"EdgeStaleIgnored", edgeStaleIgnored},
 		{"EdgesOfRefusedWriteStay", edgesOfRefusedWriteStay},
@@ -136,7 +139,10 @@ func blueprints(t *testing.T, s catalog.Store) (identifiers []string) {
 
 // author returns who changes something at a time, through a run.
 func author(id string, at time.Time) catalog.Author {
-	return catalog.Author{ID: id, Origin: "AUTOMATION", RunID: "r_0123456789abcdef", At: at}
+	return catalog.Author{
+		ID: id, Email: id + "@example.com", Origin: "AUTOMATION", RunID: "r_0123456789abcdef", At: at,
+		Cause: audit.Cause{EventID: "01J00000000000000000000000", RunID: "r_fedcba9876543210", Depth: 3},
+	}
 }
 
 // newEntity returns an entity that is not stored.

@@ -191,6 +191,44 @@ func blueprintDelete(t *testing.T, s catalog.Store) {
 	}
 }
 
+// Whether a blueprint is in use is found out by reading what the store has just written, whoever wrote it: a
+// deletion that is refused for it changes nothing.
+func blueprintDeleteRefusedInUse(t *testing.T, s catalog.Store) {
+	ctx, now := t.Context(), startOfTest()
+	service := catalog.NewService(s, func() time.Time { return now })
+	by := author("client_1", now)
+	for _, text := range []string{
+		`{"identifier":"target","title":"T","schema":{"properties":{}}}`,
+		`{"identifier":"source","title":"S","schema":{"properties":{}},"relations":{"uses":{"target":"target"}}}`,
+		`{"identifier":"full","title":"F","schema":{"properties":{}}}`,
+	} {
+		if _, err := service.CreateBlueprint(ctx, json.RawMessage(text), false, by); err != nil {
+			t.Fatalf("create blueprint: %v", err)
+		}
+	}
+	full := createEntity(t, s, newEntity(getBlueprint(t, s, "full").ID, "cart", now))
+	refused := func(identifier string) {
+		t.Helper()
+		before := blueprints(t, s)
+		wantWord(t, service.DeleteBlueprint(ctx, identifier, by), "has_dependents")
+		if diff := cmp.Diff(before, blueprints(t, s)); diff != "" {
+			t.Errorf("the refused deletion changed the blueprints (-want +got):\n%s", diff)
+		}
+		if getBlueprint(t, s, identifier).Deleting {
+			t.Errorf("the blueprint %s is left as being deleted", identifier)
+		}
+	}
+	refused("target")
+	refused("full")
+	sameEntity(t, s, full)
+	deleteEntity(t, s, full)
+	for _, identifier := range []string{"full", "source", "target"} {
+		if err := service.DeleteBlueprint(ctx, identifier, by); err != nil {
+			t.Errorf("delete %s, which is not in use any more: %v", identifier, err)
+		}
+	}
+}
+
 func blueprintDeleteNamesAuthor(t *testing.T, s catalog.Store) {
 	tombstones, ok := s.(Tombstones)
 	if !ok {

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"longshore/pkg/audit"
 	"longshore/pkg/catalog"
 	"longshore/pkg/fault"
 )
@@ -164,7 +165,7 @@ func entityDeleteNamesAuthor(t *testing.T, s catalog.Store) {
 		e := createEntity(t, s, newEntity(bp, identifier, now))
 		by := author("client_2", now.Add(time.Second))
 		if i > 0 {
-			by.RunID = ""
+			by.RunID, by.Email, by.Cause = "", "", audit.Cause{}
 		}
 		if err := s.DeleteEntity(t.Context(), e, nil, by); err != nil {
 			t.Fatalf("delete entity: %v", err)

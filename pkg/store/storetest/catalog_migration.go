@@ -2,7 +2,6 @@ package storetest
 
 import (
 	"context"
-	"sync"
 	"testing"
 	"time"
 
@@ -102,28 +101,13 @@ func migrationMovesTheStamp(t *testing.T, s catalog.Store) {
 func migrationConcurrentUpdateOneWins(t *testing.T, s catalog.Store) {
 	m := newMigration(t, s, time.Now())
 	for _, ends := range []bool{false, true} {
-		errs := make([]error, 8)
-		var all sync.WaitGroup
-		for i := range errs {
+		oneWins(t, 8, "conflict", func(int) error {
 			mine := *m
 			if ends {
 				mine.Due = time.Time{}
 			}
-			all.Go(func() { errs[i] = s.UpdateMigration(t.Context(), &mine) })
-		}
-		all.Wait()
-		won := 0
-		for _, err := range errs {
-			switch {
-			case err == nil:
-				won++
-			case !fault.Is(err, "conflict"):
-				t.Errorf("update: got error %v, want conflict", err)
-			}
-		}
-		if won != 1 {
-			t.Errorf("%d updates won, want one", won)
-		}
+			return s.UpdateMigration(t.Context(), &mine)
+		})
 		m.Rev++
 	}
 }

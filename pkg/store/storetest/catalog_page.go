@@ -19,8 +19,8 @@ import (
 	"longshore/pkg/fault"
 )
 
-// paged is how many entities EntityPagingComplete makes: 100,000, the size that a blueprint stays
-// usable with, where LONGSHORE_SCALE is set, since an emulated DynamoDB takes minutes for them.
+// paged is how many entities EntityPagingComplete makes: with LONGSHORE_SCALE it is EntityPagingComplete100k,
+// the size that a blueprint stays usable with; an emulated DynamoDB takes minutes for them.
 func paged() int {
 	if os.Getenv("LONGSHORE_SCALE") != "" {
 		return 100_000

@@ -80,21 +80,11 @@ func settingsOneOfManyWriters(t *testing.T, s OrganizationStore) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		won := 0
-		for _, err := range gather(10, func(i int) error {
+		oneWins(t, 10, "conflict", func(i int) error {
 			next := *before
 			next.Content, next.UpdatedAt = json.RawMessage(fmt.Sprintf(`{"name":"%d"}`, i)), startOfTest()
 			return s.ReplaceSettings(t.Context(), &next, nil)
-		}) {
-			if err == nil {
-				won++
-			} else {
-				wantKind(t, err, fault.Conflict)
-			}
-		}
-		if won != 1 {
-			t.Errorf("%d of 10 writers on one state won, want 1", won)
-		}
+		})
 	}
 }
 

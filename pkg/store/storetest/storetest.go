@@ -1,5 +1,5 @@
-// Package storetest defines what a store promises: run.Store, action.Store, catalog.Store and
-// audit.Store, by tests with names.
+// Package storetest defines what a store promises: run.Store, action.Store, catalog.Store,
+// audit.Store and organization.Store, by tests with names.
 //
 // Every implementation passes the same tests against its real database. Tests of lists and of due
 // runs wait for a store whose indexes lag; all else is expected to be read as it was written.
@@ -74,6 +74,12 @@ func Runs(t *testing.T, open func(t *testing.T) RunStore) {
 		{"LogsInOrder", logsInOrder},
 		{"LogsOffsetLimit", logsOffsetLimit},
 		{"LogWithTerminationIsAtomic", logWithTerminationIsAtomic},
+		{"PendingOldestWithinWindow", pendingOldestWithinWindow},
+		{"PendingNeverTwice", pendingNeverTwice},
+		{"PendingLeaseLapses", pendingLeaseLapses},
+		{"PendingExclude", pendingExclude},
+		{"PendingOnceApproved", pendingOnceApproved},
+		{"AckOnlyLeased", ackOnlyLeased},
 		{"DueOrder", dueOrder},
 		{"DueMovesWithBackoff", dueMovesWithBackoff},
 		{"ExpiredItemAbsent", expiredItemAbsent},

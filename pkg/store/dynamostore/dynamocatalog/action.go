@@ -1,7 +1,7 @@
-// Package dynamocatalog keeps definitions, blueprints, entities and the audit log in the catalog table of
-// DynamoDB.
+// Package dynamocatalog keeps definitions, blueprints, entities, settings and the audit log in the catalog
+// table of DynamoDB.
 //
-// It promises what action.Store, catalog.Store and audit.Store promise, and of DynamoDB in particular:
+// It promises what action.Store, catalog.Store, organization.Store and audit.Store promise, and of DynamoDB in particular:
 //   - what is deleted stays for an hour and names who deleted it, for the change feed; it counts as
 //     absent. Edges alone are removed;
 //   - a condition that is refused because the SDK repeated a write whose answer was lost counts as

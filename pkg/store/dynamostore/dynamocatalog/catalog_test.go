@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"longshore/pkg/audit"
 	"longshore/pkg/catalog"
 	"longshore/pkg/store/dynamostore"
 	"longshore/pkg/store/dynamostore/dynamocatalog"
@@ -72,14 +73,24 @@ func deletedBy(t *testing.T, i map[string]types.AttributeValue) catalog.Author {
 	if !ok {
 		t.Fatal("the item does not say that it is deleted")
 	}
-	text := func(name string) string {
-		v, _ := m.Value[name].(*types.AttributeValueMemberS)
-		if v == nil {
-			return ""
+	of := func(i map[string]types.AttributeValue, name string) string {
+		switch v := i[name].(type) {
+		case *types.AttributeValueMemberS:
+			return v.Value
+		case *types.AttributeValueMemberN:
+			return v.Value
 		}
-		return v.Value
+		return ""
 	}
-	a := catalog.Author{ID: text("by"), Origin: text("origin"), RunID: text("runId")}
+	text := func(name string) string { return of(m.Value, name) }
+	a := catalog.Author{ID: text("by"), Email: text("email"), Origin: text("origin"), RunID: text("runId")}
+	if cause, ok := m.Value["cause"].(*types.AttributeValueMemberM); ok {
+		depth, err := strconv.Atoi(of(cause.Value, "depth"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.Cause = audit.Cause{EventID: of(cause.Value, "eventId"), RunID: of(cause.Value, "runId"), Depth: depth}
+	}
 	if at, ok := m.Value["at"].(*types.AttributeValueMemberN); ok {
 		ms, err := strconv.ParseInt(at.Value, 10, 64)
 		if err != nil {

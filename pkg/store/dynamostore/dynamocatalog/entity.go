@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"longshore/pkg/audit"
 	"longshore/pkg/catalog"
@@ -32,8 +32,12 @@ func partitionOf(blueprint string, shard int) string {
 
 // entityPlace returns where an entity is. The shard is a part of the key and never changes.
 func entityPlace(k catalog.Key) table.Name {
-	sum := sha256.Sum256([]byte(k.Identifier))
-	return table.Name{PK: partitionOf(k.Blueprint, int(sum[0])%entityShards), SK: table.KeyPart(k.Identifier)}
+	return table.Name{PK: partitionOf(k.Blueprint, shardOf(k.Identifier)), SK: table.KeyPart(k.Identifier)}
+}
+
+func shardOf(identifier string) int {
+	sum := sha256.Sum256([]byte(identifier))
+	return int(sum[0]) % entityShards
 }
 
 // Entity implements catalog.Store.
@@ -119,7 +123,10 @@ func (s *Catalog) DeleteEntity(ctx context.Context, e *catalog.Entity, edges []c
 	if e.Identifier == "" {
 		return anEntity.missing(e.Identifier)
 	}
-	found, won, err := s.table.Update(ctx, bury(s.table, entityPlace(e.Key), by, isSame, same(e.ID, e.Rev)))
+	buried := bury(s.table, entityPlace(e.Key), by, isSame, same(e.ID, e.Rev))
+	// What is deleted has no timer.
+	buried.UpdateExpression = aws.String(*buried.UpdateExpression + " REMOVE " + table.TimerHash + ", " + table.TimerRange)
+	found, won, err := s.table.Update(ctx, buried)
 	if err != nil {
 		return err
 	}
@@ -154,6 +161,10 @@ func (s *Catalog) entityItem(e *catalog.Entity, rev int64) table.Item {
 	}.item(entityPlace(e.Key).PK)
 	i["content"] = s.table.Codec.Pack(string(e.Content))
 	i["last"] = authorOf(e.Last)
+	if !e.Timer.IsZero() {
+		i.SetText(table.TimerHash, timerShard(shardOf(e.Identifier)))
+		i.SetText(table.TimerRange, table.TimerAt(e.Timer))
+	}
 	i.SetMark(table.NewMark())
 	return i
 }
@@ -169,11 +180,9 @@ func (s *Catalog) readEntity(i table.Item) (*catalog.Entity, error) {
 		ID:  c.id, Rev: c.rev, Content: json.RawMessage(content),
 		CreatedAt: c.createdAt, UpdatedAt: c.updatedAt, CreatedBy: c.createdBy, UpdatedBy: c.updatedBy,
 	}
-	if last, ok := i["last"].(*types.AttributeValueMemberM); ok {
-		a := table.Item(last.Value)
-		e.Last = catalog.Author{ID: a.Text("by"), Origin: a.Text("origin"), RunID: a.Text("runId"), At: a.Time("at")}
-	}
-	return e, nil
+	e.Last = readAuthor(i["last"])
+	e.Timer, err = i.TimerAt()
+	return e, err
 }
 
 // blueprintOf returns the blueprint's id in the name of a partition of entities.

@@ -9,7 +9,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"longshore/pkg/audit"
-	"longshore/pkg/catalog"
 	"longshore/pkg/fault"
 	"longshore/pkg/organization"
 	"longshore/pkg/store/dynamostore/internal/table"
@@ -104,8 +103,7 @@ func (s *Organization) ReplaceSecret(ctx context.Context, o *organization.Secret
 
 // DeleteSecret implements organization.Store. What stays for an hour to say who deleted it has no value.
 func (s *Organization) DeleteSecret(ctx context.Context, o *organization.Secret, by audit.Author, e *audit.Entry) error {
-	author := catalog.Author{ID: by.ID, Origin: by.Origin, RunID: by.RunID, At: by.At}
-	buried := s.bury(o.Name, author, isSame, same(o.ID, o.Rev))
+	buried := s.bury(o.Name, by, isSame, same(o.ID, o.Rev))
 	buried.Update.UpdateExpression = aws.String(*buried.Update.UpdateExpression + " REMOVE sealed, description")
 	return s.write(ctx, "delete secret", o.Name, e, buried, func(found table.Item) error {
 		return s.noun.refused(o.Name, found)

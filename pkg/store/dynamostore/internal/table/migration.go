@@ -25,23 +25,36 @@ const (
 // TimerAt is a time as a range key: 13 digits of milliseconds, which sort as the times do.
 func TimerAt(t time.Time) string { return fmt.Sprintf("%013d", t.UnixMilli()) }
 
-// DueMigrations returns up to limit migrations that are due, the oldest first. The index may lag behind:
-// each is looked at itself.
-func (t Table) DueMigrations(ctx context.Context, now time.Time, limit int) ([]queue.Late, error) {
-	var due []Name
+// Timer is a thing whose time has come, and the time as it is in the index.
+type Timer struct {
+	Name
+	At string
+}
+
+// DueTimers returns up to limit things in a partition of the index by time whose time has come, the
+// earliest first. The index may lag behind.
+func (t Table) DueTimers(ctx context.Context, shard string, now time.Time, limit int) ([]Timer, error) {
+	var due []Timer
 	err := t.Query(ctx, &dynamodb.QueryInput{
 		IndexName:              aws.String(TimerIndex),
 		KeyConditionExpression: aws.String(TimerHash + " = :shard AND " + TimerRange + " <= :now"),
 		ExpressionAttributeValues: map[string]types.AttributeValue{
-			":shard": Text(MigrationPartition), ":now": Text(TimerAt(now)),
+			":shard": Text(shard), ":now": Text(TimerAt(now)),
 		},
 		Limit: aws.Int32(int32(limit)),
 	}, func(page []map[string]types.AttributeValue) bool {
 		for _, i := range page {
-			due = append(due, Name{Item(i).Text("pk"), Item(i).Text("sk")})
+			due = append(due, Timer{Name{Item(i).Text("pk"), Item(i).Text("sk")}, Item(i).Text(TimerRange)})
 		}
 		return len(due) < limit
 	})
+	return due, err
+}
+
+// DueMigrations returns up to limit migrations that are due, the oldest first. The index may lag behind:
+// each is looked at itself.
+func (t Table) DueMigrations(ctx context.Context, now time.Time, limit int) ([]queue.Late, error) {
+	due, err := t.DueTimers(ctx, MigrationPartition, now, limit)
 	if err != nil {
 		return nil, err
 	}

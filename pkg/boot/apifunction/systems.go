@@ -4,20 +4,17 @@ import (
 	"fmt"
 	"time"
 
+	"longshore/pkg/api"
 	"longshore/pkg/boot"
 	"longshore/pkg/boot/awssecret"
 	"longshore/pkg/inbound"
 	"longshore/pkg/signature"
 )
 
-// Receivers take the events of other systems.
-type Receivers struct {
-	GitHub, GitLab inbound.Receiver
-}
-
-// Events returns what takes other systems' events and ends their runs. Without the secret of a system
-// its receiver answers that no such events are taken.
-func Events(e *boot.Env, runs inbound.Runs) (Receivers, error) {
+// Systems returns what completes the API's configuration with what other systems meet: the receivers of
+// their events, which end runs, and what agents reach Kafka with. Without the secret of a system its
+// receiver answers that no such events are taken.
+func Systems(e *boot.Env, runs inbound.Runs) (func(*api.Config), error) {
 	var own struct {
 		GitHubSecret string `env:"LONGSHORE_GITHUB_WEBHOOK_SECRET"`
 		GitHubARN    string `env:"LONGSHORE_GITHUB_WEBHOOK_SECRET_ARN"`
@@ -25,7 +22,7 @@ func Events(e *boot.Env, runs inbound.Runs) (Receivers, error) {
 		GitLabARN    string `env:"LONGSHORE_GITLAB_WEBHOOK_TOKEN_ARN"`
 	}
 	if err := boot.Read(&own); err != nil {
-		return Receivers{}, fmt.Errorf("read settings: %w", err)
+		return nil, fmt.Errorf("read settings: %w", err)
 	}
 	client := awssecret.NewClient(e.AWS)
 	cached := func(plain, arn string) *awssecret.Built[signature.Secrets] {
@@ -34,8 +31,14 @@ func Events(e *boot.Env, runs inbound.Runs) (Receivers, error) {
 		}, awssecret.Secret{Plain: plain, ARN: arn, Rotates: true})
 	}
 	ender := inbound.Ender{Runs: runs, Log: e.Log}
-	return Receivers{
-		GitHub: &inbound.GitHub{Ender: ender, Secrets: cached(own.GitHubSecret, own.GitHubARN).Get},
-		GitLab: &inbound.GitLab{Ender: ender, Tokens: cached(own.GitLabToken, own.GitLabARN).Get},
+	agents, err := AgentKafka(e)
+	if err != nil {
+		return nil, err
+	}
+	github, gitlab := cached(own.GitHubSecret, own.GitHubARN), cached(own.GitLabToken, own.GitLabARN)
+	return func(c *api.Config) {
+		c.GitHubEvents = &inbound.GitHub{Ender: ender, Secrets: github.Get}
+		c.GitLabEvents = &inbound.GitLab{Ender: ender, Tokens: gitlab.Get}
+		c.AgentKafka = agents
 	}, nil
 }
