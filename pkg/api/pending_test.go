@@ -221,13 +221,9 @@ func TestAgentsAskForWorkflows(t *testing.T) {
 
 func TestKafkaCredentials(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := newFixture(t, func(c *api.Config) { c.AgentKafka = nil })
 	f.call("GET", "/v1/kafka-credentials", "").fault(404, "kafka_not_configured")
-	f = newFixture(t, func(c *api.Config) {
-		c.AgentKafka = func(context.Context) (*api.KafkaCredentials, error) {
-			return &api.KafkaCredentials{Brokers: []string{"b:9092"}, Username: "agent", Password: "p"}, nil
-		}
-	})
+	f = newFixture(t)
 	g := f.call("GET", "/v1/kafka-credentials", "").want(200)
 	want := map[string]any{"brokers": []any{"b:9092"}, "username": "agent", "password": "p"}
 	if diff := cmp.Diff(any(want), g.at("credentials")); diff != "" {
