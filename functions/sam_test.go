@@ -200,6 +200,7 @@ func newWorld(t *testing.T) *world {
 	client := sqs.NewFromConfig(emulator.Config(messages.Endpoint))
 	urls, err := sqsqueue.CreateQueues(ctx, client, map[string]string{
 		invocation.BackendWebhook: "longshore-webhook", invocation.BackendUpsertEntity: "longshore-upsertentity",
+		invocation.BackendKafka: "longshore-kafka", invocation.BackendAzureDevOps: "longshore-azuredevops",
 		queue.DeadLetter: "longshore-deadletter",
 	}, queue.Visibility)
 	if err != nil {

@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -15,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"gopkg.in/yaml.v3"
 
+	"longshore/pkg/local"
 	"longshore/pkg/store/dynamostore"
 )
 
@@ -231,8 +231,9 @@ func TestFunctionsLinkOnlyWhatTheyNeed(t *testing.T) {
 	heavy := map[string][]string{
 		"github.com/itchyny/gojq":                             {"trigger", "api", "dispatch-upsertentity", "local"},
 		"modernc.org/sqlite":                                  {"local"},
-		"github.com/aws/aws-sdk-go-v2/service/secretsmanager": {"trigger", "api", "dispatch-webhook"},
-		"github.com/aws/aws-sdk-go-v2/service/sqs":            {"trigger", "api", "dispatch-webhook", "dispatch-upsertentity", "tick", "local"},
+		"github.com/aws/aws-sdk-go-v2/service/secretsmanager": {"trigger", "api", "dispatch-webhook", "dispatch-kafka", "dispatch-azuredevops"},
+		"github.com/aws/aws-sdk-go-v2/service/sqs":            {"trigger", "api", "dispatch-webhook", "dispatch-upsertentity", "dispatch-kafka", "dispatch-azuredevops", "tick", "local"},
+		"github.com/twmb/franz-go/pkg/kgo":                    {"dispatch-kafka", "local"},
 		"github.com/aws/aws-sdk-go-v2/service/sesv2":          {"dispatch-webhook", "local"},
 		"github.com/santhosh-tekuri/jsonschema/v6":            {"trigger", "api", "dispatch-upsertentity", "local"},
 		"longshore/pkg/trigger":                               {"trigger", "api", "local"},
@@ -271,25 +272,22 @@ func TestMainsAreWiringOnly(t *testing.T) {
 	}
 }
 
-// A queue that a function takes messages off has a worker in the local process.
+// A queue that a function takes messages off has workers in the local process, and the other way round.
 func TestEachQueueIsWorkedLocally(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("../pkg/local/local.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var worked, want []string
-	for _, found := range regexp.MustCompile(`s\.work\((?:invocation\.Backend|queue\.)(\w+),`).FindAllSubmatch(text, -1) {
-		worked = append(worked, strings.ToLower(string(found[1])))
-	}
-	for _, f := range functions(t) {
-		if slices.Contains(f.sources, "SQS") {
-			want = append(want, strings.TrimPrefix(f.folder, "dispatch-"))
+	var want []string
+	for _, r := range resources(t, "AWS::Serverless::Function") {
+		events, _ := at(r, "Properties", "Events").(map[string]node)
+		for _, e := range events {
+			if name := strings.TrimPrefix(at(r, "Properties", "CodeUri").(string), "functions/dispatch-"); at(e, "Type") == "SQS" && name != at(r, "Properties", "CodeUri") {
+				want = append(want, strings.TrimSuffix(name, "/"))
+			}
 		}
 	}
+	worked := local.Backends()
 	slices.Sort(worked)
 	slices.Sort(want)
 	if diff := cmp.Diff(want, worked); diff != "" {
-		t.Errorf("queues with a worker (-template +local):\n%s", diff)
+		t.Errorf("queues with workers (-template +local):\n%s", diff)
 	}
 }

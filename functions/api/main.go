@@ -18,7 +18,6 @@ import (
 	"longshore/pkg/catalog"
 	"longshore/pkg/dispatch"
 	"longshore/pkg/identity/directory"
-	"longshore/pkg/invocation"
 	"longshore/pkg/organization"
 	"longshore/pkg/queue/sqsqueue"
 	runpkg "longshore/pkg/run"
@@ -39,7 +38,7 @@ func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	actions.AuditRetention, store.AuditRetention, store.Log = retention, retention, e.Log
 	cache := action.NewCache(actions)
 	entities := catalog.NewService(store, time.Now)
-	queues := sqsqueue.New(sqs.NewFromConfig(e.AWS), map[string]string{invocation.BackendUpsertEntity: e.QueueUpsertEntity})
+	queues := sqsqueue.New(sqs.NewFromConfig(e.AWS), e.Queues())
 	entities.OnSlice(dispatch.SendSlices(queues, e.Log))
 	users := directory.New(entities.Reader(), e.OrgID)
 	sealer, err := awssecret.Sealer(e.AWS)
@@ -49,8 +48,13 @@ func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	secrets := dynamocatalog.NewOrganization(table, e.CatalogTable)
 	secrets.AuditRetention = retention
 	settings := organization.NewService(secrets, sealer)
+	agents, err := apifunction.AgentKafka(e)
+	if err != nil {
+		return nil, err
+	}
 	return apifunction.New(e, users, func(c api.Config) http.Handler {
 		c.Actions, c.Cache, c.Runs, c.Catalog, c.Audit, c.Organization = actions, cache, runs, entities, log, settings
+		c.AgentKafka, c.Sealer = agents, sealer
 		return api.New(c)
 	})
 }

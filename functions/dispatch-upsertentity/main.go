@@ -22,7 +22,7 @@ func main() { boot.Main(run) }
 
 func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	entities := catalog.NewService(dynamocatalog.NewCatalog(dynamodb.NewFromConfig(e.AWS), e.CatalogTable, time.Now), time.Now)
-	queues := sqsqueue.New(sqs.NewFromConfig(e.AWS), map[string]string{invocation.BackendUpsertEntity: e.QueueUpsertEntity})
+	queues := sqsqueue.New(sqs.NewFromConfig(e.AWS), e.Queues())
 	entities.OnSlice(dispatch.SendSlices(queues, e.Log))
 	count := e.Messages(invocation.BackendUpsertEntity)
 	return e.Received(dispatch.NewSlices(dispatch.SlicesConfig{

@@ -44,7 +44,7 @@ func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 		return nil, err
 	}
 	runs := dynamostore.NewRuns(dynamodb.NewFromConfig(e.AWS), e.RunsTable, time.Duration(e.RunRetention), time.Now)
-	queues := sqsqueue.New(sqs.NewFromConfig(e.AWS), map[string]string{invocation.BackendWebhook: e.QueueWebhook})
+	queues := sqsqueue.New(sqs.NewFromConfig(e.AWS), e.Queues())
 	count := e.Messages(invocation.BackendWebhook)
 	return e.Received(dispatch.New(dispatch.Config{
 		Backend: email.Open(e.SESSender, e.AWS, webhook.New(webhook.Config{

@@ -14,7 +14,9 @@ import (
 	"strings"
 	"time"
 
+	"longshore/pkg/backend/azuredevops"
 	"longshore/pkg/boot"
+	"longshore/pkg/boot/kafkasettings"
 	"longshore/pkg/egress"
 	"longshore/pkg/identity/oidc"
 	"longshore/pkg/local"
@@ -22,17 +24,20 @@ import (
 
 type serveCommand struct {
 	boot.Settings
-	Addr                 string `env:"LONGSHORE_ADDR" default:"127.0.0.1:8080" help:"The address to listen on; port 0 picks one."`
-	Data                 string `env:"LONGSHORE_DATA" default:"./.longshore" help:"The directory of database and generated credentials."`
-	ClientSecret         string `env:"LONGSHORE_CLIENT_SECRET" help:"The client secret, at least 32 characters; generated and kept by default."`
-	ClientSecretPrevious string `env:"LONGSHORE_CLIENT_SECRET_PREVIOUS" help:"The secret before, during a rotation."`
-	TokenKey             string `env:"LONGSHORE_TOKEN_KEY" help:"The key of access tokens, 32 bytes in base64; generated and kept by default."`
-	SealingKey           string `env:"LONGSHORE_SEALING_KEY" help:"The key that seals secrets, 32 bytes in base64; generated and kept by default."`
-	SealingKeyPrevious   string `env:"LONGSHORE_SEALING_KEY_PREVIOUS" help:"Older sealing keys, separated by commas, while something is sealed with them."`
-	EgressAllow          string `env:"LONGSHORE_EGRESS_ALLOW" default:"127.0.0.0/8,::1/128" help:"Hosts and CIDRs of private addresses that backends may be called at."`
-	LogFormat            string `env:"LONGSHORE_LOG_FORMAT" enum:"auto,text,json" default:"auto" help:"text, json; by default text on a terminal."`
-	AWS                  bool   `name:"aws" env:"LONGSHORE_AWS" help:"Use DynamoDB and SQS instead of SQLite."`
-	AWSCreate            bool   `name:"aws-create" env:"LONGSHORE_AWS_CREATE" help:"Make missing tables and queues."`
+	Addr                 string                 `env:"LONGSHORE_ADDR" default:"127.0.0.1:8080" help:"The address to listen on; port 0 picks one."`
+	Data                 string                 `env:"LONGSHORE_DATA" default:"./.longshore" help:"The directory of database and generated credentials."`
+	ClientSecret         string                 `env:"LONGSHORE_CLIENT_SECRET" help:"The client secret, at least 32 characters; generated and kept by default."`
+	ClientSecretPrevious string                 `env:"LONGSHORE_CLIENT_SECRET_PREVIOUS" help:"The secret before, during a rotation."`
+	TokenKey             string                 `env:"LONGSHORE_TOKEN_KEY" help:"The key of access tokens, 32 bytes in base64; generated and kept by default."`
+	SealingKey           string                 `env:"LONGSHORE_SEALING_KEY" help:"The key that seals secrets, 32 bytes in base64; generated and kept by default."`
+	SealingKeyPrevious   string                 `env:"LONGSHORE_SEALING_KEY_PREVIOUS" help:"Older sealing keys, separated by commas, while something is sealed with them."`
+	EgressAllow          string                 `env:"LONGSHORE_EGRESS_ALLOW" default:"127.0.0.0/8,::1/128" help:"Hosts and CIDRs of private addresses that backends may be called at."`
+	LogFormat            string                 `env:"LONGSHORE_LOG_FORMAT" enum:"auto,text,json" default:"auto" help:"text, json; by default text on a terminal."`
+	Kafka                kafkasettings.Settings `embed:""`
+	AgentKafka           boot.AgentKafka        `embed:""`
+	AzureDevOpsURL       string                 `name:"azure-devops-url" env:"LONGSHORE_AZURE_DEVOPS_URL" help:"The address of Azure DevOps; by default Azure's own service."`
+	AWS                  bool                   `name:"aws" env:"LONGSHORE_AWS" help:"Use DynamoDB and SQS instead of SQLite."`
+	AWSCreate            bool                   `name:"aws-create" env:"LONGSHORE_AWS_CREATE" help:"Make missing tables and queues."`
 }
 
 // Run serves until the context ends, which SIGTERM and SIGINT do.
@@ -53,8 +58,9 @@ func (c *serveCommand) Run(ctx context.Context, s *streams) error {
 		SealingKey: c.SealingKey, SealingKeyPrevious: c.SealingKeyPrevious,
 		EgressAllow: allow, Timeout: c.Timeout, Retention: time.Duration(c.RunRetention), AuditRetention: time.Duration(c.AuditRetention),
 		CallTimeout: time.Duration(c.CallTimeout), ConnectTimeout: time.Duration(c.ConnectTimeout),
-		AWS: c.AWS, AWSCreate: c.AWSCreate, RunsTable: c.RunsTable, CatalogTable: c.CatalogTable, QueueWebhook: c.QueueWebhook,
-		ApprovalTimeout: c.Approval(), SESSender: c.SESSender, BaseURL: c.BaseURL, QueueUpsertEntity: c.QueueUpsertEntity,
+		AWS: c.AWS, AWSCreate: c.AWSCreate, RunsTable: c.RunsTable, CatalogTable: c.CatalogTable, Queues: c.Queues(),
+		Kafka: c.Kafka, AgentKafka: c.AgentKafka, AzureDevOpsURL: c.AzureDevOpsURL,
+		ApprovalTimeout: c.Approval(), SESSender: c.SESSender, BaseURL: c.BaseURL,
 		OIDC: c.oidc(), Version: boot.Version, Log: log,
 	})
 	if path := (*fs.PathError)(nil); errors.As(err, &path) {
@@ -84,7 +90,10 @@ func (c *serveCommand) Run(ctx context.Context, s *streams) error {
 // check reports everything that is wrong with the flags.
 func (c *serveCommand) check() (egress.Allow, error) {
 	allow, err := egress.ParseAllow(c.EgressAllow)
-	faults := []error{c.Validate(), err}
+	faults := []error{c.Validate(), err, c.Kafka.Validate()}
+	if _, err := azuredevops.New(azuredevops.Config{URL: c.AzureDevOpsURL}); err != nil {
+		faults = append(faults, fmt.Errorf("--azure-devops-url: %w", err))
+	}
 	for _, given := range [][2]string{{"--client-secret", c.ClientSecret}, {"--client-secret-previous", c.ClientSecretPrevious}} {
 		if name, secret := given[0], given[1]; secret != "" && len(secret) < 32 {
 			faults = append(faults, fmt.Errorf("%s has %d characters, it needs at least 32", name, len(secret)))

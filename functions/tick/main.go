@@ -10,7 +10,6 @@ import (
 
 	"longshore/pkg/awsevent"
 	"longshore/pkg/boot"
-	"longshore/pkg/invocation"
 	"longshore/pkg/queue/sqsqueue"
 	"longshore/pkg/store/dynamostore"
 	"longshore/pkg/sweep"
@@ -23,9 +22,7 @@ func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	sweeper := sweep.New(sweep.Config{
 		Runs:       dynamostore.NewRuns(table, e.RunsTable, time.Duration(e.RunRetention), time.Now),
 		Migrations: dynamostore.NewMigrations(table, e.CatalogTable),
-		Send: sqsqueue.New(sqs.NewFromConfig(e.AWS), map[string]string{
-			invocation.BackendWebhook: e.QueueWebhook, invocation.BackendUpsertEntity: e.QueueUpsertEntity,
-		}),
+		Send:       sqsqueue.New(sqs.NewFromConfig(e.AWS), e.Queues()),
 		Configured: e.Configured, Timeout: e.Timeout, Log: e.Log,
 	})
 	return awsevent.Clock(func(ctx context.Context) error {

@@ -18,7 +18,6 @@ import (
 	"longshore/pkg/boot/awssecret"
 	"longshore/pkg/catalog"
 	"longshore/pkg/identity/directory"
-	"longshore/pkg/invocation"
 	"longshore/pkg/organization"
 	"longshore/pkg/permission"
 	"longshore/pkg/queue/sqsqueue"
@@ -39,7 +38,7 @@ func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	entities := catalog.NewReader(dynamocatalog.NewCatalog(table, e.CatalogTable, time.Now), time.Now)
 	actions := dynamocatalog.NewActions(table, e.CatalogTable)
 	cache := action.NewCache(actions)
-	queues := sqsqueue.New(sqs.NewFromConfig(e.AWS), map[string]string{invocation.BackendWebhook: e.QueueWebhook})
+	queues := sqsqueue.New(sqs.NewFromConfig(e.AWS), e.Queues())
 	users, judge := directory.New(entities, e.OrgID), permission.New(permission.Config{Catalog: entities})
 	sealer, err := awssecret.Sealer(e.AWS)
 	if err != nil {
@@ -49,7 +48,8 @@ func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 		Actions: cache, Entities: entities, Permissions: judge, Approvers: judge, Users: users, Runs: runs, Sender: queues,
 		ApprovalTimeout: e.Approval(), Mails: e.SESSender != "", BaseURL: e.BaseURL,
 		OrgID: e.OrgID, Configured: e.Configured, Log: e.Log,
-		Secrets: organization.NewVault(dynamocatalog.NewOrganization(table, e.CatalogTable), sealer), Sealer: sealer,
+		Streamer: organization.NewService(dynamocatalog.NewOrganization(table, e.CatalogTable), sealer),
+		Secrets:  organization.NewVault(dynamocatalog.NewOrganization(table, e.CatalogTable), sealer), Sealer: sealer,
 		Accepter: &trigger.StoreAndSend{Store: runs, Sender: queues, Log: e.Log},
 	})
 	decider := approval.New(approval.Config{Runs: runs, Send: queues, Configured: e.Configured, Log: e.Log})

@@ -27,6 +27,7 @@ import (
 	"longshore/pkg/organization"
 	"longshore/pkg/permission"
 	"longshore/pkg/run"
+	"longshore/pkg/secret"
 	"longshore/pkg/trigger"
 )
 
@@ -73,7 +74,12 @@ type Config struct {
 	Starter Starter
 	// Decider is nil where Starter is.
 	Decider Decider
-	Log     *slog.Logger
+	// AgentKafka returns what agents reach Kafka with, nil when they have nothing; it is nil where Kafka is
+	// not configured.
+	AgentKafka func(context.Context) (*KafkaCredentials, error)
+	// Sealer opens what agents are sent of runs with secrets.
+	Sealer *secret.Sealer
+	Log    *slog.Logger
 	// Ready reports whether everything that requests need can be used; nil means always.
 	Ready func(context.Context) error
 	// Metrics answers GET /metrics; nil means that there is no such route.

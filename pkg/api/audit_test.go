@@ -168,6 +168,8 @@ func TestEveryWriteHasItsEntry(t *testing.T) {
 			want: []string{"CREATE run runId={new} no before"}},
 		{route: "PATCH /v1/actions/runs/{run_id}", target: "/v1/actions/runs/{run1}", body: `{"statusLabel":"half"}`, status: 200, want: []string{"UPDATE run runId={run1}"},
 			before: func() { run1, run2 = f.start(), f.start() }},
+		{route: "PATCH /v1/actions/runs/{run_id}/response", target: "/v1/actions/runs/{run1}/response", body: `{"response":1}`, status: 200, want: []string{"UPDATE run runId={run1}"}},
+		{route: "PATCH /v1/actions/runs/{run_id}/response", target: "/v1/actions/runs/{run1}/response", body: `{}`, status: 422},
 		{route: "PATCH /v1/actions/runs/{run_id}", target: "/v1/actions/runs/{run1}", body: `{"status":"SUCCESS"}`, status: 200, want: []string{"UPDATE run runId={run1}"}},
 		{route: "PATCH /v1/actions/runs/{run_id}", target: "/v1/actions/runs/{run1}", body: `{"status":"FAILURE"}`, status: 422},
 		{route: "POST /v1/actions/runs/{run_id}/logs", target: "/v1/actions/runs/{run1}/logs", body: `{"message":"m"}`, status: 201},
@@ -235,7 +237,11 @@ func TestEveryWriteHasItsEntry(t *testing.T) {
 		}
 	}
 	// These change nothing.
-	for _, route := range []string{"POST /v1/auth/access_token", "POST /v1/jq", "POST /v1/entities/search", "POST /v1/blueprints/{blueprint_identifier}/entities/search"} {
+	for _, route := range []string{
+		// A lease and its end are part of a delivery.
+		"POST /v1/actions/runs/claim-pending", "PATCH /v1/actions/runs/ack", "POST /v1/workflows/runs/claim-pending",
+		"POST /v1/auth/access_token", "POST /v1/jq", "POST /v1/entities/search", "POST /v1/blueprints/{blueprint_identifier}/entities/search",
+	} {
 		walked[route] = true
 	}
 	for _, r := range api.Routes() {

@@ -65,6 +65,11 @@ func TestBadBodyOfEveryRoute(t *testing.T) {
 			"PUT /v1/teams/{name}":   {team, `{"name":1,"users":2,"x":3}`, []string{"name", "users", "x"}},
 			"PATCH /v1/teams/{name}": {team, `{"name":"","users":[1],"x":3}`, []string{"name", "users[0]", "x"}},
 
+			"POST /v1/actions/runs/claim-pending": {"", `{"installationId":1,"limit":0,"exclude":"a","visibilityTimeoutMs":"1","x":2}`,
+				[]string{"exclude", "installationId", "limit", "visibilityTimeoutMs", "x"}},
+			"PATCH /v1/actions/runs/ack":               {"", `{"runIds":1,"runId":2,"x":3}`, []string{"runId", "runIds", "x"}},
+			"PATCH /v1/actions/runs/{run_id}/response": {"/v1/actions/runs/" + id + "/response", `{"x":1}`, []string{"response", "x"}},
+
 			"PATCH /v1/organization":                       {"", `{"name":1,"settings":2,"x":3}`, []string{"name", "settings", "x"}},
 			"POST /v1/organization/secrets":                {"", `{"secretValue":1,"x":2}`, []string{"secretName", "secretValue", "x"}},
 			"PATCH /v1/organization/secrets/{secret_name}": {"/v1/organization/secrets/TOKEN", `{"secretValue":1,"x":2}`, []string{"secretValue", "x"}},

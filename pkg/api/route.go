@@ -63,6 +63,12 @@ var routes = []*route{
 	{method: "PATCH", pattern: "/v1/actions/runs/{run_id}/approval", access: Member, body: true, starts: true, handle: (*server).decideRun},
 	{method: "GET", pattern: "/v1/actions/runs/{run_id}/approvers", access: Member, handle: (*server).listApprovers},
 	{method: "POST", pattern: "/v1/actions/runs/{run_id}/redeliver", access: Member, starts: true, handle: (*server).redeliver},
+	{method: "POST", pattern: "/v1/actions/runs/claim-pending", access: AdminOnly, body: true, handle: (*server).claimPending},
+	{method: "PATCH", pattern: "/v1/actions/runs/ack", access: AdminOnly, body: true, handle: (*server).acknowledge},
+	{method: "PATCH", pattern: "/v1/actions/runs/{run_id}/response", access: AdminOnly, body: true, handle: (*server).putResponse},
+	{method: "POST", pattern: "/v1/workflows/runs/claim-pending", access: AdminOnly, handle: (*server).noWorkflows},
+	{method: "GET", pattern: "/v1/workflows/nodes/runs", access: AdminOnly, handle: (*server).noWorkflows},
+	{method: "GET", pattern: "/v1/kafka-credentials", access: AdminOnly, handle: (*server).kafkaCredentials},
 	{method: "GET", pattern: "/v1/actions/runs/{run_id}/logs", access: Member, handle: (*server).listLogs},
 	{method: "POST", pattern: "/v1/actions/runs/{run_id}/logs", access: Member, body: true, handle: (*server).appendLog},
 

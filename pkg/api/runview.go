@@ -34,11 +34,15 @@ type runView struct {
 	ExternalRunID    string          `json:"externalRunId,omitempty"`
 	Generation       int             `json:"generation"`
 	// Waiting says why a run in progress is not being tried.
-	Waiting   *string         `json:"waiting"`
-	User      json.RawMessage `json:"user"`
-	UserID    string          `json:"userId"`
-	CreatedBy string          `json:"createdBy"`
-	UpdatedBy string          `json:"updatedBy,omitempty"`
+	Waiting *string `json:"waiting"`
+	// The three are there for a run that an agent or an integration has to fetch.
+	InstallationID   string          `json:"installationId,omitempty"`
+	PendingExecution *bool           `json:"pendingExecution,omitempty"`
+	ClaimedUntil     *string         `json:"claimedUntil,omitempty"`
+	User             json.RawMessage `json:"user"`
+	UserID           string          `json:"userId"`
+	CreatedBy        string          `json:"createdBy"`
+	UpdatedBy        string          `json:"updatedBy,omitempty"`
 	// ImpersonatedBy is the client that started the run for its user.
 	ImpersonatedBy string  `json:"impersonatedBy,omitempty"`
 	CreatedAt      string  `json:"createdAt"`
@@ -103,6 +107,10 @@ func newRunView(r *run.Record, actionDeleted bool) *runView {
 		User: orElse(r.User, "null"), UserID: r.UserID, CreatedBy: r.CreatedBy, UpdatedBy: r.UpdatedBy,
 		ImpersonatedBy: r.ImpersonatedBy,
 		CreatedAt:      stamp(r.CreatedAt), UpdatedAt: stamp(r.UpdatedAt), EndedAt: stampOrNil(r.EndedAt),
+	}
+	if r.Pending.Installation != "" {
+		pending := r.PendingKey() != ""
+		v.InstallationID, v.PendingExecution, v.ClaimedUntil = r.Pending.Installation, &pending, stampOrNil(r.Pending.ClaimedUntil)
 	}
 	if r.Blueprint != "" {
 		v.Blueprint = &named{Identifier: r.Blueprint}

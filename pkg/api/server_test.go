@@ -91,6 +91,9 @@ func newFixtureOn(t *testing.T, s stores, change ...func(*api.Config)) *fixture 
 		Runs: f.runs, Send: f.sent, Log: log, Configured: func(backend string) bool { return backend == invocation.BackendWebhook },
 	})
 	c.Catalog.OnSlice(dispatch.SendSlices(f.sent, log))
+	c.AgentKafka = func(context.Context) (*api.KafkaCredentials, error) {
+		return &api.KafkaCredentials{Brokers: []string{"b:9092"}, Username: "agent", Password: "p"}, nil
+	}
 	for _, apply := range change {
 		apply(&c)
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -57,6 +59,36 @@ func Loopback() Allow {
 		{prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{127}), 8)},
 		{prefix: netip.PrefixFrom(netip.IPv6Loopback(), 128)},
 	}}
+}
+
+// With returns a list of all that a and others list.
+func (a Allow) With(others ...Allow) Allow {
+	rules := slices.Clone(a.rules)
+	for _, other := range others {
+		rules = append(rules, other.rules...)
+	}
+	return Allow{rules: rules}
+}
+
+// Host lists the host that an operator configured by its URL, whatever it resolves to, at the URL's port.
+// A text that is no URL, the empty one too, lists nothing.
+func Host(text string) Allow {
+	u, err := url.Parse(text)
+	if err != nil {
+		return Allow{}
+	}
+	port := u.Port()
+	if port == "" {
+		port = "443"
+		if u.Scheme == "http" {
+			port = "80"
+		}
+	}
+	r, err := parseRule(net.JoinHostPort(u.Hostname(), port))
+	if err != nil {
+		return Allow{}
+	}
+	return Allow{rules: []rule{r}}
 }
 
 // String returns the list as ParseAllow reads it.

@@ -38,6 +38,9 @@ type Invocation struct {
 	Payload json.RawMessage `json:"payload,omitempty"`
 	// Webhook is set for type WEBHOOK.
 	Webhook *Webhook `json:"webhook,omitempty"`
+	// Message is the run message of an action of the first generation, for a GITLAB run that an agent
+	// takes from Kafka: agents get that, not the payload.
+	Message json.RawMessage `json:"message,omitempty"`
 	// Email is set for TypeEmail.
 	Email *Email `json:"email,omitempty"`
 }
@@ -73,6 +76,8 @@ type Webhook struct {
 	Synchronized bool `json:"synchronized,omitempty"`
 	// Agent says that an execution agent makes the call, never a dispatcher.
 	Agent bool `json:"agent,omitempty"`
+	// Message says that Body is a run message, as actions of the first generation send it.
+	Message bool `json:"message,omitempty"`
 }
 
 // Header is one header of a call.

@@ -65,6 +65,15 @@ func goldens() map[string]invocation.Invocation {
 			V: 1, Type: "GITLAB", Backend: invocation.BackendKafka,
 			Payload: json.RawMessage(`{"type":"GITLAB","agent":true,"projectName":"p","groupName":"g","pipelineVariables":{"port_payload":{"action":"a"}}}`),
 		},
+		"v1-webhook-agent-message": {
+			V: 1, Type: "WEBHOOK", Backend: invocation.BackendKafka,
+			Webhook: &invocation.Webhook{URL: "http://inside.example", Method: "POST", Body: pointer(`{"action":"a"}`), Agent: true, Message: true},
+		},
+		"v1-gitlab-agent-message": {
+			V: 1, Type: "GITLAB", Backend: invocation.BackendKafka,
+			Payload: json.RawMessage(`{"type":"GITLAB","agent":true,"projectName":"p","groupName":"g","omitPayload":true,"pipelineVariables":{}}`),
+			Message: json.RawMessage(`{"action":"a","payload":{"properties":{"n":1e-7}}}`),
+		},
 		"v1-azuredevops": {
 			V: 1, Type: "AZURE_DEVOPS", Backend: invocation.BackendAzureDevOps,
 			Payload: json.RawMessage(`{"type":"AZURE_DEVOPS","webhook":"w","org":"o","payload":[1]}`),
@@ -220,6 +229,20 @@ func TestReadable(t *testing.T) {
 		i := goldens()[name]
 		if diff := cmp.Diff(want, string(i.Readable())); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+// TestInstallation: who claims a run.
+func TestInstallation(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{
+		"v1-webhook-agent": "_PORT_EXEC_AGENT", "v1-integration": "7",
+		"v1-webhook": "", "v1-webhook-agent-message": "", "v1-gitlab-agent": "", "v1-kafka": "",
+	} {
+		i := goldens()[name]
+		if got := i.Installation(); got != want {
+			t.Errorf("%s: got %q, want %q", name, got, want)
 		}
 	}
 }

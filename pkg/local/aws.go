@@ -14,7 +14,6 @@ import (
 
 	"longshore/pkg/boot"
 	"longshore/pkg/dispatch"
-	"longshore/pkg/invocation"
 	"longshore/pkg/queue"
 	"longshore/pkg/queue/sqsqueue"
 	"longshore/pkg/run"
@@ -26,12 +25,8 @@ import (
 // maxSkew is how far this machine's clock may be from AWS's: leases carry a margin of 5 s.
 const maxSkew = 5 * time.Second
 
-// Names of the queues where no URL is given, as docs and emulators use them.
-const (
-	webhookQueue      = "longshore-webhook"
-	upsertEntityQueue = "longshore-upsertentity"
-	deadLetterQueue   = "longshore-deadletter"
-)
+// queuePrefix begins the names of queues where no URL is given, as docs and emulators use them.
+const queuePrefix = "longshore-"
 
 // openAWS keeps everything in DynamoDB and SQS, or in what AWS_ENDPOINT_URL_DYNAMODB and
 // AWS_ENDPOINT_URL_SQS point at. The data directory keeps the credentials only.
@@ -67,8 +62,12 @@ func openAWS(ctx context.Context, c Config) (*stores, error) {
 				return err
 			}
 		}
-		_, err := messages.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: aws.String(urls[invocation.BackendWebhook])})
-		return err
+		for _, url := range urls {
+			if _, err := messages.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &url}); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
 	skew, err := describe(ctx, table, c.RunsTable)
 	if err != nil {
@@ -89,33 +88,36 @@ func openAWS(ctx context.Context, c Config) (*stores, error) {
 		actions: actions, catalog: entities, audit: entries, organization: settings,
 		migrations: dynamostore.NewMigrations(table, c.CatalogTable),
 		accepter:   &trigger.StoreAndSend{Store: runs, Sender: queues, Log: c.Log},
-		settler:    &dispatch.StoreAndSend{Runs: runs, Send: queues, Backend: invocation.BackendWebhook, Log: c.Log},
-		acked:      func(string) bool { return false },
-		drains:     urls[queue.DeadLetter] != "",
-		ready:      ready,
-		start:      func(context.Context) error { return nil },
-		purge:      func(context.Context, time.Time) error { return nil },
-		close:      func() error { return nil },
+		settler: func(backend string) dispatch.Settler {
+			return &dispatch.StoreAndSend{Runs: runs, Send: queues, Backend: backend, Log: c.Log}
+		},
+		acked:  func(string) bool { return false },
+		drains: urls[queue.DeadLetter] != "",
+		ready:  ready,
+		start:  func(context.Context) error { return nil },
+		purge:  func(context.Context, time.Time) error { return nil },
+		close:  func() error { return nil },
 	}, nil
 }
 
 // queueURLs finds the queues, or makes them. The dead-letter queue is drained by the deployment's own
 // function; this process drains it only where it is called as the emulators' is.
 func queueURLs(ctx context.Context, client *sqs.Client, c Config) (map[string]string, error) {
-	names := map[string]string{
-		invocation.BackendWebhook: webhookQueue, invocation.BackendUpsertEntity: upsertEntityQueue, queue.DeadLetter: deadLetterQueue,
+	names, urls := map[string]string{}, map[string]string{}
+	for _, backend := range Backends() {
+		switch {
+		case !c.AWSCreate && !c.worked(backend):
+		case !c.AWSCreate && c.Queues[backend] != "":
+			urls[backend] = c.Queues[backend]
+		default:
+			names[backend] = queuePrefix + backend
+		}
+	}
+	if len(urls) == 0 {
+		names[queue.DeadLetter] = queuePrefix + queue.DeadLetter
 	}
 	if c.AWSCreate {
 		return sqsqueue.CreateQueues(ctx, client, names, queue.Visibility)
-	}
-	urls := map[string]string{}
-	for backend, url := range map[string]string{
-		invocation.BackendWebhook: c.QueueWebhook, invocation.BackendUpsertEntity: c.QueueUpsertEntity,
-	} {
-		if url != "" {
-			urls[backend] = url
-			delete(names, queue.DeadLetter)
-		}
 	}
 	for backend, name := range names {
 		if urls[backend] != "" {

@@ -1,7 +1,9 @@
 package local_test
 
 import (
+	"encoding/json"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -65,4 +67,17 @@ func TestAWS(t *testing.T) {
 	if err != nil || len(page.Runs) != len(ids) {
 		t.Errorf("the second process sees %d runs, want %d: %v", len(page.Runs), len(ids), err)
 	}
+
+	// Where a queue is given, backends without one are not configured, and their queues need not be there.
+	aws.Queues = map[string]string{"webhook": os.Getenv("AWS_ENDPOINT_URL_SQS") + "/000000000000/longshore-webhook"}
+	third, _ := serve(t, aws)
+	_, err = third.CreateAction(t.Context(), json.RawMessage(`{"identifier":"build","trigger":{"type":"self-service","operation":"CREATE"},
+		"invocationMethod":{"type":"AZURE_DEVOPS","org":"acme","webhook":"hook"}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, _, err := third.StartRun(t.Context(), "build", client.Start{}); err != nil || r.Waiting == nil || !strings.Contains(*r.Waiting, "azuredevops is not configured") {
+		t.Errorf("a run of a backend without a queue: %+v, %v; want it to wait", r, err)
+	}
+	succeed(t, third, trigger(t, third, 1))
 }

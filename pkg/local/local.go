@@ -15,29 +15,24 @@ import (
 	"sync"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-
 	"longshore/pkg/action"
 	"longshore/pkg/api"
 	"longshore/pkg/approval"
 	"longshore/pkg/audit"
-	"longshore/pkg/backend/email"
-	"longshore/pkg/backend/webhook"
 	"longshore/pkg/boot"
+	"longshore/pkg/boot/kafkasettings"
 	"longshore/pkg/catalog"
 	"longshore/pkg/dispatch"
 	"longshore/pkg/egress"
 	"longshore/pkg/identity"
 	"longshore/pkg/identity/directory"
 	"longshore/pkg/identity/oidc"
-	"longshore/pkg/invocation"
 	"longshore/pkg/metric"
 	"longshore/pkg/organization"
 	"longshore/pkg/permission"
 	"longshore/pkg/queue"
 	"longshore/pkg/run"
 	"longshore/pkg/secret"
-	"longshore/pkg/signature"
 	"longshore/pkg/store/sqlitestore"
 	"longshore/pkg/sweep"
 	"longshore/pkg/trigger"
@@ -66,12 +61,15 @@ type Config struct {
 	// SESSender is the address that e-mails come from, empty for none; BaseURL the one that clients use,
 	// empty for that of each request.
 	SESSender, BaseURL string
-	// QueueWebhook is the queue's URL; empty means the queue called longshore-webhook.
-	QueueWebhook string
-	// QueueUpsertEntity is the URL of the queue of slices; empty means the queue called
-	// longshore-upsertentity.
-	QueueUpsertEntity string
-	// Workers is how many deliveries run at once; 0 means 100.
+	// Queues are the URLs of queues by backend; those without one are not configured then. Without any the
+	// queues called longshore-<backend> are used.
+	Queues map[string]string
+	// Kafka delivers to Kafka where it has brokers; AgentKafka is what agents get then.
+	Kafka      kafkasettings.Settings
+	AgentKafka boot.AgentKafka
+	// AzureDevOpsURL is that of the service, empty for Azure's own.
+	AzureDevOpsURL string
+	// Workers is how many deliveries of each backend run at once; 0 means 100.
 	Workers int
 	Version string
 	Log     *slog.Logger
@@ -80,6 +78,8 @@ type Config struct {
 
 	// chaos makes the queue as unkind as SQS may be, for tests.
 	chaos bool
+	// now is the API's clock, for tests; nil means time.Now.
+	now func() time.Time
 }
 
 // stores are the two ways to keep things.
@@ -95,7 +95,8 @@ type stores struct {
 	migrations   sweep.Migrations
 	queue        queue.Queue
 	accepter     trigger.Accepter
-	settler      dispatch.Settler
+	// settler returns that of a backend.
+	settler func(backend string) dispatch.Settler
 	// acked reports, once, whether the settler acknowledged a receipt.
 	acked func(receipt string) bool
 	// drains says that this process takes messages off the dead-letter queue.
@@ -113,12 +114,19 @@ type Server struct {
 	credentials Credentials
 	made        bool
 	stores      *stores
-	webhook     *dispatch.Dispatcher
-	slices      *dispatch.Slices
-	deadletter  *dispatch.DeadLetter
-	sweeper     *sweep.Sweeper
-	metrics     *metric.Registry
-	handler     http.Handler
+	// handles are what takes the messages off each backend's queue.
+	handles    map[string]handle
+	deadletter *dispatch.DeadLetter
+	// begin are run beside the workers.
+	begin []func()
+	// closers give back what backends hold once nothing is in hand.
+	closers []func()
+	// entities and sealer are what backends work with.
+	entities *catalog.Service
+	sealer   *secret.Sealer
+	sweeper  *sweep.Sweeper
+	metrics  *metric.Registry
+	handler  http.Handler
 
 	listener net.Listener
 	http     *http.Server
@@ -202,7 +210,7 @@ func (s *Server) assemble() error {
 	c, st := s.c, s.stores
 	s.metrics = metric.New()
 	metrics := s.metrics
-	configured := func(backend string) bool { return backend == invocation.BackendWebhook }
+	configured := c.configured
 	key, err := boot.Key("the token key", s.credentials.TokenKey)
 	if err != nil {
 		return err
@@ -231,52 +239,36 @@ func (s *Server) assemble() error {
 	}
 	cache := action.NewCache(st.actions)
 	judge := permission.New(permission.Config{Catalog: reader})
+	settings := organization.NewService(st.organization, sealer)
 	starter := trigger.New(trigger.Config{
 		Actions: cache, Entities: reader, Permissions: judge, Approvers: judge, Users: users, Runs: st.runs, Accepter: st.accepter, Sender: st.queue,
 		ApprovalTimeout: c.ApprovalTimeout, Mails: c.SESSender != "", BaseURL: c.BaseURL,
 		OrgID: s.credentials.OrgID, Configured: configured, Log: c.Log,
 		ClientSecret: s.credentials.ClientSecret, Key: key,
-		Secrets: organization.NewVault(st.organization, sealer), Sealer: sealer,
+		Secrets: organization.NewVault(st.organization, sealer), Sealer: sealer, Streamer: settings,
 	})
 	entities := catalog.NewService(st.catalog, time.Now)
 	entities.OnSlice(dispatch.SendSlices(st.queue, c.Log))
-	s.slices = dispatch.NewSlices(dispatch.SlicesConfig{
-		Migrations: entities, Log: c.Log,
-		Count: func(e dispatch.Event) {
-			metrics.Count("longshore_messages_total", "backend", invocation.BackendUpsertEntity, "event", string(e))
-		},
-	})
+	s.entities, s.sealer = entities, sealer
 	s.handler = api.New(api.Config{
 		Tokens: access, Actions: st.actions, Cache: cache, Runs: st.runs, Starter: starter,
 		Catalog: entities, Audit: st.audit,
-		Organization: organization.NewService(st.organization, sealer),
+		Organization: settings,
 		Decider:      approval.New(approval.Config{Runs: st.runs, Send: st.queue, Configured: configured, Log: c.Log}),
-		Log:          c.Log, Ready: st.ready, Metrics: metrics.Handler(),
+		Log:          c.Log, Now: c.now, AgentKafka: s.agentKafka(), Sealer: sealer, Ready: st.ready, Metrics: metrics.Handler(),
 	})
-	secrets := signature.Secrets{Current: s.credentials.ClientSecret, Previous: c.ClientSecretPrevious}
-	var ses aws.Config
-	if c.SESSender != "" {
-		if ses, err = boot.LoadAWS(s.background); err != nil {
-			return err
+	s.handles = map[string]handle{}
+	for _, b := range backends {
+		if !c.worked(b.name) {
+			continue
+		}
+		if s.handles[b.name], err = b.open(s); err != nil {
+			return fmt.Errorf("configure backend %s: %w", b.name, err)
 		}
 	}
-	s.webhook = dispatch.New(dispatch.Config{
-		Backend: email.Open(c.SESSender, ses, webhook.New(webhook.Config{
-			Secrets: func(context.Context) (signature.Secrets, error) { return secrets, nil },
-			Client:  egress.New(egress.Config{Allow: c.EgressAllow, ConnectTimeout: c.ConnectTimeout}),
-			Version: c.Version, CallTimeout: c.CallTimeout,
-		})),
-		Name: invocation.BackendWebhook, Runs: st.deliveries, Send: st.queue, Settler: st.settler, Sealer: sealer,
-		CallTimeout: c.CallTimeout, Timeout: c.Timeout, Log: c.Log,
-		Count: func(e dispatch.Event) {
-			metrics.Count("longshore_messages_total", "backend", invocation.BackendWebhook, "event", string(e))
-		},
-	})
 	s.deadletter = dispatch.NewDeadLetter(dispatch.DeadLetterConfig{
 		Runs: st.runs, Log: c.Log,
-		Count: func(e dispatch.Event) {
-			metrics.Count("longshore_messages_total", "backend", queue.DeadLetter, "event", string(e))
-		},
+		Count: s.counting(queue.DeadLetter),
 	})
 	s.sweeper = sweep.New(sweep.Config{Runs: st.runs, Migrations: st.migrations, Send: st.queue, Configured: configured, Timeout: c.Timeout, Log: c.Log})
 	return nil
@@ -313,8 +305,12 @@ func (s *Server) Start(ctx context.Context) error {
 			s.failed <- fmt.Errorf("serve: %w", err)
 		}
 	})
-	s.loops.Go(func() { s.work(invocation.BackendWebhook, s.c.Workers, s.webhook.Handle) })
-	s.loops.Go(func() { s.work(invocation.BackendUpsertEntity, sliceWorkers, s.slices.Handle) })
+	for name, handle := range s.handles {
+		s.loops.Go(func() { s.work(name, s.workersOf(name), handle) })
+	}
+	for _, begin := range s.begin {
+		s.loops.Go(begin)
+	}
 	if s.stores.drains {
 		s.loops.Go(func() { s.work(queue.DeadLetter, 10, s.deadletter.Handle) })
 	}
@@ -362,6 +358,9 @@ func (s *Server) Stop(ctx context.Context) error {
 	}()
 	select {
 	case <-done:
+		for _, closes := range s.closers {
+			closes()
+		}
 	case <-ctx.Done():
 		s.c.Log.Warn("stopped before all deliveries had ended; the next start makes them again")
 	}

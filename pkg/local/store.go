@@ -58,7 +58,7 @@ func overSQLite(ctx context.Context, c Config, db *sqlite.DB) (*stores, error) {
 	settled := &settledReceipts{Settler: commits}
 	return &stores{
 		runs: runs, deliveries: &deliveries{runs, commits.recent}, actions: actions, catalog: entities, migrations: entities, audit: entries, organization: settings, queue: messages,
-		accepter: commits, settler: settled, acked: settled.acked, drains: true,
+		accepter: commits, settler: func(string) dispatch.Settler { return settled }, acked: settled.acked, drains: true,
 		ready: db.Ping,
 		start: func(ctx context.Context) error {
 			now := time.Now()

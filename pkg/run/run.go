@@ -84,6 +84,8 @@ type Run struct {
 	Attempts []Attempt
 	// Decisions are those on a run that needs approval, at most one of each approver, the latest last.
 	Decisions []Decision
+	// Pending is set on a run that an agent or an integration has to fetch.
+	Pending Claimable
 	// NoticeOf is set on a notice: the id of the run that it tells of. A notice is kept, delivered and
 	// retried as a run is, and is none for anybody else: see Run.LogID.
 	NoticeOf string

@@ -36,6 +36,8 @@ type Store interface {
 	List(ctx context.Context, f Filter) (*Page, error)
 	// Due returns up to limit ids of runs whose Due is not after now, oldest first. It may lag.
 	Due(ctx context.Context, now time.Time, limit int) ([]string, error)
+	// Pending returns up to f.Limit ids of runs that may be claimed, oldest first. It may lag.
+	Pending(ctx context.Context, now time.Time, f PendingFilter) ([]string, error)
 	// AppendLog adds a line to a run that exists.
 	AppendLog(ctx context.Context, l *Log) error
 	// Logs returns a run's lines, oldest first.

@@ -17,6 +17,7 @@ const (
 	typeAzureDevOps  = "AZURE_DEVOPS"
 	typeKafka        = "KAFKA"
 	typeUpsertEntity = "UPSERT_ENTITY"
+	typeIntegration  = "INTEGRATION_ACTION"
 )
 
 // invokeV2 renders a method and checks what came out. Failed is collected if report is set.
@@ -56,6 +57,9 @@ func render(ctx context.Context, d *action.Definition, data *jqtemplate.Object, 
 		body, array := f.body(get(method, "body"))
 		i = f.webhook(method, literal, body, array)
 	default:
+		if d.Method.Type == typeIntegration {
+			f.installation(get(method, "installationId"))
+		}
 		i = other(d.Method.Type, f.realBooleans(method), "", nil)
 	}
 	return &rendered{invocation: i, faults: f, value: result.Value, failed: result.Failed}, nil
@@ -70,13 +74,18 @@ func invokeV1(d *action.Definition, inputs *jqtemplate.Object, message []byte) (
 		var f faults
 		literal, _ := get(method, "url").(string)
 		i := f.webhook(method, literal, message, false)
+		i.Webhook.Message = i.Webhook.Agent
 		return i, fault.InvalidDetails(f)
 	case typeGitHub:
 		// GitHub takes strings only: the run message goes as its JSON text.
 		text := jqtemplate.Encode(string(message))
 		return other(d.Method.Type, method, "workflowInputs", portPayload(method, inputs, text)), nil
 	case typeGitLab:
-		return other(d.Method.Type, method, "pipelineVariables", portPayload(method, inputs, message)), nil
+		i := other(d.Method.Type, method, "pipelineVariables", portPayload(method, inputs, message))
+		if i.Backend == invocation.BackendKafka {
+			i.Message = message
+		}
+		return i, nil
 	}
 	return other(d.Method.Type, method, "payload", message), nil
 }

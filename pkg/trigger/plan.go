@@ -19,6 +19,8 @@ type plan struct {
 	line    *run.Log
 	data    *jqtemplate.Object
 	failed  []jqtemplate.Warning
+	// installation is who claims the run, empty for one that is delivered.
+	installation string
 	// user is trigger.by.user.
 	user *jqtemplate.Object
 	// link is where a run that waits for approval can be read; notices are its.
@@ -76,6 +78,9 @@ func (t *Trigger) render(ctx context.Context, c *checked, id string, now time.Ti
 		if message, err = t.runMessage(c, r, who, properties, "TRIGGERED"); err == nil {
 			p.body.Invocation, err = invokeV1(d, c.properties, message)
 		}
+		if err == nil {
+			err = t.route(ctx, p, p.body.Invocation)
+		}
 	} else {
 		p.data = t.triggerData(c, r, who)
 		err = t.invoke(ctx, c, p, report)
@@ -84,6 +89,9 @@ func (t *Trigger) render(ctx context.Context, c *checked, id string, now time.Ti
 		return nil, err
 	}
 	r.Backend = p.body.Invocation.Backend
+	if p.installation != "" {
+		r.Pending = run.Claimable{Installation: p.installation, Method: p.body.Invocation.Type}
+	}
 	waiting := run.Waiting(r.Backend, t.Configured)
 	r.Start(now, waiting)
 	p.line = firstLine(id, waiting, now)

@@ -35,8 +35,10 @@ func (t *Trigger) invoke(ctx context.Context, c *checked, p *plan, report bool) 
 		return err
 	}
 	if len(values) == 0 {
-		p.body.Invocation, p.failed, err = invokeV2(ctx, d, p.data, report)
-		return err
+		if p.body.Invocation, p.failed, err = invokeV2(ctx, d, p.data, report); err != nil {
+			return err
+		}
+		return t.route(ctx, p, p.body.Invocation)
 	}
 	open, hidden, hide := new(jqtemplate.Object), new(jqtemplate.Object), []string(nil)
 	for _, v := range values {
@@ -57,6 +59,9 @@ func (t *Trigger) invoke(ctx context.Context, c *checked, p *plan, report bool) 
 		return err // A limit: a template fault fails no lenient rendering.
 	}
 	if err := sent.faults.beside(shown.faults); err != nil {
+		return err
+	}
+	if err := t.route(ctx, p, sent.invocation); err != nil {
 		return err
 	}
 	p.failed = hideFailed(sent.failed, shown.failed)

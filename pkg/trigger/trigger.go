@@ -85,6 +85,8 @@ type Config struct {
 	// Secrets are those that templates may read, nil for none, and Sealer seals what was made of them.
 	Secrets Secrets
 	Sealer  *secret.Sealer
+	// Streamer says which way runs go to agents; nil means that all wait to be claimed.
+	Streamer Streamer
 	// ApprovalTimeout is how long a run waits for approval; 0 means run.ApprovalTimeout.
 	ApprovalTimeout time.Duration
 	// Mails says that this deployment sends e-mails.

@@ -1,4 +1,5 @@
-// Package kafka delivers runs as records of a Kafka topic: type KAFKA.
+// Package kafka delivers runs as records of a Kafka topic: type KAFKA, and runs of execution agents
+// that take them from there.
 //
 // It promises that a record is acknowledged by all replicas in sync before its run counts as
 // delivered, that nothing is left to be sent when a call returns, and that no credential and nothing of
@@ -16,7 +17,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -29,6 +29,7 @@ import (
 
 	"longshore/pkg/backend"
 	"longshore/pkg/run"
+	"longshore/pkg/signature"
 )
 
 // Names of the mechanisms of SASL, as Kafka has them.
@@ -74,28 +75,39 @@ type Config struct {
 	// IAM. IAM is the same for that one.
 	Credentials func(context.Context) (Credentials, error)
 	IAM         func(context.Context) (IAMCredentials, error)
+	// Secrets returns the client secrets that messages to agents are signed with. It is asked at each
+	// call and caches by itself; nil refuses runs of agents.
+	Secrets func(context.Context) (signature.Secrets, error)
 	// CallTimeout is backend.DefaultCallTimeout if it is 0.
 	CallTimeout time.Duration
+	// Now is time.Now if it is nil.
+	Now func() time.Time
 }
 
-// Backend delivers invocations of type KAFKA. It is safe for concurrent use.
+// Backend delivers invocations of type KAFKA and those of agents. It is safe for concurrent use.
 type Backend struct {
 	c      Config
 	client *kgo.Client
 	topic  string
 
-	mu sync.Mutex
-	// made says that the topics were there, or were made.
-	made bool
+	// making is held by whoever makes the topics; made says that they were there, or were made.
+	making chan struct{}
+	made   bool
 }
 
-var _ backend.Backend = (*Backend)(nil)
+var (
+	_ backend.Backend  = (*Backend)(nil)
+	_ backend.Preparer = (*Backend)(nil)
+)
 
 // New returns a backend, which connects when it is first called. Its error names what is wrong with
 // the configuration.
 func New(c Config) (*Backend, error) {
 	if c.CallTimeout == 0 {
 		c.CallTimeout = backend.DefaultCallTimeout
+	}
+	if c.Now == nil {
+		c.Now = time.Now
 	}
 	if len(c.Brokers) == 0 || c.OrgID == "" {
 		return nil, errors.New("configure Kafka: brokers and the organization's id are needed")
@@ -134,7 +146,7 @@ func New(c Config) (*Backend, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configure Kafka: %w", err)
 	}
-	return &Backend{c: c, client: client, topic: Topic(c.OrgID)}, nil
+	return &Backend{c: c, client: client, topic: Topic(c.OrgID), making: make(chan struct{}, 1)}, nil
 }
 
 // Topic is the topic of an organization's runs; ChangeTopic that of its changes.
@@ -192,8 +204,12 @@ func (b *Backend) Close() { b.client.Close() }
 // MakeTopics makes the organization's two topics where they are missing, with the partitions and
 // replicas that the brokers give by default.
 func (b *Backend) MakeTopics(ctx context.Context) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	select {
+	case b.making <- struct{}{}:
+		defer func() { <-b.making }()
+	case <-ctx.Done():
+		return fmt.Errorf("make topics: %w", ctx.Err())
+	}
 	if b.made {
 		return nil
 	}
@@ -214,24 +230,68 @@ func (b *Backend) MakeTopics(ctx context.Context) error {
 func (b *Backend) Call(ctx context.Context, c backend.Call) backend.Outcome {
 	ctx, cancel := context.WithTimeout(ctx, b.c.CallTimeout)
 	defer cancel()
-	if c.Invocation == nil || c.Invocation.Type != "KAFKA" {
-		return backend.Refuse("the run's invocation is none of Kafka")
-	}
-	var method struct {
-		Payload json.RawMessage `json:"payload"`
-	}
-	if err := json.Unmarshal(c.Invocation.Payload, &method); err != nil {
-		return backend.Refuse("the invocation cannot be read")
-	}
-	if len(method.Payload) == 0 {
-		method.Payload = json.RawMessage(`{}`)
+	value, refused := b.value(ctx, c)
+	if refused != nil {
+		return *refused
 	}
 	return b.produce(ctx, &kgo.Record{
-		Topic: b.topic, Key: []byte(c.RunID), Value: method.Payload,
+		Topic: b.topic, Key: []byte(c.RunID), Value: value,
 		Headers: []kgo.RecordHeader{
 			{Key: "run-id", Value: []byte(c.RunID)}, {Key: "action", Value: []byte(c.Action)},
 		},
 	})
+}
+
+// value is what the record of a call holds, or why there is none.
+func (b *Backend) value(ctx context.Context, c backend.Call) ([]byte, *backend.Outcome) {
+	refuse := func(why string) ([]byte, *backend.Outcome) {
+		o := backend.Refuse(why)
+		return nil, &o
+	}
+	switch {
+	case c.Invocation == nil:
+	case forAgent(c.Invocation):
+		if b.c.Secrets == nil {
+			return refuse("this deployment cannot sign messages to agents")
+		}
+		secrets, err := b.c.Secrets(ctx)
+		if err != nil {
+			o := backend.Fault(err)
+			return nil, &o
+		}
+		text, err := Message(c.Invocation, c.RunID, secrets.Current, b.c.Now())
+		if err != nil {
+			return refuse("the message to the agent cannot be made: " + err.Error())
+		}
+		return text, nil
+	case c.Invocation.Type == "KAFKA":
+		var method struct {
+			Payload json.RawMessage `json:"payload"`
+		}
+		if err := json.Unmarshal(c.Invocation.Payload, &method); err != nil {
+			return refuse("the invocation cannot be read")
+		}
+		if len(method.Payload) == 0 {
+			return []byte(`{}`), nil
+		}
+		return method.Payload, nil
+	}
+	return refuse("the run's invocation is none of Kafka")
+}
+
+// Prepare implements backend.Preparer: without a secret to sign with no attempt is made.
+func (b *Backend) Prepare(ctx context.Context) error {
+	if b.c.Secrets == nil {
+		return nil
+	}
+	secrets, err := b.c.Secrets(ctx)
+	if err == nil && secrets.Current == "" {
+		err = signature.ErrNoSecret
+	}
+	if err != nil {
+		return fmt.Errorf("read the client secret: %w", err)
+	}
+	return nil
 }
 
 // produce sends one record and waits for its acknowledgement.

@@ -73,7 +73,7 @@ func TestOutcome(t *testing.T) {
 
 func TestResponse(t *testing.T) {
 	t.Parallel()
-	limit := webhook.MaxResponse
+	limit := run.MaxResponse
 	text := func(s string) string {
 		b, err := json.Marshal(s)
 		if err != nil {
@@ -130,10 +130,10 @@ func TestResponse(t *testing.T) {
 func TestResponseOfEscapesFits(t *testing.T) {
 	t.Parallel()
 	for name, answer := range map[string]string{
-		"control characters": strings.Repeat("\x01", webhook.MaxResponse+1),
-		"short, then long":   strings.Repeat("é", webhook.MaxResponse/4) + strings.Repeat("\x01", webhook.MaxResponse),
-		"quotes":             strings.Repeat(`"`, webhook.MaxResponse),
-		"bytes":              strings.Repeat("\xff\x00", webhook.MaxResponse),
+		"control characters": strings.Repeat("\x01", run.MaxResponse+1),
+		"short, then long":   strings.Repeat("é", run.MaxResponse/4) + strings.Repeat("\x01", run.MaxResponse),
+		"quotes":             strings.Repeat(`"`, run.MaxResponse),
+		"bytes":              strings.Repeat("\xff\x00", run.MaxResponse),
 	} {
 		got := answering(t, true, http.StatusOK, answer)
 		var text string

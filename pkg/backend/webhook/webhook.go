@@ -102,8 +102,8 @@ func (b *Backend) Call(ctx context.Context, c backend.Call) backend.Outcome {
 		backend.Drain(resp.Body, cancel)
 		return o
 	}
-	answer, more, err := egress.ReadUpTo(resp.Body, MaxResponse)
-	o.Response = response(answer, more || err != nil)
+	answer, more, err := egress.ReadUpTo(resp.Body, run.MaxResponse)
+	o.Response = run.Response(answer, more || err != nil)
 	if o.Verdict == run.Deliver {
 		// The target has said that it is done: it is not asked again for the rest of its answer.
 		o.Verdict = run.Succeed

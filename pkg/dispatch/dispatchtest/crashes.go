@@ -51,6 +51,8 @@ func Crashes(t *testing.T, open func(t *testing.T) (run.Store, queue.Queue)) {
 		{"trigger: notice and run written, notice not sent", noticeNotSent},
 		{"notice: attempts used up", noticeGivenUp},
 		{"notice: dead letter", noticeDeadLetter},
+		{"agent: claimed, answer lost", agentClaimLost},
+		{"agent: ack lost", agentAckLost},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -33,6 +33,27 @@ type Encoder struct {
 	// Foreign is set when the value holds what plain JSON has not: U+0000, bytes that are no UTF-8, a
 	// Number.
 	Foreign bool
+	// Number writes a number that JSON can say; nil means AppendNumber.
+	Number func(buf []byte, f float64) []byte
+}
+
+// EncodePython writes a value as Encode does, but numbers as Python's json.dumps writes those that it
+// has read from what Encode writes: whoever reads the text with Python and writes it again has the same.
+func EncodePython(v any) []byte {
+	e := Encoder{Buf: make([]byte, 0, 512), Limit: math.MaxInt, MaxDepth: math.MaxInt, Number: appendPython}
+	if err := e.Value(v, 0); err != nil {
+		panic(err) // Cannot happen without limits.
+	}
+	return e.Buf
+}
+
+// appendPython writes a number as float.__repr__ does. It differs from JavaScript below 1e-4, where
+// Python begins to write exponents, of two digits at least.
+func appendPython(buf []byte, f float64) []byte {
+	if abs := math.Abs(f); abs != 0 && abs < 1e-4 {
+		return strconv.AppendFloat(buf, f, 'e', -1, 64)
+	}
+	return AppendNumber(buf, f)
 }
 
 func (e *Encoder) Value(v any, depth int) error {
@@ -42,7 +63,11 @@ func (e *Encoder) Value(v any, depth int) error {
 	case bool:
 		e.Buf = strconv.AppendBool(e.Buf, v)
 	case float64:
-		e.Buf = AppendNumber(e.Buf, v)
+		if e.Number != nil {
+			e.Buf = e.Number(e.Buf, v)
+		} else {
+			e.Buf = AppendNumber(e.Buf, v)
+		}
 	case Number:
 		e.Foreign = true
 		e.Buf = AppendNumber(e.Buf, v.F)

@@ -122,6 +122,14 @@ func encodeHead(r *run.Run, n names, expires time.Time) (table.Item, error) {
 		i.SetText("dueAt", dueAt(r.Due))
 	}
 
+	i.SetText("pendingKey", table.KeyPart(r.PendingKey()))
+	i.SetText("installation", r.Pending.Installation)
+	i.SetText("method", r.Pending.Method)
+	i.SetTime("claimedUntil", r.Pending.ClaimedUntil)
+	if r.Pending.Acknowledged {
+		i.SetInt("acknowledged", 1)
+	}
+
 	i.SetInt("generation", int64(r.Generation))
 	i.SetText("status", string(r.Status))
 	i.SetText("statusLabel", r.StatusLabel)
@@ -206,15 +214,19 @@ func (h head) run() (*run.Run, error) {
 		Source:           i.Text("source"),
 		RequiredApproval: raw(i.Text("requiredApproval")),
 		NoticeOf:         i.Text("noticeOf"),
-		UserID:           i.Text("user"),
-		UserEmail:        i.Text("email"),
-		ImpersonatedBy:   i.Text("impersonatedBy"),
-		CreatedBy:        i.Text("createdBy"),
-		UpdatedBy:        i.Text("updatedBy"),
-		CreatedAt:        i.Time("createdAt"),
-		UpdatedAt:        i.Time("updatedAt"),
-		StartedAt:        i.Time("startedAt"),
-		EndedAt:          i.Time("endedAt"),
+		Pending: run.Claimable{
+			Installation: i.Text("installation"), Method: i.Text("method"),
+			ClaimedUntil: i.Time("claimedUntil"), Acknowledged: i.Int("acknowledged") == 1,
+		},
+		UserID:         i.Text("user"),
+		UserEmail:      i.Text("email"),
+		ImpersonatedBy: i.Text("impersonatedBy"),
+		CreatedBy:      i.Text("createdBy"),
+		UpdatedBy:      i.Text("updatedBy"),
+		CreatedAt:      i.Time("createdAt"),
+		UpdatedAt:      i.Time("updatedAt"),
+		StartedAt:      i.Time("startedAt"),
+		EndedAt:        i.Time("endedAt"),
 		Delivery: run.Delivery{
 			State:       run.DeliveryState(i.Text("delivery")),
 			Owner:       i.Text("owner"),

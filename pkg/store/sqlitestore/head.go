@@ -102,6 +102,10 @@ func (c *coder) run(r *run.Run) {
 	text(c, &r.NoticeOf)
 	c.flag(&r.Private)
 	text(c, &r.ImpersonatedBy)
+	text(c, &r.Pending.Installation)
+	text(c, &r.Pending.Method)
+	c.time(&r.Pending.ClaimedUntil)
+	c.flag(&r.Pending.Acknowledged)
 }
 
 // count writes or reads how many members follow; false when they cannot.

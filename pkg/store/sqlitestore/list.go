@@ -109,3 +109,38 @@ func (s *Runs) Due(ctx context.Context, now time.Time, limit int) ([]string, err
 	}
 	return due, sqlite.Explain(rows.Err(), "list due runs")
 }
+
+// Pending implements run.Store.
+func (s *Runs) Pending(ctx context.Context, now time.Time, f run.PendingFilter) ([]string, error) {
+	var where strings.Builder
+	args := []any{f.Installation, nanos(now), s.oldest()}
+	if f.Method != "" {
+		where.WriteString(" AND method = ?")
+		args = append(args, f.Method)
+	}
+	if len(f.Exclude) > 0 {
+		fmt.Fprintf(&where, " AND action NOT IN (?%s)", strings.Repeat(", ?", len(f.Exclude)-1))
+		for _, action := range f.Exclude {
+			args = append(args, action)
+		}
+	}
+	if s.lag > 0 {
+		where.WriteString(" AND id < ?")
+		args = append(args, before(s.now().Add(-s.lag)))
+	}
+	rows, err := s.db.Rows(ctx, "SELECT id FROM runs INDEXED BY runs_pending WHERE pending = ? AND pending <> '' AND claimed_until <= ? AND id >= ?"+
+		where.String()+" ORDER BY id LIMIT ?", append(args, f.Limit)...)
+	if err != nil {
+		return nil, sqlite.Explain(err, "list pending runs")
+	}
+	defer rows.Close()
+	var pending []string
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, sqlite.Explain(err, "list pending runs")
+		}
+		pending = append(pending, id)
+	}
+	return pending, sqlite.Explain(rows.Err(), "list pending runs")
+}

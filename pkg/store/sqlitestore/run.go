@@ -66,6 +66,9 @@ func NewRuns(ctx context.Context, db *sqlite.DB, o RunsOptions) (*Runs, error) {
 	if err := db.Migrate(ctx, "audits", auditsSchema); err != nil {
 		return nil, err
 	}
+	if err := db.Migrate(ctx, "pending", pendingSchema); err != nil {
+		return nil, err
+	}
 	return &Runs{db: db, retention: o.Retention, lag: o.IndexLag, now: o.Now}, nil
 }
 
@@ -120,11 +123,11 @@ func (s *Runs) Creation(r *run.Run, b *run.Body) (func(*sqlite.Tx) error, error)
 	entries := []*audit.Entry{run.Created(&stored)}
 	return func(tx *sqlite.Tx) error {
 		added, err := tx.Exec(`INSERT INTO runs
-			(id, action, blueprint, entity, user_id, user_email, source, external, active, due, lease, head)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
+			(id, action, blueprint, entity, user_id, user_email, source, external, active, due, lease, head, pending, method, claimed_until)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
 			stored.ID, stored.Action.Identifier, stored.Blueprint, stored.Entity, stored.UserID,
 			strings.ToLower(stored.UserEmail), stored.Source, stored.ExternalRunID, !stored.Status.Ended(),
-			dueMillis(stored.Due), nanos(stored.Delivery.Lease), text)
+			dueMillis(stored.Due), nanos(stored.Delivery.Lease), text, stored.PendingKey(), stored.Pending.Method, nanos(stored.Pending.ClaimedUntil))
 		if err != nil {
 			return sqlite.Explain(err, "write run")
 		}
@@ -260,7 +263,8 @@ func (s *Runs) UpdateTx(tx *sqlite.Tx, id string, move func(*run.Run) (*run.Writ
 	if err != nil {
 		return nil, err
 	}
-	ended, external, rev := r.Status.Ended(), r.ExternalRunID, r.Rev
+	before := columnsOf(r)
+	rev := r.Rev
 	w, err := move(r)
 	if err != nil {
 		return nil, err
@@ -271,17 +275,28 @@ func (s *Runs) UpdateTx(tx *sqlite.Tx, id string, move func(*run.Run) (*run.Writ
 	}
 	r.Rev = rev + 1
 	text = encodeHead(r)
-	if r.Status.Ended() == ended && r.ExternalRunID == external {
+	if after := columnsOf(r); after == before {
 		_, err = tx.Exec("UPDATE runs SET due = ?, lease = ?, head = ? WHERE id = ?",
 			dueMillis(r.Due), nanos(r.Delivery.Lease), text, id)
 	} else {
-		_, err = tx.Exec("UPDATE runs SET due = ?, lease = ?, head = ?, active = ?, external = ? WHERE id = ?",
-			dueMillis(r.Due), nanos(r.Delivery.Lease), text, !r.Status.Ended(), r.ExternalRunID, id)
+		_, err = tx.Exec("UPDATE runs SET due = ?, lease = ?, head = ?, active = ?, external = ?, pending = ?, claimed_until = ? WHERE id = ?",
+			dueMillis(r.Due), nanos(r.Delivery.Lease), text, !after.ended, after.external, after.pending, after.claimed, id)
 	}
 	if err != nil {
 		return nil, sqlite.Explain(err, "write run")
 	}
 	return r, s.writeTx(tx, id, w)
+}
+
+// columns are what few moves change.
+type columns struct {
+	ended             bool
+	external, pending string
+	claimed           int64
+}
+
+func columnsOf(r *run.Run) columns {
+	return columns{r.Status.Ended(), r.ExternalRunID, r.PendingKey(), nanos(r.Pending.ClaimedUntil)}
 }
 
 // writeTx writes what a move returned beside the head.

@@ -74,6 +74,14 @@ CREATE TABLE sealed (
 // What is fixed about a run's approval. Notices are rows of runs whose ids sort before those of all runs.
 const approvalSchema = "ALTER TABLE bodies ADD COLUMN approval BLOB"
 
+// What agents look for: pending is empty for any run that nobody may claim.
+const pendingSchema = `
+ALTER TABLE runs ADD COLUMN pending TEXT NOT NULL DEFAULT '';
+ALTER TABLE runs ADD COLUMN method TEXT NOT NULL DEFAULT '';
+ALTER TABLE runs ADD COLUMN claimed_until INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX runs_pending ON runs (pending, id) WHERE pending <> '';
+`
+
 // A deleted definition stays for a while with the name of who deleted it; readers do not see it.
 const actionsSchema = `
 CREATE TABLE actions (

@@ -1,4 +1,4 @@
-package webhook
+package run
 
 import (
 	"bytes"
@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	// MaxResponse is how much of an answer is read, in bytes.
+	// MaxResponse is how much of a target's answer is kept, in bytes.
 	MaxResponse = 256 << 10
 	// maxStored is how long the JSON text of a stored answer may become by escapes, in bytes: it has
 	// to fit into an item of DynamoDB (400 KiB) with what stands beside it.
@@ -18,9 +18,10 @@ const (
 	maxDepth = 1000
 )
 
-// response makes valid JSON of an answer: the answer itself where it is JSON and whole, else its
-// text as a string, without what is no UTF-8. An empty answer is nil.
-func response(answer []byte, more bool) json.RawMessage {
+// Response makes what is kept of a target's answer, valid JSON: the answer itself where it is JSON and
+// whole, else its text as a string, without what is no UTF-8. More says that the answer was longer. An
+// empty answer is nil.
+func Response(answer []byte, more bool) json.RawMessage {
 	trimmed := bytes.Trim(answer, " \t\r\n")
 	if len(trimmed) == 0 {
 		return nil

@@ -1,0 +1,130 @@
+package local
+
+import (
+	"context"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"longshore/pkg/backend"
+	"longshore/pkg/backend/email"
+	"longshore/pkg/backend/webhook"
+	"longshore/pkg/boot"
+	"longshore/pkg/dispatch"
+	"longshore/pkg/egress"
+	"longshore/pkg/invocation"
+	"longshore/pkg/queue"
+	"longshore/pkg/signature"
+)
+
+// handle deals with messages of a backend's queue and returns the ids of those that have to come again.
+type handle = func(context.Context, []queue.Received) (again []string)
+
+// backends are those that a process can have, each with a queue and workers of its own. It is never
+// changed.
+var backends = []struct {
+	// name is one of invocation's Backend constants.
+	name string
+	// configured says that the process has what the backend needs; its queue is worked then.
+	configured func(Config) bool
+	// delivers says that runs are delivered, not only other messages handled; runs for any other backend
+	// wait.
+	delivers bool
+	// workers is how many messages are in hand at once; 0 means Config.Workers.
+	workers int
+	// open makes what takes messages off the queue: mostly Server.deliver of a backend.Backend.
+	open func(*Server) (handle, error)
+}{
+	{invocation.BackendWebhook, always, true, 0, openWebhook},
+	{invocation.BackendAzureDevOps, always, true, 0, openAzureDevOps},
+	{invocation.BackendKafka, func(c Config) bool { return len(boot.Brokers(c.Kafka.Brokers)) > 0 }, true, 0, openKafka},
+	{invocation.BackendUpsertEntity, always, false, sliceWorkers, openUpsertEntity},
+}
+
+// Backends lists the backends that a process can have.
+func Backends() []string {
+	names := make([]string, len(backends))
+	for i, b := range backends {
+		names[i] = b.name
+	}
+	return names
+}
+
+func always(Config) bool { return true }
+
+// worked reports whether the process takes messages off a backend's queue. Where URLs of queues are given,
+// it does not for one without.
+func (c Config) worked(backend string) bool {
+	if c.AWS && !c.AWSCreate && len(c.Queues) > 0 && c.Queues[backend] == "" {
+		return false
+	}
+	for _, b := range backends {
+		if b.name == backend {
+			return b.configured(c)
+		}
+	}
+	return false
+}
+
+// configured reports whether the process delivers the runs of a backend.
+func (c Config) configured(backend string) bool {
+	for _, b := range backends {
+		if b.name == backend && !b.delivers {
+			return false
+		}
+	}
+	return c.worked(backend)
+}
+
+// workersOf returns how many of a backend's messages are in hand at once.
+func (s *Server) workersOf(backend string) int {
+	for _, b := range backends {
+		if b.name == backend && b.workers > 0 {
+			return b.workers
+		}
+	}
+	return s.c.Workers
+}
+
+// deliver dispatches a queue's messages to a backend.
+func (s *Server) deliver(name string, b backend.Backend) handle {
+	return dispatch.New(dispatch.Config{
+		Backend: b, Name: name, Runs: s.stores.deliveries, Send: s.stores.queue, Settler: s.stores.settler(name), Sealer: s.sealer,
+		CallTimeout: s.c.CallTimeout, Timeout: s.c.Timeout, Log: s.c.Log, Count: s.counting(name),
+	}).Handle
+}
+
+// counting counts what becomes of a queue's messages.
+func (s *Server) counting(name string) func(dispatch.Event) {
+	return func(e dispatch.Event) {
+		s.metrics.Count("longshore_messages_total", "backend", name, "event", string(e))
+	}
+}
+
+// secrets are the client secrets to sign with.
+func (s *Server) secrets(context.Context) (signature.Secrets, error) {
+	return signature.Secrets{Current: s.credentials.ClientSecret, Previous: s.c.ClientSecretPrevious}, nil
+}
+
+// client is a guarded client that may also call what more lists.
+func (s *Server) client(more ...egress.Allow) *egress.Client {
+	return egress.New(egress.Config{Allow: s.c.EgressAllow.With(more...), ConnectTimeout: s.c.ConnectTimeout})
+}
+
+func openUpsertEntity(s *Server) (handle, error) {
+	return dispatch.NewSlices(dispatch.SlicesConfig{
+		Migrations: s.entities, Log: s.c.Log, Count: s.counting(invocation.BackendUpsertEntity),
+	}).Handle, nil
+}
+
+func openWebhook(s *Server) (handle, error) {
+	var ses aws.Config
+	if s.c.SESSender != "" {
+		var err error
+		if ses, err = boot.LoadAWS(s.background); err != nil {
+			return nil, err
+		}
+	}
+	return s.deliver(invocation.BackendWebhook, email.Open(s.c.SESSender, ses, webhook.New(webhook.Config{
+		Secrets: s.secrets, Client: s.client(), Version: s.c.Version, CallTimeout: s.c.CallTimeout,
+	}))), nil
+}
