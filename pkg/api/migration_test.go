@@ -86,76 +86,75 @@ func TestAllEntities(t *testing.T) {
 // marks on a blueprint and the migration itself have none. Whoever takes up a slice again adds none.
 func TestSlicesHaveTheirEntries(t *testing.T) {
 	t.Parallel()
-	onStores(t, func(f *fixture) {
-		f.fleet(230)
-		f.call("DELETE", "/v1/blueprints/bound", "").want(200)
-		id := f.start()
-		boss := audit.Author{
-			ID: "usr_boss", Email: "boss@x.example", Origin: run.SourceUI, RunID: id, Cause: audit.Cause{RunID: id},
-			At: time.Now().UTC().Truncate(time.Millisecond),
-		}
-		entries := func() map[string]int {
-			told := map[string]int{}
-			for next := ""; ; {
-				page, err := f.audit.List(f.t.Context(), audit.Filter{Limit: 1000, Next: next})
-				if err != nil {
-					f.t.Fatal(err)
+	f := newFixture(t)
+	f.fleet(230)
+	f.call("DELETE", "/v1/blueprints/bound", "").want(200)
+	id := f.start()
+	boss := audit.Author{
+		ID: "usr_boss", Email: "boss@x.example", Origin: run.SourceUI, RunID: id, Cause: audit.Cause{RunID: id},
+		At: time.Now().UTC().Truncate(time.Millisecond),
+	}
+	entries := func() map[string]int {
+		told := map[string]int{}
+		for next := ""; ; {
+			page, err := f.audit.List(t.Context(), audit.Filter{Limit: 1000, Next: next})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range page.Entries {
+				by := fmt.Sprintf(" by %s, %s, %s, %s", e.By.ID, e.By.Email, e.By.Origin, e.By.RunID)
+				if by == fmt.Sprintf(" by %s, %s, %s, %s", boss.ID, boss.Email, boss.Origin, id) {
+					by = " by boss"
 				}
-				for _, e := range page.Entries {
-					by := fmt.Sprintf(" by %s, %s, %s, %s", e.By.ID, e.By.Email, e.By.Origin, e.By.RunID)
-					if by == fmt.Sprintf(" by %s, %s, %s, %s", boss.ID, boss.Email, boss.Origin, id) {
-						by = " by boss"
-					}
-					told[e.Action+" "+e.Resource+by]++
-				}
-				if next = page.Next; next == "" {
-					return told
-				}
+				told[e.Action+" "+e.Resource+by]++
+			}
+			if next = page.Next; next == "" {
+				return told
 			}
 		}
-		// sent takes what was sent so far.
-		sent := func() []queue.Message {
-			f.sent.mu.Lock()
-			defer f.sent.mu.Unlock()
-			messages := f.sent.messages
-			f.sent.messages = nil
-			return messages
-		}
-		// twice carries out each slice two times.
-		twice := func() {
-			f.t.Helper()
-			n := 0
-			for messages := sent(); len(messages) > 0; messages = sent() {
-				for _, m := range slices.Concat(messages, messages) {
-					if _, err := f.entities.Continue(f.t.Context(), m.PK, m.Generation); err != nil {
-						f.t.Fatal(err)
-					}
-					n++
+	}
+	// sent takes what was sent so far.
+	sent := func() []queue.Message {
+		f.sent.mu.Lock()
+		defer f.sent.mu.Unlock()
+		messages := f.sent.messages
+		f.sent.messages = nil
+		return messages
+	}
+	// twice carries out each slice two times.
+	twice := func() {
+		t.Helper()
+		n := 0
+		for messages := sent(); len(messages) > 0; messages = sent() {
+			for _, m := range slices.Concat(messages, messages) {
+				if _, err := f.entities.Continue(t.Context(), m.PK, m.Generation); err != nil {
+					t.Fatal(err)
 				}
-			}
-			if n == 0 {
-				f.t.Error("no slice was asked for")
+				n++
 			}
 		}
-		sent()
-		want := entries()
-		if err := f.entities.DeleteEntity(f.t.Context(), "system", "shop", false, boss); err != nil {
-			f.t.Fatal(err)
+		if n == 0 {
+			t.Error("no slice was asked for")
 		}
-		twice()
-		want["DELETE entity by boss"], want["UPDATE entity by boss"] = 1, 230
-		if diff := cmp.Diff(want, entries()); diff != "" {
-			f.t.Errorf("entries of a deletion that empties relations (-want +got):\n%s", diff)
-		}
-		if _, err := f.entities.DeleteAllEntities(f.t.Context(), "service", true, boss); err != nil {
-			f.t.Fatal(err)
-		}
-		twice()
-		want["DELETE entity by boss"], want["DELETE blueprint by boss"] = 231, 1
-		if diff := cmp.Diff(want, entries()); diff != "" {
-			f.t.Errorf("entries of a deletion of all (-want +got):\n%s", diff)
-		}
-	})
+	}
+	sent()
+	want := entries()
+	if err := f.entities.DeleteEntity(t.Context(), "system", "shop", false, boss); err != nil {
+		t.Fatal(err)
+	}
+	twice()
+	want["DELETE entity by boss"], want["UPDATE entity by boss"] = 1, 230
+	if diff := cmp.Diff(want, entries()); diff != "" {
+		t.Errorf("entries of a deletion that empties relations (-want +got):\n%s", diff)
+	}
+	if _, err := f.entities.DeleteAllEntities(t.Context(), "service", true, boss); err != nil {
+		t.Fatal(err)
+	}
+	twice()
+	want["DELETE entity by boss"], want["DELETE blueprint by boss"] = 231, 1
+	if diff := cmp.Diff(want, entries()); diff != "" {
+		t.Errorf("entries of a deletion of all (-want +got):\n%s", diff)
+	}
 }
 
 // With few entities everything is done before the answer, and nothing is sent.
