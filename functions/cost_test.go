@@ -183,7 +183,7 @@ func TestCostOfOneRun(t *testing.T) {
 	dispatcher := dispatch.New(dispatch.Config{
 		Backend: webhook.New(webhook.Config{Secrets: secret, Client: egress.New(egress.Config{Allow: egress.Loopback()})}),
 		Name:    invocation.BackendWebhook, Runs: kept, Send: queues, Timeout: timeout, Log: log,
-		Settler: &dispatch.StoreAndSend{Runs: kept, Send: queues, Backend: invocation.BackendWebhook, Log: log},
+		Settler: &dispatch.StoreAndSend{Runs: kept, Send: queues, Log: log},
 	})
 	invocations := 0
 	invoke := func(h awsevent.Handler, event json.RawMessage) string {

@@ -215,6 +215,7 @@ func newWorld(t *testing.T) *world {
 	urls, err := sqsqueue.CreateQueues(ctx, client, map[string]string{
 		invocation.BackendWebhook: "longshore-webhook", invocation.BackendUpsertEntity: "longshore-upsertentity",
 		invocation.BackendKafka: "longshore-kafka", invocation.BackendAzureDevOps: "longshore-azuredevops",
+		invocation.BackendGitHub: "longshore-github", invocation.BackendGitLab: "longshore-gitlab",
 		queue.DeadLetter: "longshore-deadletter",
 	}, queue.Visibility)
 	if err != nil {

@@ -26,7 +26,7 @@ func BenchmarkHandle(b *testing.B) {
 			log := slog.New(slog.DiscardHandler)
 			d := dispatch.New(dispatch.Config{
 				Backend: instant{outcome}, Name: "webhook", Runs: store, Send: nowhere{}, Log: log,
-				Settler: &dispatch.StoreAndSend{Runs: store, Send: nowhere{}, Backend: "webhook", Log: log},
+				Settler: &dispatch.StoreAndSend{Runs: store, Send: nowhere{}, Log: log},
 			})
 			b.ReportAllocs()
 			for b.Loop() {

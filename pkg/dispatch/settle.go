@@ -1,7 +1,6 @@
 package dispatch
 
 import (
-	"cmp"
 	"context"
 	"log/slog"
 	"time"
@@ -18,9 +17,7 @@ type StoreAndSend struct {
 		Update(ctx context.Context, id string, move func(*run.Run) (*run.Write, error)) (*run.Run, error)
 	}
 	Send queue.Sender
-	// Backend is the queue that the next try goes to; empty means that of the run's backend.
-	Backend string
-	Log     *slog.Logger
+	Log  *slog.Logger
 }
 
 var _ Settler = (*StoreAndSend)(nil)
@@ -35,7 +32,7 @@ func (s *StoreAndSend) Settle(ctx context.Context, _ queue.Received, id string,
 		return nil, err
 	}
 	if m, delay := next(r); m != nil {
-		if err := s.Send.Send(ctx, cmp.Or(s.Backend, r.Backend), *m, delay, ""); err != nil {
+		if err := s.Send.Send(ctx, r.Backend, *m, delay, ""); err != nil {
 			s.Log.WarnContext(ctx, "next try not sent; the sweeper has it", slog.String("run_id", id), slog.Any("error", err))
 		}
 	}

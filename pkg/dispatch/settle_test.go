@@ -34,7 +34,7 @@ func TestStoreAndSend(t *testing.T) {
 			b := newBench(t)
 			b.refuse = c.send
 			r := b.record(t)
-			s := &dispatch.StoreAndSend{Runs: b.store, Send: b, Backend: "webhook", Log: b.config.Log}
+			s := &dispatch.StoreAndSend{Runs: b.store, Send: b, Log: b.config.Log}
 			asked := false
 			got, err := s.Settle(t.Context(), queue.Received{}, r.ID,
 				func(r *run.Run) (*run.Write, error) {

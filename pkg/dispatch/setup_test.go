@@ -55,7 +55,7 @@ func newBench(t *testing.T) *bench {
 	log := slog.New(slog.NewJSONHandler(&locked{b: b}, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	b.config = dispatch.Config{
 		Backend: b, Name: "webhook", Runs: b.store, Send: b, Log: log,
-		Settler: &dispatch.StoreAndSend{Runs: b.store, Send: b, Backend: "webhook", Log: log},
+		Settler: &dispatch.StoreAndSend{Runs: b.store, Send: b, Log: log},
 		Count: func(e dispatch.Event) {
 			b.mu.Lock()
 			defer b.mu.Unlock()

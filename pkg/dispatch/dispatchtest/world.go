@@ -71,7 +71,7 @@ func (w *world) dispatcher(edits ...func(*dispatch.Config)) *dispatch.Dispatcher
 		Backend: w.target, Name: name, Runs: w.store, Send: w.out, Log: slog.New(slog.DiscardHandler),
 		Reserve: 20 * time.Second, Count: w.count, Now: w.clock, Rand: func() float64 { return 0.5 },
 	}
-	c.Settler = &dispatch.StoreAndSend{Runs: w.store, Send: w.out, Backend: name, Log: c.Log}
+	c.Settler = &dispatch.StoreAndSend{Runs: w.store, Send: w.out, Log: c.Log}
 	for _, edit := range edits {
 		edit(&c)
 	}
