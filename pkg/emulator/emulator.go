@@ -102,12 +102,12 @@ func startShared(s service) (*Server, error) {
 func endpoint(t testing.TB, name string, get func() (*Server, error)) string {
 	t.Helper()
 	server, err := get()
-	need(t, name, err)
+	Need(t, name, err)
 	return server.Endpoint
 }
 
-// need skips a test whose service cannot be had, or fails it.
-func need(t testing.TB, name string, err error) {
+// Need skips a test whose service cannot be had, or fails it.
+func Need(t testing.TB, name string, err error) {
 	t.Helper()
 	switch {
 	case err == nil:

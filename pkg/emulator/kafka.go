@@ -44,7 +44,7 @@ type Broker struct {
 func Kafka(t testing.TB) *Broker {
 	t.Helper()
 	b, err := sharedKafka()
-	need(t, "Kafka", err)
+	Need(t, "Kafka", err)
 	return b
 }
 
@@ -64,7 +64,7 @@ func NewKafka(t testing.TB) *Broker {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 	b, err := StartKafka(ctx, t.TempDir())
-	need(t, "Kafka", err)
+	Need(t, "Kafka", err)
 	t.Cleanup(func() { _ = b.Stop() })
 	return b
 }

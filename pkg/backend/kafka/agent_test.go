@@ -53,9 +53,7 @@ func gitLab() backend.Call {
 func TestAgentVerifiesTheMessage(t *testing.T) {
 	t.Parallel()
 	python, err := exec.LookPath("python3")
-	if err != nil {
-		t.Skip("python3 is not here")
-	}
+	emulator.Need(t, "python3", err)
 	broker := emulator.Kafka(t)
 	hooked := runMessage(`{"type":"WEBHOOK","url":"http://inside.example/x","agent":true}`)
 	for name, call := range map[string]backend.Call{
