@@ -139,8 +139,9 @@ func (s *Service) createWhereOpen(ctx context.Context, n *snapshot, e *Entity, e
 		return nil
 	}
 	if err == nil {
-		if n, err = s.snapshot(ctx); err == nil {
-			if err = free(n); err == nil {
+		var now *snapshot
+		if now, err = s.snapshot(ctx); err == nil {
+			if err = free(now); err == nil {
 				return nil
 			}
 		}
