@@ -145,11 +145,10 @@ func (s *server) appendReport(r *request, line *run.Log, status run.Status, labe
 		}
 		w := &run.Write{Logs: []*run.Log{line}}
 		if status != "" || current.Status == run.InProgress {
-			before := *current
 			if err := current.Apply(by.At, by.ID, p); err != nil {
 				return nil, err
 			}
-			w.Entry = run.Changed(&before, current, by)
+			w.By = &by
 		}
 		return w, nil
 	})

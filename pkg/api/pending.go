@@ -260,11 +260,10 @@ func (s *server) putResponse(r *request) (*answer, error) {
 	}
 	by := s.author(r)
 	moved, err := s.Runs.Update(r.Context(), record.ID, func(current *run.Run) (*run.Write, error) {
-		before := *current
 		if err := current.Answer(by.At, by.ID); err != nil {
 			return nil, err
 		}
-		return &run.Write{Response: response, Entry: run.Changed(&before, current, by)}, nil
+		return &run.Write{Response: response, By: &by}, nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("report the response of a run: %w", err)

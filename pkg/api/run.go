@@ -279,11 +279,10 @@ func (s *server) patchRun(r *request) (*answer, error) {
 	}
 	by := s.author(r)
 	moved, err := s.Runs.Update(r.Context(), record.ID, func(current *run.Run) (*run.Write, error) {
-		before := *current
 		if err := current.Apply(by.At, by.ID, p); err != nil {
 			return nil, err
 		}
-		return &run.Write{Entry: run.Changed(&before, current, by)}, nil
+		return &run.Write{By: &by}, nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("report on run: %w", err)

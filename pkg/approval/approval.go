@@ -96,12 +96,12 @@ func (a *Approval) Decide(ctx context.Context, q Request) (*run.Record, error) {
 	waiting := run.Waiting(record.Backend, a.c.Configured)
 	var changed, started bool
 	moved, err := a.c.Runs.Update(ctx, q.RunID, func(r *run.Run) (*run.Write, error) {
-		before := *r
 		var err error
 		if changed, started, err = r.Decide(d, q.Caller.Machine, approvers, waiting); err != nil || !changed {
 			return nil, err
 		}
-		w := &run.Write{Entry: run.Changed(&before, r, q.author(d.At))}
+		by := q.author(d.At)
+		w := &run.Write{By: &by}
 		if started && waiting != "" {
 			w.Logs = []*run.Log{run.NewLog(d.At, q.RunID, run.Own, waiting)}
 		}

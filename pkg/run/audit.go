@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"slices"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -24,20 +25,56 @@ func Created(r *Run) *audit.Entry {
 	if r.NoticeOf != "" {
 		return nil
 	}
-	by := audit.Author{ID: r.CreatedBy, Origin: r.Source, At: r.CreatedAt}
-	if r.CreatedBy == r.UserID {
-		by.Email = r.UserEmail
-	}
-	e := entry(audit.Create, r, by)
+	e := entry(audit.Create, r, r.Creator())
 	e.After = audited(r)
 	return audit.New(e, r.ID+"#new", 0)
 }
 
-// Changed returns the entry of a move that somebody asked for. Before is the run as it was found.
-func Changed(before, after *Run, by audit.Author) *audit.Entry {
-	e := entry(audit.Update, after, by)
+// Creator is who started the run.
+func (r *Run) Creator() audit.Author {
+	by := audit.Author{ID: r.CreatedBy, Origin: r.Source, Cause: r.Cause, At: r.CreatedAt}
+	if r.CreatedBy == r.UserID {
+		by.Email = r.UserEmail
+	}
+	return by
+}
+
+// Sign completes a move: it sets the Last of a run that somebody asked to change, or that differs from what
+// it was, and returns the change's entry in the audit log. Before is the run as it was found. Any other
+// change is nobody's concern: its entry is nil, as is that of a notice.
+func Sign(before, after *Run, w *Write) *audit.Entry {
+	switch {
+	case after.NoticeOf != "":
+		return nil
+	case w.By != nil:
+		after.Last = *w.By
+	case w.Response != nil || Differs(before, after):
+		after.Last = audit.Author{ID: Own, Origin: SourceAutomation, At: after.UpdatedAt}
+	default:
+		return nil
+	}
+	return Changed(before, after)
+}
+
+// Changed returns the entry of a change that After's Last signed. Before is the run as it was found, at the
+// rev below After's or, where the store has yet to raise that, at the same.
+func Changed(before, after *Run) *audit.Entry {
+	e := entry(audit.Update, after, after.Last)
 	e.Before, e.After = audited(before), audited(after)
 	return audit.New(e, before.ID+"#"+strconv.FormatInt(before.Rev, 10), before.Rev+1)
+}
+
+// Differs reports whether a change is one that automations are told of: status, label, link, summary,
+// external run id, response, approvals or generation. A response that replaces another is not seen here.
+func Differs(before, after *Run) bool {
+	return before.Status != after.Status || before.StatusLabel != after.StatusLabel ||
+		!bytes.Equal(before.Link, after.Link) || before.Summary != after.Summary ||
+		before.ExternalRunID != after.ExternalRunID || before.HasResponse != after.HasResponse ||
+		!slices.EqualFunc(before.Decisions, after.Decisions, sameDecision) || before.Generation != after.Generation
+}
+
+func sameDecision(a, b Decision) bool {
+	return a.UserID == b.UserID && a.State == b.State && a.Description == b.Description && a.At.Equal(b.At)
 }
 
 // Author is the run's user as the author of a change that is tied to the run.
@@ -155,9 +192,10 @@ func (a *Audited) Create(ctx context.Context, r *Run, b *Body) error {
 func (a *Audited) Update(ctx context.Context, id string, move func(*Run) (*Write, error)) (*Run, error) {
 	var made *audit.Entry
 	r, err := a.Store.Update(ctx, id, func(r *Run) (*Write, error) {
+		before := *r
 		w, err := move(r)
-		if made = nil; w != nil {
-			made = w.Entry
+		if made = nil; err == nil && w != nil {
+			made = Sign(&before, r, w)
 		}
 		return w, err
 	})

@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"longshore/pkg/audit"
 	"longshore/pkg/invocation"
 )
 
@@ -71,6 +72,10 @@ type Run struct {
 	// ImpersonatedBy is the client that started the run for the user by run_as; empty for any other.
 	ImpersonatedBy       string
 	CreatedAt, UpdatedAt time.Time
+	// Last is the author of the last change that Sign signed; the zero Author before the first.
+	Last audit.Author
+	// Cause is what the run follows from: the zero Cause for one that a caller asked for.
+	Cause audit.Cause
 	// StartedAt is when this generation began; the time-out of an undelivered run counts from it.
 	StartedAt time.Time
 	// EndedAt is zero until the run ends.

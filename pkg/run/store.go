@@ -15,7 +15,7 @@ import (
 type Store interface {
 	// Create records a run: body and sealed invocation first, then the head, whose existence makes the
 	// run exist. fault.Conflict when the id is taken. Its entry in the audit log, Created, is written as
-	// Write.Entry is.
+	// that of a move is.
 	Create(ctx context.Context, r *Run, b *Body) error
 	// Get reads a head, consistently. fault.NotFound when there is none or it has expired.
 	Get(ctx context.Context, id string) (*Run, error)
@@ -64,9 +64,10 @@ type Write struct {
 	// Closed are the attempts of generation ClosedGeneration, kept apart from the head.
 	Closed           []Attempt
 	ClosedGeneration int
-	// Entry is the move's entry in the audit log, nil for none. A store that has the log in its own
-	// database writes it with the head; for others Audited records it after the move.
-	Entry *audit.Entry
+	// By is who asked for the move, nil for one that Longshore makes by itself. The store signs the move
+	// (Sign). The entry in the audit log that this gives is written with the head where the store has the log
+	// in its own database; for others Audited records it after the move, or the change feed does.
+	By *audit.Author
 }
 
 // Record is a run whole.

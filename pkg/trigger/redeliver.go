@@ -24,17 +24,16 @@ func (t *Trigger) Redeliver(ctx context.Context, by identity.Caller, id string) 
 	waiting := run.Waiting(record.Backend, t.Configured)
 	line := firstLine(id, waiting, now)
 	moved, err := t.Runs.Update(ctx, id, func(r *run.Run) (*run.Write, error) {
-		before := *r
 		closed, err := r.Redeliver(now, by.ID)
 		if err != nil {
 			return nil, err
 		}
-		w := &run.Write{Closed: closed, ClosedGeneration: r.Generation - 1}
+		asked := author(by, now)
+		w := &run.Write{Closed: closed, ClosedGeneration: r.Generation - 1, By: &asked}
 		if waiting != "" {
 			r.Delivery.Waiting = waiting
 			w.Logs = []*run.Log{line}
 		}
-		w.Entry = run.Changed(&before, r, author(by, now))
 		return w, nil
 	})
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"longshore/pkg/audit"
 	"longshore/pkg/run"
 	"longshore/pkg/store/dynamostore/internal/table"
 )
@@ -150,6 +151,14 @@ func encodeHead(r *run.Run, n names, expires time.Time) (table.Item, error) {
 	i.SetText("updatedBy", r.UpdatedBy)
 	i.SetTime("createdAt", r.CreatedAt)
 	i.SetTime("updatedAt", r.UpdatedAt)
+	switch {
+	case r.Last.At.IsZero():
+	case r.Last == own(r):
+		i.SetText("last", byOwn)
+	default:
+		i["last"] = table.Author(r.Last)
+	}
+	i.SetCause(r.Cause)
 	i.SetTime("startedAt", r.StartedAt)
 	i.SetTime("endedAt", r.EndedAt)
 
@@ -237,6 +246,10 @@ func (h head) run() (*run.Run, error) {
 			Waiting:     i.Text("waiting"),
 		},
 	}
+	r.Last, r.Cause = table.ReadAuthor(i["last"]), i.Cause()
+	if i.Text("last") == byOwn {
+		r.Last = own(r)
+	}
 	_, r.HasResponse = i["response"]
 	r.Private = i["private"] != nil
 	if r.ExternalRunID = i.Text("external"); r.ExternalRunID == "" {
@@ -276,6 +289,14 @@ func (h head) run() (*run.Run, error) {
 		}
 	}
 	return r, nil
+}
+
+// byOwn stands for the author that own returns.
+const byOwn = "-"
+
+// own is the author of a change that Longshore made by itself, and nothing after it.
+func own(r *run.Run) audit.Author {
+	return audit.Author{ID: run.Own, Origin: run.SourceAutomation, At: r.UpdatedAt}
 }
 
 // dueAt writes a time so that texts sort as times: 13 digits of milliseconds.

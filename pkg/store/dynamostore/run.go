@@ -260,6 +260,7 @@ func (s *Runs) Update(ctx context.Context, id string, move func(*run.Run) (*run.
 		if err != nil {
 			return nil, err
 		}
+		before := *r
 		w, err := move(r)
 		if err != nil {
 			return nil, err
@@ -267,6 +268,8 @@ func (s *Runs) Update(ctx context.Context, id string, move func(*run.Run) (*run.
 		if w == nil {
 			return h.run()
 		}
+		// Its entry is Audited's.
+		run.Sign(&before, r, w)
 		next, err := s.next(ctx, h, r, w.Response, table.NewMark(), expires)
 		if err != nil {
 			return nil, err

@@ -120,6 +120,8 @@ func sizeOf(t *testing.T, i map[string]types.AttributeValue) int {
 			size += len(v.Value)
 		case *types.AttributeValueMemberN:
 			size += (len(v.Value)+1)/2 + 1
+		case *types.AttributeValueMemberM:
+			size += 3 + len(v.Value) + sizeOf(t, v.Value)
 		default:
 			t.Fatalf("attribute %s is a %T", name, v)
 		}

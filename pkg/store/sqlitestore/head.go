@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"longshore/pkg/audit"
 	"longshore/pkg/invocation"
 	"longshore/pkg/run"
 )
@@ -106,6 +107,23 @@ func (c *coder) run(r *run.Run) {
 	text(c, &r.Pending.Method)
 	c.time(&r.Pending.ClaimedUntil)
 	c.flag(&r.Pending.Acknowledged)
+	c.author(&r.Last)
+	c.cause(&r.Cause)
+}
+
+func (c *coder) author(a *audit.Author) {
+	text(c, &a.ID)
+	text(c, &a.Email)
+	text(c, &a.Origin)
+	text(c, &a.RunID)
+	c.cause(&a.Cause)
+	c.time(&a.At)
+}
+
+func (c *coder) cause(a *audit.Cause) {
+	text(c, &a.EventID)
+	text(c, &a.RunID)
+	number(c, &a.Depth)
 }
 
 // count writes or reads how many members follow; false when they cannot.

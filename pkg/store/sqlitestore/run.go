@@ -263,8 +263,7 @@ func (s *Runs) UpdateTx(tx *sqlite.Tx, id string, move func(*run.Run) (*run.Writ
 	if err != nil {
 		return nil, err
 	}
-	before := columnsOf(r)
-	rev := r.Rev
+	before, found := columnsOf(r), *r
 	w, err := move(r)
 	if err != nil {
 		return nil, err
@@ -273,7 +272,8 @@ func (s *Runs) UpdateTx(tx *sqlite.Tx, id string, move func(*run.Run) (*run.Writ
 		// What the move did to its copy is not what is stored.
 		return decodeHead(id, text)
 	}
-	r.Rev = rev + 1
+	entry := run.Sign(&found, r, w)
+	r.Rev = found.Rev + 1
 	text = encodeHead(r)
 	if after := columnsOf(r); after == before {
 		_, err = tx.Exec("UPDATE runs SET due = ?, lease = ?, head = ? WHERE id = ?",
@@ -284,6 +284,9 @@ func (s *Runs) UpdateTx(tx *sqlite.Tx, id string, move func(*run.Run) (*run.Writ
 	}
 	if err != nil {
 		return nil, sqlite.Explain(err, "write run")
+	}
+	if err := recordTx(tx, []*audit.Entry{entry}); err != nil {
+		return nil, err
 	}
 	return r, s.writeTx(tx, id, w)
 }
@@ -310,9 +313,6 @@ func (s *Runs) writeTx(tx *sqlite.Tx, id string, w *run.Write) error {
 		if err != nil {
 			return err
 		}
-	}
-	if err := recordTx(tx, []*audit.Entry{w.Entry}); err != nil {
-		return err
 	}
 	if w.Response != nil {
 		if _, err := tx.Exec("INSERT OR REPLACE INTO responses (run, response) VALUES (?, ?)", id, []byte(w.Response)); err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"longshore/pkg/audit"
 	"longshore/pkg/fault"
 	"longshore/pkg/invocation"
 	"longshore/pkg/run"
@@ -199,6 +200,11 @@ func runTextComesBackAsItWas(t *testing.T, s RunStore) {
 		r.Private = true
 		r.UserEmail, r.UpdatedBy, r.ImpersonatedBy = "ada@example.com", "client_2", "client_3"
 		r.UpdatedAt, r.StartedAt = now.Add(time.Millisecond), now.Add(time.Second)
+		r.Last = audit.Author{
+			ID: "usr_2", Email: "bob@example.com", Origin: run.SourceUI, RunID: "r_1", At: now.Add(time.Millisecond),
+			Cause: audit.Cause{EventID: "event_1", RunID: "r_1", Depth: 4},
+		}
+		r.Cause = audit.Cause{EventID: "event_0", RunID: "r_0", Depth: 3}
 		r.Delivery = run.Delivery{
 			State: run.Pending, Owner: "owner", Lease: now.Add(lease), DeliveredAt: now.Add(2 * time.Second),
 			Sends: 4, NextTry: next, Waiting: text,
@@ -247,12 +253,13 @@ func runTextComesBackAsItWas(t *testing.T, s RunStore) {
 	if diff := cmp.Diff([]*run.Log{l}, logs(t, s, r.ID, run.LogQuery{Limit: 50})); diff != "" {
 		t.Errorf("log (-want +got):\n%s", diff)
 	}
-	// An update that touches one member leaves the rest as it was.
+	// An update that touches one member leaves the rest as it was; Longshore signs what nobody asked for.
 	update(t, s, r.ID, func(r *run.Run) (*run.Write, error) {
 		r.Link = json.RawMessage(`"https://example.com/1"`)
 		return &run.Write{}, nil
 	})
 	want.Link = json.RawMessage(`"https://example.com/1"`)
+	want.Last = audit.Author{ID: run.Own, Origin: run.SourceAutomation, At: want.UpdatedAt}
 	if diff := sameRun(&want, get(t, s, r.ID)); diff != "" {
 		t.Errorf("head after an update (-want +got):\n%s", diff)
 	}

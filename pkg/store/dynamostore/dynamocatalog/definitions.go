@@ -95,43 +95,10 @@ func same(id string, rev int64) map[string]types.AttributeValue {
 	return map[string]types.AttributeValue{":rev": table.Number(rev), ":id": table.Text(id)}
 }
 
-// authorOf returns an author as an attribute's value.
-func authorOf(a catalog.Author) types.AttributeValue {
-	i := table.Item{}
-	i.SetText("by", a.ID)
-	i.SetText("email", a.Email)
-	i.SetText("origin", a.Origin)
-	i.SetText("runId", a.RunID)
-	i.SetTime("at", a.At)
-	if a.Cause != (audit.Cause{}) {
-		cause := table.Item{}
-		cause.SetText("eventId", a.Cause.EventID)
-		cause.SetText("runId", a.Cause.RunID)
-		cause.SetInt("depth", int64(a.Cause.Depth))
-		i["cause"] = &types.AttributeValueMemberM{Value: cause}
-	}
-	return &types.AttributeValueMemberM{Value: i}
-}
-
-// readAuthor reads what authorOf returned.
-func readAuthor(v types.AttributeValue) (a catalog.Author) {
-	m, ok := v.(*types.AttributeValueMemberM)
-	if !ok {
-		return a
-	}
-	i := table.Item(m.Value)
-	a = catalog.Author{ID: i.Text("by"), Email: i.Text("email"), Origin: i.Text("origin"), RunID: i.Text("runId"), At: i.Time("at")}
-	if m, ok := i["cause"].(*types.AttributeValueMemberM); ok {
-		cause := table.Item(m.Value)
-		a.Cause = audit.Cause{EventID: cause.Text("eventId"), RunID: cause.Text("runId"), Depth: int(cause.Int("depth"))}
-	}
-	return a
-}
-
 // bury marks what stands in a place as deleted, if it meets the condition.
 func bury(t table.Table, place table.Name, by catalog.Author, condition string, values map[string]types.AttributeValue) *types.Update {
 	all := map[string]types.AttributeValue{
-		":deleted": authorOf(by),
+		":deleted": table.Author(by),
 		":ttl":     table.Number(by.At.Add(tombstoneLifetime).Unix()),
 		":one":     table.Number(1),
 		":mark":    table.Bytes(table.NewMark()),

@@ -160,7 +160,7 @@ func (s *Catalog) entityItem(e *catalog.Entity, rev int64) table.Item {
 		createdAt: e.CreatedAt, updatedAt: e.UpdatedAt, createdBy: e.CreatedBy, updatedBy: e.UpdatedBy,
 	}.item(entityPlace(e.Key).PK)
 	i["content"] = s.table.Codec.Pack(string(e.Content))
-	i["last"] = authorOf(e.Last)
+	i["last"] = table.Author(e.Last)
 	if !e.Timer.IsZero() {
 		i.SetText(table.TimerHash, timerShard(shardOf(e.Identifier)))
 		i.SetText(table.TimerRange, table.TimerAt(e.Timer))
@@ -180,7 +180,7 @@ func (s *Catalog) readEntity(i table.Item) (*catalog.Entity, error) {
 		ID:  c.id, Rev: c.rev, Content: json.RawMessage(content),
 		CreatedAt: c.createdAt, UpdatedAt: c.updatedAt, CreatedBy: c.createdBy, UpdatedBy: c.updatedBy,
 	}
-	e.Last = readAuthor(i["last"])
+	e.Last = table.ReadAuthor(i["last"])
 	e.Timer, err = i.TimerAt()
 	return e, err
 }
