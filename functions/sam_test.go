@@ -19,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/google/go-cmp/cmp"
 
+	"longshore/pkg/backend/github/githubtest"
 	"longshore/pkg/catalog"
 	"longshore/pkg/emulator"
 	"longshore/pkg/invocation"
@@ -52,6 +53,8 @@ type world struct {
 	runs    *dynamostore.Runs
 	queues  *sqsqueue.Queue
 	catalog *catalog.Service
+	// github starts workflows.
+	github *githubtest.Server
 	// received are the deliveries whose signature is right.
 	received chan delivery
 }
@@ -151,15 +154,38 @@ func TestFunctionsUnderSAMLocal(t *testing.T) {
 	})
 
 	w.addCheckout(t)
+	t.Run("an upsert is carried out by its dispatcher", func(t *testing.T) {
+		id := w.startOf(t, `{"identifier":"add_service","trigger":{"type":"self-service","operation":"CREATE"},
+			"invocationMethod":{"type":"UPSERT_ENTITY","blueprintIdentifier":"service","mapping":{"identifier":"basket"}}}`, "add_service")
+		w.dispatchTo(t, "DispatchUpsertEntityFunction", "dispatch-upsertentity-run.json", w.takeFrom(t, invocation.BackendUpsertEntity, id))
+		if got := w.read(t, id); got.Status != string(run.Success) {
+			t.Errorf("got %+v, want SUCCESS", got)
+		}
+		call(t, w.token, http.MethodGet, w.api+"/v1/blueprints/service/entities/basket", "", http.StatusOK, nil)
+	})
+	t.Run("a workflow is started, and its event ends the run", func(t *testing.T) {
+		id := w.startOf(t, `{"identifier":"deploy_service","trigger":{"type":"self-service","operation":"CREATE"},
+			"invocationMethod":{"type":"GITHUB","org":"acme","repo":"checkout","workflow":"deploy.yml","workflowInputs":{"run":"{{ .run.id }}"}}}`, "deploy_service")
+		w.dispatchTo(t, "DispatchGitHubFunction", "dispatch-github.json", w.takeFrom(t, invocation.BackendGitHub, id))
+		started := w.github.Runs()
+		if len(started) != 1 || started[0].Inputs["run"] != id {
+			t.Fatalf("got workflow runs %+v, want one of %s", started, id)
+		}
+		if got := w.read(t, id); got.Status != string(run.InProgress) {
+			t.Errorf("before the workflow's end: got %+v", got)
+		}
+		// The event is about the first workflow run of this GitHub.
+		w.sendWebhook(t, "api-webhook-github.json")
+		if got := w.read(t, id); got.Status != string(run.Success) {
+			t.Errorf("after its event: got %+v, want SUCCESS", got)
+		}
+	})
+	t.Run("an event of a pipeline that nobody started is forgotten", func(t *testing.T) { w.sendWebhook(t, "api-webhook-gitlab.json") })
 	t.Run("the dispatcher of entities takes its events", func(t *testing.T) {
-		body := `{"identifier":"name_service","trigger":{"type":"self-service","operation":"CREATE"},
-			"invocationMethod":{"type":"UPSERT_ENTITY","blueprintIdentifier":"service","mapping":{"identifier":"checkout","title":"Checkout"}}}`
-		var created struct{ OK bool }
-		call(t, w.token, http.MethodPost, w.api+"/v1/actions", body, http.StatusCreated, &created)
-		var started struct{ Run struct{ ID string } }
-		call(t, w.token, http.MethodPost, w.api+"/v1/actions/name_service/runs", `{}`, http.StatusAccepted, &started)
-		w.invokeQueue(t, "DispatchUpsertEntityFunction", w.text(t, "dispatch-upsertentity-run.json", started.Run.ID))
-		if got := w.read(t, started.Run.ID); got.Status != string(run.Success) {
+		id := w.startOf(t, `{"identifier":"name_service","trigger":{"type":"self-service","operation":"CREATE"},
+			"invocationMethod":{"type":"UPSERT_ENTITY","blueprintIdentifier":"service","mapping":{"identifier":"checkout","title":"Checkout"}}}`, "name_service")
+		w.invokeQueue(t, "DispatchUpsertEntityFunction", w.text(t, "dispatch-upsertentity-run.json", id))
+		if got := w.read(t, id); got.Status != string(run.Success) {
 			t.Errorf("got %+v, want SUCCESS", got)
 		}
 		// There is no such migration: the message is dropped.
@@ -222,10 +248,18 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 
+	github := (&githubtest.Server{
+		Host: l.gateway, Tokens: map[string]string{"token-for-this-machine-only": "longshore"}, Details: true,
+		Repositories: map[string]githubtest.Repository{"acme/checkout": {
+			DefaultBranch: "main", Workflows: map[string]githubtest.Workflow{"deploy.yml": {ID: 1, Inputs: []string{"run"}}},
+		}},
+	}).Open(t)
+
 	// The settings are those that the documentation uses, but for the ports.
 	text := strings.NewReplacer(
 		":8000", tables.Endpoint[strings.LastIndexByte(tables.Endpoint, ':'):],
 		":9324", messages.Endpoint[strings.LastIndexByte(messages.Endpoint, ':'):],
+		"http://"+hostName+":9998/api/v3", strings.Replace(github.URL(), l.gateway, hostName, 1),
 	).Replace(string(readEvent(t, settings)))
 	var given struct{ Parameters map[string]string }
 	if err := json.Unmarshal([]byte(text), &given); err != nil {
@@ -241,7 +275,7 @@ func newWorld(t *testing.T) *world {
 	t.Cleanup(func() { l.removeContainers(t) })
 
 	w := &world{
-		lambda: l, received: make(chan delivery, 100),
+		lambda: l, github: github, received: make(chan delivery, 100),
 		runs: dynamostore.NewRuns(table, "longshore-runs", 365*24*time.Hour, time.Now), queues: sqsqueue.New(client, urls),
 		catalog: catalog.NewService(dynamocatalog.NewCatalog(table, "longshore-catalog", time.Now), time.Now),
 	}
@@ -354,17 +388,59 @@ func (w *world) start(t *testing.T) (id string) {
 	return started.Run.ID
 }
 
-// take receives the message of a run and acknowledges it.
+// startOf makes an action and starts a run of it through the API.
+func (w *world) startOf(t *testing.T, definition, action string) (id string) {
+	t.Helper()
+	call(t, w.token, http.MethodPost, w.api+"/v1/actions", definition, http.StatusCreated, nil)
+	var started struct{ Run struct{ ID string } }
+	call(t, w.token, http.MethodPost, w.api+"/v1/actions/"+action+"/runs", `{}`, http.StatusAccepted, &started)
+	return started.Run.ID
+}
+
+// sendWebhook sends the API an event of another system as that system does.
+func (w *world) sendWebhook(t *testing.T, file string) {
+	t.Helper()
+	var event struct {
+		RawPath, Body string
+		Headers       map[string]string
+	}
+	if err := json.Unmarshal(readEvent(t, file), &event); err != nil {
+		t.Fatal(err)
+	}
+	request, err := http.NewRequestWithContext(within(t, patience), http.MethodPost, w.api+event.RawPath, strings.NewReader(event.Body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range event.Headers {
+		request.Header.Set(name, value)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	if response.StatusCode != http.StatusAccepted {
+		t.Errorf("%s: got status %d, want 202", file, response.StatusCode)
+	}
+}
+
+// take receives the message of a run for a webhook and acknowledges it.
 func (w *world) take(t *testing.T, id string) queue.Received {
+	t.Helper()
+	return w.takeFrom(t, invocation.BackendWebhook, id)
+}
+
+// takeFrom receives the message of a run from the queue of its backend and acknowledges it.
+func (w *world) takeFrom(t *testing.T, backend, id string) queue.Received {
 	t.Helper()
 	ctx := within(t, patience)
 	for {
-		received, err := w.queues.Receive(ctx, invocation.BackendWebhook, 1, 10*time.Second)
+		received, err := w.queues.Receive(ctx, backend, 1, 10*time.Second)
 		if err != nil {
 			t.Fatalf("wait for the message of %s: %v", id, err)
 		}
 		for _, m := range received {
-			if err := w.queues.Ack(ctx, invocation.BackendWebhook, m.Receipt); err != nil {
+			if err := w.queues.Ack(ctx, backend, m.Receipt); err != nil {
 				t.Fatal(err)
 			}
 			if decoded, err := queue.Decode([]byte(m.Body)); err != nil || decoded.PK != id {
@@ -375,19 +451,26 @@ func (w *world) take(t *testing.T, id string) queue.Received {
 	}
 }
 
-// dispatch gives the dispatcher a message as its event source would.
+// dispatch gives the dispatcher of webhooks a message as its event source would.
 func (w *world) dispatch(t *testing.T, m queue.Received) {
 	t.Helper()
+	w.dispatchTo(t, "DispatchWebhookFunction", "dispatch-webhook.json", m)
+}
+
+// dispatchTo gives a dispatcher a message in the place of the first of an event.
+func (w *world) dispatchTo(t *testing.T, name, file string, m queue.Received) {
+	t.Helper()
 	var batch map[string][]map[string]any
-	if err := json.Unmarshal(readEvent(t, "dispatch-webhook.json"), &batch); err != nil {
+	if err := json.Unmarshal(readEvent(t, file), &batch); err != nil {
 		t.Fatal(err)
 	}
+	batch["Records"] = batch["Records"][:1]
 	maps.Copy(batch["Records"][0], map[string]any{"messageId": m.ID, "receiptHandle": m.Receipt, "body": m.Body})
 	text, err := json.Marshal(batch)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.invokeQueue(t, "DispatchWebhookFunction", text)
+	w.invokeQueue(t, name, text)
 }
 
 // invokeQueue gives a function a batch of which no message may come again.
