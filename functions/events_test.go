@@ -206,6 +206,10 @@ func (a *asked) List(_ context.Context, f run.Filter) (*run.Page, error) {
 	return &run.Page{}, nil
 }
 
+func (a *asked) Sealed(context.Context, string) ([]byte, error) {
+	return nil, errors.New("there is no run")
+}
+
 func (a *asked) Update(context.Context, string, func(*run.Run) (*run.Write, error)) (*run.Run, error) {
 	return nil, errors.New("there is no run")
 }

@@ -3,6 +3,7 @@ package functions_test
 import (
 	"debug/elf"
 	"encoding/json"
+	"fmt"
 	"io"
 	"maps"
 	"net"
@@ -154,6 +155,13 @@ func TestFunctionsUnderSAMLocal(t *testing.T) {
 	})
 
 	w.addCheckout(t)
+	t.Run("a client of the first generation starts a run of an entity", func(t *testing.T) {
+		const path = "/v1/blueprints/service/entities/%s/actions/restart_service/runs"
+		call(t, w.token, http.MethodPost, w.api+fmt.Sprintf(path, "checkout"), `{}`, http.StatusAccepted, nil)
+		call(t, w.token, http.MethodPost, w.api+"/v1/blueprints/service/actions/restart_service/runs", `{"entity":"checkout"}`, http.StatusAccepted, nil)
+		// The gateway knows no such route once the path is decoded: the docs say so.
+		call(t, w.token, http.MethodPost, w.api+fmt.Sprintf(path, "a%2Fb"), `{}`, http.StatusNotFound, nil)
+	})
 	t.Run("an upsert is carried out by its dispatcher", func(t *testing.T) {
 		id := w.startOf(t, `{"identifier":"add_service","trigger":{"type":"self-service","operation":"CREATE"},
 			"invocationMethod":{"type":"UPSERT_ENTITY","blueprintIdentifier":"service","mapping":{"identifier":"basket"}}}`, "add_service")
