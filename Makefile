@@ -29,10 +29,12 @@ lint: ## golangci-lint, package DAG included
 	$(LINT) run ./...
 
 FUZZTIME ?= 10s
-fuzz: ## fuzz the templates for FUZZTIME each (10s)
-	go test -run '^$$' -fuzz '^FuzzParse$$' -fuzztime $(FUZZTIME) ./pkg/jqtemplate
-	go test -run '^$$' -fuzz '^FuzzRender$$' -fuzztime $(FUZZTIME) ./pkg/jqtemplate
-	go test -run '^$$' -fuzz '^FuzzFastPath$$' -fuzztime $(FUZZTIME) ./pkg/jqtemplate
+FUZZ = $(shell grep -rl '^func Fuzz' --include '*_test.go' pkg | xargs grep -o '^func Fuzz[A-Za-z]*' | sed 's,/[^/]*:func ,:,' | sort)
+fuzz: ## every fuzz target for FUZZTIME each (10s); what one finds stays in its testdata/fuzz
+	@for target in $(FUZZ); do \
+		echo "$$target"; \
+		go test -run '^$$' -fuzz "^$${target##*:}$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10s "./$${target%:*}" || exit; \
+	done
 
 bench: bin/longshore ## the figures: rendering, process, store, catalog; LONGSHORE_SCALE=1 adds 100,000 entities on DynamoDB Local
 	go test -run '^$$' -bench . -benchmem ./pkg/jqtemplate ./pkg/signature ./pkg/trigger ./pkg/dispatch
