@@ -10,7 +10,7 @@ export AWS_EC2_METADATA_DISABLED := true
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint fuzz bench build fmt
+.PHONY: help run demo test lint fuzz contract bench build fmt
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ fuzz: ## every fuzz target for FUZZTIME each (10s); what one finds stays in its 
 		echo "$$target"; \
 		go test -run '^$$' -fuzz "^$${target##*:}$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10s "./$${target%:*}" || exit; \
 	done
+
+contract: bin/longshore ## ask a fresh server what its OpenAPI document promises (schemathesis)
+	@.ci/contract bin/longshore
 
 bench: bin/longshore ## the figures: rendering, process, store, catalog; LONGSHORE_SCALE=1 adds 100,000 entities on DynamoDB Local
 	go test -run '^$$' -bench . -benchmem ./pkg/jqtemplate ./pkg/signature ./pkg/trigger ./pkg/dispatch
