@@ -10,7 +10,7 @@ export AWS_EC2_METADATA_DISABLED := true
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint fuzz bench build fmt
+.PHONY: help run demo test lint fuzz contract bench build fmt
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,10 +29,15 @@ lint: ## golangci-lint, package DAG included
 	$(LINT) run ./...
 
 FUZZTIME ?= 10s
-fuzz: ## fuzz the templates for FUZZTIME each (10s)
-	go test -run '^$$' -fuzz '^FuzzParse$$' -fuzztime $(FUZZTIME) ./pkg/jqtemplate
-	go test -run '^$$' -fuzz '^FuzzRender$$' -fuzztime $(FUZZTIME) ./pkg/jqtemplate
-	go test -run '^$$' -fuzz '^FuzzFastPath$$' -fuzztime $(FUZZTIME) ./pkg/jqtemplate
+FUZZ = $(shell grep -rl '^func Fuzz' --include '*_test.go' pkg | xargs grep -o '^func Fuzz[A-Za-z]*' | sed 's,/[^/]*:func ,:,' | sort)
+fuzz: ## every fuzz target for FUZZTIME each (10s); what one finds stays in its testdata/fuzz
+	@for target in $(FUZZ); do \
+		echo "$$target"; \
+		go test -run '^$$' -fuzz "^$${target##*:}$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10s "./$${target%:*}" || exit; \
+	done
+
+contract: bin/longshore ## ask a fresh server what its OpenAPI document promises (schemathesis)
+	@.ci/contract bin/longshore
 
 bench: bin/longshore ## the figures: rendering, process, store, catalog; LONGSHORE_SCALE=1 adds 100,000 entities on DynamoDB Local
 	go test -run '^$$' -bench . -benchmem ./pkg/jqtemplate ./pkg/signature ./pkg/trigger ./pkg/dispatch

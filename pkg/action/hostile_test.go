@@ -151,3 +151,35 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// Inputs are refused with the places of their faults, or completed; what was completed is complete.
+func FuzzComplete(f *testing.F) {
+	f.Add([]byte(`{"a":{"type":"string","pattern":"^(?=a)","default":"a"},"b":{"type":"array","items":{"type":"number"}}}`), []byte(`{"b":[1,"x"]}`))
+	f.Add([]byte(`{"a":{"type":"string","enum":["x"],"visible":{"jqQuery":".form.b == 1"}},"b":{"type":"number"}}`), []byte(`{"a":"x","b":1e400}`))
+	f.Add([]byte(`{"a":{"type":"object","properties":{"n":{"type":"integer","default":1}}},"t":{"type":"string","format":"date-time"}}`), []byte(`{"a":{},"t":"2026-02-30T00:00:00Z"}`))
+	f.Fuzz(func(t *testing.T, properties, given []byte) {
+		d, err := action.Parse(json.RawMessage(trigger(`{"type":"self-service","operation":"CREATE","userInputs":{"properties":` + string(properties) + `}}`)))
+		if err != nil {
+			return
+		}
+		value, err := jqtemplate.Decode(given)
+		values, ok := value.(*jqtemplate.Object)
+		if err != nil || !ok {
+			return
+		}
+		done, err := complete(t, d.Inputs, values)
+		if err != nil {
+			if fault.KindOf(err) != fault.Invalid {
+				t.Fatalf("Complete: %v", err)
+			}
+			return
+		}
+		again, err := complete(t, d.Inputs, done)
+		if err != nil {
+			t.Fatalf("what was completed to %s is refused: %v", jqtemplate.Encode(done), err)
+		}
+		if first, second := string(jqtemplate.Encode(done)), string(jqtemplate.Encode(again)); first != second {
+			t.Fatalf("completed to %s, and then to %s", first, second)
+		}
+	})
+}

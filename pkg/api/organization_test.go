@@ -17,7 +17,7 @@ import (
 	sealing "longshore/pkg/secret"
 )
 
-func newSealer(t *testing.T) *sealing.Sealer {
+func newSealer(t testing.TB) *sealing.Sealer {
 	t.Helper()
 	key, err := sealing.NewKey("one", bytes.Repeat([]byte{7}, sealing.KeySize))
 	if err != nil {

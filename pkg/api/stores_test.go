@@ -63,7 +63,7 @@ func openTables(t *testing.T) stores {
 }
 
 // openStores returns empty stores on a database of their own.
-func openStores(t *testing.T) stores {
+func openStores(t testing.TB) stores {
 	t.Helper()
 	ctx := context.Background()
 	db := opentest.SQLite(t)

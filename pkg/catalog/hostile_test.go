@@ -285,3 +285,40 @@ func FuzzBlueprint(f *testing.F) {
 		}
 	})
 }
+
+// A search is refused with the places of its faults, or asked of an entity without a panic.
+func FuzzSearch(f *testing.F) {
+	for _, text := range []string{
+		one(`{"property":"n","operator":">","value":1}`), one(`{"property":"$identifier","operator":"in","value":["a"]}`),
+		one(`{"combinator":"or","rules":[{"operator":"relatedTo","blueprint":"b","value":"x","required":true}]}`),
+		one(`{"property":"$updatedAt","operator":"between","value":{"preset":"lastWeek"}}`),
+		one(`{"property":"s","operator":"contains","value":{"jqQuery":".form.x"}}`), `{"combinator":"and","rules":[]}`, `{}`, `null`,
+	} {
+		f.Add([]byte(text))
+	}
+	properties, err := jqtemplate.Decode([]byte(`{"n":1.5,"s":"text","l":[1,"a",null],"o":{"a":[{}]},"d":"2026-01-01T00:00:00Z","b":true,"z":null}`))
+	if err != nil {
+		f.Fatal(err)
+	}
+	subject := &catalog.Subject{
+		Key: catalog.Key{Blueprint: "b", Identifier: "a"}, Title: "A", Properties: properties.(*jqtemplate.Object),
+		Schema: new(jqtemplate.Object), Relations: new(jqtemplate.Object),
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		value, err := jqtemplate.Decode(text)
+		if err != nil {
+			return
+		}
+		s, err := catalog.ParseSearch(value, "query", catalog.SearchOptions{})
+		if err != nil {
+			if fault.KindOf(err) != fault.Invalid {
+				t.Fatalf("ParseSearch: %v", err)
+			}
+			return
+		}
+		now := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
+		if first, again := s.Matches(subject, now), s.Matches(subject, now); first != again {
+			t.Fatalf("matched %v, and then %v", first, again)
+		}
+	})
+}
