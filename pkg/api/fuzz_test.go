@@ -44,7 +44,7 @@ func FuzzRequest(f *testing.F) {
 		if !strings.HasPrefix(w.Header().Get("Content-Type"), "application/json") || u.Path == "/openapi.json" {
 			return
 		}
-		if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil || answer.OK == nil || *answer.OK != (w.Code < 400) || *answer.OK == (answer.Error != "") {
+		if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil || answer.OK == nil || *answer.OK != (w.Code < 400) || !*answer.OK && answer.Error == "" {
 			t.Fatalf("%s %q: got %d %s", r.Method, target, w.Code, w.Body)
 		}
 	})
@@ -78,5 +78,6 @@ func seedRequests() []seedRequest {
 			"{entity_identifier}", "a%2Fb", "{", "", "}", "").Replace(r.Pattern)
 		seeds = append(seeds, seedRequest{index[r.Method], target, []byte(bodies[r.Method+" "+r.Pattern])})
 	}
-	return append(seeds, seedRequest{0, "/v1/actions/runs?limit=1&active=x&from=%00", nil}, seedRequest{0, "/v1//actions/%2e%2e", nil})
+	return append(seeds, seedRequest{0, "/v1/actions/runs?limit=1&active=x&from=%00", nil}, seedRequest{0, "/v1//actions/%2e%2e", nil},
+		seedRequest{1, "/v1/jq", []byte(`{"expression":""}`)})
 }
