@@ -54,6 +54,10 @@ type Timer struct {
 	// Property is the name of the property and At its value, with millisecond precision, in UTC.
 	Property string
 	At       time.Time
+	// Fired is when the clock told of it, the same each time it is told, or zero where that is not kept. It is
+	// later than At where the timer had ended before the entity was written: a run that is dated back by
+	// years would have expired.
+	Fired time.Time
 }
 
 // Handler does what changes set off.
