@@ -282,6 +282,9 @@ func (f *Feed) blueprintTx(tx *sqlite.Tx, identifier string, definition json.Raw
 
 // TimerTx keeps that a timer has ended, as a part of the operation that fires it.
 func (f *Feed) TimerTx(tx *sqlite.Tx, t *feed.Timer) error {
+	if f == nil {
+		return nil
+	}
 	return f.appendTx(tx, kindTimer, itemOf(t.Key), encode(&storedTimer{*t}))
 }
 

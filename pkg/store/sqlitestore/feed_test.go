@@ -198,7 +198,7 @@ func TestFeedTellsOfTimers(t *testing.T) {
 	s := openWatched(t, db)
 	want := feed.Timer{
 		Key: catalog.Key{Blueprint: "bp_1", Identifier: "cart"}, EntityID: "ent_1", Property: "ttl",
-		At: time.Date(2026, 1, 2, 3, 4, 5, 6e6, time.UTC),
+		At: time.Date(2026, 1, 2, 3, 4, 5, 6e6, time.UTC), Fired: time.Date(2026, 1, 2, 3, 5, 0, 7e6, time.UTC),
 	}
 	if err := db.Write(t.Context(), func(tx *sqlite.Tx) error { return s.feed.TimerTx(tx, &want) }); err != nil {
 		t.Fatal(err)

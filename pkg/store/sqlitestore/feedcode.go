@@ -145,6 +145,7 @@ func (s *storedTimer) code(c *coder) {
 	text(c, &s.EntityID)
 	text(c, &s.Property)
 	c.time(&s.At)
+	c.time(&s.Fired)
 }
 
 // optional goes over what may not be there.
