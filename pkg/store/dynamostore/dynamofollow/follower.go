@@ -2,8 +2,8 @@
 // On AWS the streams start a function instead, which links nothing of this.
 //
 // It promises what package feed says of feeds. How far it has come is kept in an item of the catalog's
-// table, so that another process goes on from there, on whatever machine; what happened before the first
-// process followed is not told.
+// table, so that another process goes on from there, on whatever machine; what happened more than a
+// minute before the first process followed is not told.
 package dynamofollow
 
 import (
@@ -15,6 +15,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	tables "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams/types"
 
@@ -32,6 +33,8 @@ const (
 	keep = time.Second
 	// pause is how long a stream rests after a request failed.
 	pause = 2 * time.Second
+	// precision is that of the times of records: they are rounded down.
+	precision = time.Minute
 	// keepFor is how long the last note may take.
 	keepFor = 5 * time.Second
 )
@@ -79,8 +82,10 @@ func Open(ctx context.Context, c Config) (*Follower, error) {
 		if err != nil {
 			return nil, fmt.Errorf("find the stream of table %s: %w", name, err)
 		}
-		if out.Table == nil || aws.ToString(out.Table.LatestStreamArn) == "" {
-			return nil, fmt.Errorf("table %s has no stream: switch it on with new and old images", name)
+		// The name of a stream stays for a while after it was switched off.
+		if d := out.Table; d == nil || aws.ToString(d.LatestStreamArn) == "" || d.StreamSpecification == nil ||
+			!aws.ToBool(d.StreamSpecification.StreamEnabled) || d.StreamSpecification.StreamViewType != tables.StreamViewTypeNewAndOldImages {
+			return nil, fmt.Errorf("table %s has no stream with new and old images", name)
 		}
 		s := &stream{c: c, arn: *out.Table.LatestStreamArn, notes: table.New(c.Tables, c.Catalog), read: map[string]bool{}}
 		if err := s.load(ctx, time.Now()); err != nil {
@@ -220,9 +225,16 @@ func (s *stream) shard(ctx context.Context, id string, lanes *feed.Lanes) {
 		}
 		out, err := s.c.Streams.GetRecords(ctx, &dynamodbstreams.GetRecordsInput{ShardIterator: next})
 		if err != nil {
-			// It may have expired: there is another one for the same place.
+			// There is another one for the same place.
 			next = nil
-			s.failed(ctx, "read a shard", err)
+			switch {
+			case !isStale(err):
+				s.failed(ctx, "read a shard", err)
+			case isTrimmed(err) && last != "":
+				last = s.lost(id)
+			default:
+				rest(ctx, s.c.Poll)
+			}
 			continue
 		}
 		for _, record := range out.Records {
@@ -253,13 +265,18 @@ func (s *stream) iterator(ctx context.Context, id, last string) (*string, error)
 	}
 	out, err := s.c.Streams.GetShardIterator(ctx, input)
 	if err != nil && last != "" && isTrimmed(err) {
-		s.c.Log.Warn("changes are older than a day and lost to the feed", slog.String("shard", id))
-		return s.iterator(ctx, id, "")
+		return s.iterator(ctx, id, s.lost(id))
 	}
 	if err != nil {
 		return nil, err
 	}
 	return out.ShardIterator, nil
+}
+
+// lost logs that the stream does not reach back to where it was followed to, and returns the beginning.
+func (s *stream) lost(id string) string {
+	s.c.Log.Error("changes are older than a day and lost to the feed", slog.String("shard", id))
+	return ""
 }
 
 // put hands over a record; false when the context has ended.
@@ -277,8 +294,8 @@ func (s *stream) put(ctx context.Context, p *place, fresh bool, record types.Rec
 		done()
 		return true
 	}
-	old := fresh && record.Dynamodb.ApproximateCreationDateTime != nil &&
-		record.Dynamodb.ApproximateCreationDateTime.Before(s.since.Truncate(time.Second))
+	created := record.Dynamodb.ApproximateCreationDateTime
+	old := fresh && created != nil && created.Before(s.since.Truncate(precision))
 	if old || r.New == nil {
 		done()
 		s.touch()

@@ -15,7 +15,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
 
 	"longshore/pkg/emulator"
-	"longshore/pkg/feed"
 	"longshore/pkg/feed/feedtest"
 	"longshore/pkg/store/dynamostore"
 	"longshore/pkg/store/dynamostore/dynamocatalog"
@@ -111,9 +110,3 @@ func TestTableWithoutStreamIsRefused(t *testing.T) {
 		t.Errorf("got error %v, want one that names the table", err)
 	}
 }
-
-var _ feed.Handler = handler(nil)
-
-type handler func(c *feed.Change) error
-
-func (h handler) Handle(_ context.Context, c *feed.Change) error { return h(c) }

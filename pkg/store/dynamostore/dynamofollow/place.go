@@ -197,3 +197,10 @@ func isTrimmed(err error) bool {
 	var trimmed *types.TrimmedDataAccessException
 	return errors.As(err, &trimmed)
 }
+
+// isStale reports whether an iterator is of no use any more: it is older than a quarter of an hour, or the
+// records that it pointed to were removed.
+func isStale(err error) bool {
+	var expired *types.ExpiredIteratorException
+	return errors.As(err, &expired) || isTrimmed(err)
+}
