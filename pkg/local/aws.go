@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"longshore/pkg/boot"
@@ -19,6 +20,8 @@ import (
 	"longshore/pkg/run"
 	"longshore/pkg/store/dynamostore"
 	"longshore/pkg/store/dynamostore/dynamocatalog"
+	"longshore/pkg/store/dynamostore/dynamofeed"
+	"longshore/pkg/store/dynamostore/dynamofollow"
 	"longshore/pkg/trigger"
 )
 
@@ -77,12 +80,20 @@ func openAWS(ctx context.Context, c Config) (*stores, error) {
 		return nil, fmt.Errorf("this machine's clock is %s away from AWS's: leases would lapse early or late; set it first", skew.Round(time.Second))
 	}
 	entries := dynamocatalog.NewAudit(table, c.CatalogTable, c.AuditRetention, time.Now)
-	runs := &run.Audited{Store: dynamostore.NewRuns(table, c.RunsTable, c.Retention, time.Now), Audit: entries, Log: c.Log}
+	stored := dynamostore.NewRuns(table, c.RunsTable, c.Retention, time.Now)
+	runs := &run.Audited{Store: stored, Audit: entries, Log: c.Log}
 	actions, entities := dynamocatalog.NewActions(table, c.CatalogTable), dynamocatalog.NewCatalog(table, c.CatalogTable, time.Now)
 	actions.AuditRetention, entities.AuditRetention, entities.Log = c.AuditRetention, c.AuditRetention, c.Log
 	settings := dynamocatalog.NewOrganization(table, c.CatalogTable)
 	settings.AuditRetention = c.AuditRetention
 	queues := sqsqueue.New(messages, urls)
+	follower, err := dynamofollow.Open(ctx, dynamofollow.Config{
+		Streams: streams(config), Tables: table, Runs: c.RunsTable, Catalog: c.CatalogTable, Log: c.Log,
+		Decoder: &dynamofeed.Decoder{Runs: stored, Actions: actions, Catalog: entities},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("follow the tables' changes: %w", err)
+	}
 	return &stores{
 		runs: runs, deliveries: runs, queue: queues,
 		actions: actions, catalog: entities, audit: entries, organization: settings,
@@ -95,7 +106,18 @@ func openAWS(ctx context.Context, c Config) (*stores, error) {
 		start:      func(context.Context) error { return nil },
 		purge:      func(context.Context, time.Time) error { return nil },
 		close:      func() error { return nil },
+		follow:     follower.Follow,
 	}, nil
+}
+
+// streams returns a client of the tables' streams. An emulator has them at the address of the tables, where
+// AWS_ENDPOINT_URL_DYNAMODB_STREAMS names no other.
+func streams(config aws.Config) *dynamodbstreams.Client {
+	return dynamodbstreams.NewFromConfig(config, func(o *dynamodbstreams.Options) {
+		if at := os.Getenv("AWS_ENDPOINT_URL_DYNAMODB"); at != "" && os.Getenv("AWS_ENDPOINT_URL_DYNAMODB_STREAMS") == "" {
+			o.BaseEndpoint = &at
+		}
+	})
 }
 
 // queueURLs finds the queues, or makes them. The dead-letter queue is drained by the deployment's own

@@ -25,6 +25,7 @@ import (
 	"longshore/pkg/catalog"
 	"longshore/pkg/dispatch"
 	"longshore/pkg/egress"
+	"longshore/pkg/feed"
 	"longshore/pkg/identity"
 	"longshore/pkg/identity/directory"
 	"longshore/pkg/identity/oidc"
@@ -83,6 +84,8 @@ type Config struct {
 	chaos bool
 	// now is the API's clock, for tests; nil means time.Now.
 	now func() time.Time
+	// changes is told of every change beside what belongs to the product, for tests.
+	changes feed.Handler
 }
 
 // stores are the two ways to keep things.
@@ -108,6 +111,8 @@ type stores struct {
 	start func(context.Context) error
 	purge func(context.Context, time.Time) error
 	close func() error
+	// follow hands each change to a handler until the context ends, and finishes what is in hand.
+	follow func(context.Context, feed.Handler)
 }
 
 // Server is one local process.
@@ -127,6 +132,8 @@ type Server struct {
 	entities *catalog.Service
 	sealer   *secret.Sealer
 	sweeper  *sweep.Sweeper
+	// changes is what changes set off.
+	changes feed.Handler
 	metrics  *metric.Registry
 	handler  http.Handler
 
@@ -275,6 +282,11 @@ func (s *Server) assemble() error {
 		Count: s.counting(queue.DeadLetter),
 	})
 	s.sweeper = sweep.New(sweep.Config{Runs: st.runs, Migrations: st.migrations, Send: st.queue, Configured: configured, Timeout: c.Timeout, Events: s.events, Log: c.Log})
+	// Automations take this place.
+	s.changes = feed.HandlerFunc(func(context.Context, *feed.Change) error { return nil })
+	if c.changes != nil {
+		s.changes = c.changes
+	}
 	return nil
 }
 
@@ -318,6 +330,7 @@ func (s *Server) Start(ctx context.Context) error {
 	if s.stores.drains {
 		s.loops.Go(func() { s.work(queue.DeadLetter, 10, s.deadletter.Handle) })
 	}
+	s.loops.Go(func() { s.stores.follow(s.background, s.changes) })
 	s.loops.Go(func() { s.each(sweepEvery, s.sweep) })
 	s.loops.Go(func() { s.each(purgeEvery, s.purge) })
 	return nil
