@@ -15,6 +15,7 @@ import (
 
 	"longshore/pkg/boot"
 	"longshore/pkg/dispatch"
+	"longshore/pkg/feed"
 	"longshore/pkg/queue"
 	"longshore/pkg/queue/sqsqueue"
 	"longshore/pkg/run"
@@ -87,14 +88,12 @@ func openAWS(ctx context.Context, c Config) (*stores, error) {
 	settings := dynamocatalog.NewOrganization(table, c.CatalogTable)
 	settings.AuditRetention = c.AuditRetention
 	queues := sqsqueue.New(messages, urls)
-	follower, err := dynamofollow.Open(ctx, dynamofollow.Config{
-		Streams: streams(config), Tables: table, Runs: c.RunsTable, Catalog: c.CatalogTable, Log: c.Log,
-		Decoder: &dynamofeed.Decoder{Runs: stored, Actions: actions, Catalog: entities},
-	})
+	changes, err := followed(ctx, c, urls, config, &dynamofeed.Decoder{Runs: stored, Actions: actions, Catalog: entities})
 	if err != nil {
-		return nil, fmt.Errorf("follow the tables' changes: %w", err)
+		return nil, err
 	}
 	return &stores{
+		follow: changes, changes: entries,
 		runs: runs, deliveries: runs, queue: queues,
 		actions: actions, catalog: entities, audit: entries, organization: settings,
 		migrations: dynamostore.NewMigrations(table, c.CatalogTable),
@@ -106,18 +105,29 @@ func openAWS(ctx context.Context, c Config) (*stores, error) {
 		start:      func(context.Context) error { return nil },
 		purge:      func(context.Context, time.Time) error { return nil },
 		close:      func() error { return nil },
-		follow:     follower.Follow,
 	}, nil
 }
 
-// streams returns a client of the tables' streams. An emulator has them at the address of the tables, where
-// AWS_ENDPOINT_URL_DYNAMODB_STREAMS names no other.
-func streams(config aws.Config) *dynamodbstreams.Client {
-	return dynamodbstreams.NewFromConfig(config, func(o *dynamodbstreams.Options) {
-		if at := os.Getenv("AWS_ENDPOINT_URL_DYNAMODB"); at != "" && os.Getenv("AWS_ENDPOINT_URL_DYNAMODB_STREAMS") == "" {
-			o.BaseEndpoint = &at
+// followed finds the changes that this process follows: where it drains the dead-letter queue too. A
+// deployment's own function follows its streams.
+func followed(ctx context.Context, c Config, urls map[string]string, config aws.Config, d *dynamofeed.Decoder) (func(context.Context, feed.Handler), error) {
+	if urls[queue.DeadLetter] == "" {
+		return nil, nil
+	}
+	streams := dynamodbstreams.NewFromConfig(config, func(o *dynamodbstreams.Options) {
+		// An emulator of tables is one of their streams.
+		if tables := os.Getenv("AWS_ENDPOINT_URL_DYNAMODB"); tables != "" && os.Getenv("AWS_ENDPOINT_URL_DYNAMODB_STREAMS") == "" {
+			o.BaseEndpoint = &tables
 		}
 	})
+	f, err := dynamofollow.Open(ctx, dynamofollow.Config{
+		Streams: streams, Tables: dynamodb.NewFromConfig(config),
+		Runs: c.RunsTable, Catalog: c.CatalogTable, Decoder: d, Log: c.Log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return f.Follow, nil
 }
 
 // queueURLs finds the queues, or makes them. The dead-letter queue is drained by the deployment's own

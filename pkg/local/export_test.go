@@ -20,7 +20,7 @@ func WithChaos(c Config) Config {
 	return c
 }
 
-// WithChanges returns a configuration whose process tells a handler of every change.
+// WithChanges returns a configuration whose process tells a handler of every change, and starts no automations.
 func WithChanges(c Config, h feed.Handler) Config {
 	c.changes = h
 	return c

@@ -20,6 +20,7 @@ import (
 	"longshore/pkg/api"
 	"longshore/pkg/approval"
 	"longshore/pkg/audit"
+	"longshore/pkg/automation"
 	"longshore/pkg/boot"
 	"longshore/pkg/boot/kafkasettings"
 	"longshore/pkg/catalog"
@@ -84,7 +85,7 @@ type Config struct {
 	chaos bool
 	// now is the API's clock, for tests; nil means time.Now.
 	now func() time.Time
-	// changes is told of every change beside what belongs to the product, for tests.
+	// changes takes the place of automations, for tests; nil means them.
 	changes feed.Handler
 }
 
@@ -104,6 +105,10 @@ type stores struct {
 	settler      dispatch.Settler
 	// acked reports, once, whether the settler acknowledged a receipt.
 	acked func(receipt string) bool
+	// follow hands the changes of runs, entities and definitions to a handler until the context ends; nil
+	// where another process does. Changes keeps their entries in the audit log, nil where the stores do.
+	follow  func(context.Context, feed.Handler)
+	changes automation.Audit
 	// drains says that this process takes messages off the dead-letter queue.
 	drains bool
 	ready  func(context.Context) error
@@ -111,8 +116,6 @@ type stores struct {
 	start func(context.Context) error
 	purge func(context.Context, time.Time) error
 	close func() error
-	// follow hands each change to a handler until the context ends, and finishes what is in hand.
-	follow func(context.Context, feed.Handler)
 }
 
 // Server is one local process.
@@ -132,8 +135,6 @@ type Server struct {
 	entities *catalog.Service
 	sealer   *secret.Sealer
 	sweeper  *sweep.Sweeper
-	// changes is what changes set off.
-	changes feed.Handler
 	metrics  *metric.Registry
 	handler  http.Handler
 
@@ -257,6 +258,15 @@ func (s *Server) assemble() error {
 		ClientSecret: s.credentials.ClientSecret, Key: key,
 		Secrets: organization.NewVault(st.organization, sealer), Sealer: sealer, Streamer: settings,
 	})
+	if st.follow != nil {
+		var handler feed.Handler = automation.New(automation.Config{
+			Actions: cache, Entities: reader, Starter: starter, Audit: st.changes, OrgID: s.credentials.OrgID, Log: c.Log,
+		})
+		if c.changes != nil {
+			handler = c.changes
+		}
+		s.begin = append(s.begin, func() { st.follow(s.background, handler) })
+	}
 	entities := catalog.NewService(st.catalog, time.Now)
 	entities.OnSlice(dispatch.SendSlices(st.queue, c.Log))
 	s.entities, s.sealer = entities, sealer
@@ -282,11 +292,6 @@ func (s *Server) assemble() error {
 		Count: s.counting(queue.DeadLetter),
 	})
 	s.sweeper = sweep.New(sweep.Config{Runs: st.runs, Migrations: st.migrations, Send: st.queue, Configured: configured, Timeout: c.Timeout, Events: s.events, Log: c.Log})
-	// Automations take this place.
-	s.changes = feed.HandlerFunc(func(context.Context, *feed.Change) error { return nil })
-	if c.changes != nil {
-		s.changes = c.changes
-	}
 	return nil
 }
 
@@ -330,7 +335,6 @@ func (s *Server) Start(ctx context.Context) error {
 	if s.stores.drains {
 		s.loops.Go(func() { s.work(queue.DeadLetter, 10, s.deadletter.Handle) })
 	}
-	s.loops.Go(func() { s.stores.follow(s.background, s.changes) })
 	s.loops.Go(func() { s.each(sweepEvery, s.sweep) })
 	s.loops.Go(func() { s.each(purgeEvery, s.purge) })
 	return nil

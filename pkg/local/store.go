@@ -65,7 +65,8 @@ func overSQLite(ctx context.Context, c Config, db *sqlite.DB) (*stores, error) {
 	return &stores{
 		runs: runs, deliveries: &deliveries{runs, commits.recent}, actions: actions, catalog: entities, migrations: entities, audit: entries, organization: settings, queue: messages,
 		accepter: commits, settler: settled, acked: settled.acked, drains: true,
-		ready: db.Ping,
+		ready:  db.Ping,
+		follow: func(ctx context.Context, h feed.Handler) { changes.Follow(ctx, h, c.Log) },
 		start: func(ctx context.Context) error {
 			now := time.Now()
 			if err := runs.FreeKeys(ctx, now); err != nil {
@@ -86,8 +87,7 @@ func overSQLite(ctx context.Context, c Config, db *sqlite.DB) (*stores, error) {
 			}
 			return entries.Purge(ctx, now)
 		},
-		close:  db.Close,
-		follow: func(ctx context.Context, h feed.Handler) { changes.Follow(ctx, h, c.Log) },
+		close: db.Close,
 	}, nil
 }
 
