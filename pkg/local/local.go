@@ -85,6 +85,8 @@ type Config struct {
 	chaos bool
 	// now is the API's clock, for tests; nil means time.Now.
 	now func() time.Time
+	// changes takes the place of automations, for tests; nil means them.
+	changes feed.Handler
 }
 
 // stores are the two ways to keep things.
@@ -257,9 +259,12 @@ func (s *Server) assemble() error {
 		Secrets: organization.NewVault(st.organization, sealer), Sealer: sealer, Streamer: settings,
 	})
 	if st.follow != nil {
-		handler := automation.New(automation.Config{
+		var handler feed.Handler = automation.New(automation.Config{
 			Actions: cache, Entities: reader, Starter: starter, Audit: st.changes, OrgID: s.credentials.OrgID, Log: c.Log,
 		})
+		if c.changes != nil {
+			handler = c.changes
+		}
 		s.begin = append(s.begin, func() { st.follow(s.background, handler) })
 	}
 	entities := catalog.NewService(st.catalog, time.Now)
