@@ -33,14 +33,15 @@ type Entity struct {
 	By audit.Author
 }
 
-// Run is a change of a run that somebody may want to know of: run.Differs, or its Last has changed. Leases,
+// Run is a change of a run that somebody may want to know of: run.Differs, or its response or its Last is another. Leases,
 // attempts, log lines and notices are none.
 type Run struct {
 	// Before is nil for a new run. Both are whole.
 	Before, After *run.Record
 }
 
-// Action is a change of a definition.
+// Action is a change of a definition. One whose identifier changed is deleted and created under the same
+// internal id, in any order: the changes of two identifiers have none.
 type Action struct {
 	// Before is nil for a new definition, After for a deleted one.
 	Before, After *action.Record
@@ -54,6 +55,9 @@ type Timer struct {
 	// Property is the name of the property and At its value, with millisecond precision, in UTC.
 	Property string
 	At       time.Time
+	// Fired is when the clock saw that At had passed: the event's time. It is the same each time that the
+	// timer is told, while At may lie years back.
+	Fired time.Time
 }
 
 // Handler does what changes set off.
@@ -63,3 +67,9 @@ type Handler interface {
 	// same change by several processes at once.
 	Handle(ctx context.Context, c *Change) error
 }
+
+// HandlerFunc is a function that is a Handler.
+type HandlerFunc func(ctx context.Context, c *Change) error
+
+// Handle implements Handler.
+func (f HandlerFunc) Handle(ctx context.Context, c *Change) error { return f(ctx, c) }

@@ -20,11 +20,13 @@ import (
 	"longshore/pkg/api"
 	"longshore/pkg/approval"
 	"longshore/pkg/audit"
+	"longshore/pkg/automation"
 	"longshore/pkg/boot"
 	"longshore/pkg/boot/kafkasettings"
 	"longshore/pkg/catalog"
 	"longshore/pkg/dispatch"
 	"longshore/pkg/egress"
+	"longshore/pkg/feed"
 	"longshore/pkg/identity"
 	"longshore/pkg/identity/directory"
 	"longshore/pkg/identity/oidc"
@@ -83,6 +85,8 @@ type Config struct {
 	chaos bool
 	// now is the API's clock, for tests; nil means time.Now.
 	now func() time.Time
+	// changes takes the place of automations, for tests; nil means them.
+	changes feed.Handler
 }
 
 // stores are the two ways to keep things.
@@ -101,6 +105,10 @@ type stores struct {
 	settler      dispatch.Settler
 	// acked reports, once, whether the settler acknowledged a receipt.
 	acked func(receipt string) bool
+	// follow hands the changes of runs, entities and definitions to a handler until the context ends; nil
+	// where another process does. Changes keeps their entries in the audit log, nil where the stores do.
+	follow  func(context.Context, feed.Handler)
+	changes automation.Audit
 	// drains says that this process takes messages off the dead-letter queue.
 	drains bool
 	ready  func(context.Context) error
@@ -250,6 +258,15 @@ func (s *Server) assemble() error {
 		ClientSecret: s.credentials.ClientSecret, Key: key,
 		Secrets: organization.NewVault(st.organization, sealer), Sealer: sealer, Streamer: settings,
 	})
+	if st.follow != nil {
+		var handler feed.Handler = automation.New(automation.Config{
+			Actions: cache, Entities: reader, Starter: starter, Audit: st.changes, OrgID: s.credentials.OrgID, Log: c.Log,
+		})
+		if c.changes != nil {
+			handler = c.changes
+		}
+		s.begin = append(s.begin, func() { st.follow(s.background, handler) })
+	}
 	entities := catalog.NewService(st.catalog, time.Now)
 	entities.OnSlice(dispatch.SendSlices(st.queue, c.Log))
 	s.entities, s.sealer = entities, sealer
