@@ -79,7 +79,12 @@ func sameDecision(a, b Decision) bool {
 
 // Author is the run's user as the author of a change that is tied to the run.
 func (r *Run) Author(now time.Time) audit.Author {
-	return audit.Author{ID: r.UserID, Email: r.UserEmail, Origin: r.Source, RunID: r.ID, At: now.UTC().Truncate(time.Millisecond)}
+	return audit.Author{ID: r.UserID, Email: r.UserEmail, Origin: r.Source, RunID: r.ID, Cause: r.Causes(), At: now.UTC().Truncate(time.Millisecond)}
+}
+
+// Causes is what follows from the run: the Cause of the changes that it makes.
+func (r *Run) Causes() audit.Cause {
+	return audit.Cause{EventID: r.Cause.EventID, RunID: r.ID, Depth: r.Cause.Depth}
 }
 
 func entry(action string, r *Run, by audit.Author) audit.Entry {
