@@ -2,9 +2,11 @@ package trigger
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"longshore/pkg/action"
+	"longshore/pkg/event"
 	"longshore/pkg/fault"
 	"longshore/pkg/jqtemplate"
 	"longshore/pkg/queue"
@@ -60,6 +62,7 @@ func (t *Trigger) render(ctx context.Context, c *checked, id string, now time.Ti
 		CreatedBy:        c.caller.ID,
 		UpdatedBy:        c.caller.ID,
 		CreatedAt:        now,
+		Cause:            c.cause,
 		Private:          d.PrivateRuns,
 	}
 	who := user(c.caller)
@@ -103,10 +106,26 @@ func (t *Trigger) render(ctx context.Context, c *checked, id string, now time.Ti
 			p.message.Invocation = nil
 		}
 	}
+	if p.cut(now) {
+		return p, nil
+	}
 	if d.ApprovalRequired {
 		return p, t.await(p, c, now)
 	}
 	return p, nil
+}
+
+// cut ends a run that lies too deep behind what began it all: it may be a loop.
+func (p *plan) cut(now time.Time) bool {
+	if p.run.Cause.Depth <= event.MaxDepth {
+		return false
+	}
+	// The run has just begun.
+	_ = p.run.End(now, run.Own, run.Failure, "loop cut")
+	p.message = nil
+	p.line = firstLine(p.run.ID, fmt.Sprintf("The run was not delivered: %d runs led to it, one after the other, the last of them %s. "+
+		"It looks as if they caused themselves in a loop, which is cut here.", event.MaxDepth, p.run.Cause.RunID), now)
+	return true
 }
 
 // firstLine is the log line of a run that waits, nil for any other.
