@@ -121,7 +121,7 @@ func (p *plan) cut(now time.Time) bool {
 		return false
 	}
 	// The run has just begun.
-	_ = p.run.End(now, run.Own, run.Failure, "loop cut")
+	_ = p.run.End(now, run.Own, run.Failure, "loop cut off")
 	p.message = nil
 	p.line = firstLine(p.run.ID, fmt.Sprintf("The run was not delivered: %d runs led to it, one after the other, the last of them %s. "+
 		"It looks as if they caused themselves in a loop, which is cut here.", event.MaxDepth, p.run.Cause.RunID), now)
