@@ -8,6 +8,7 @@ import (
 
 	"longshore/pkg/action"
 	"longshore/pkg/catalog"
+	"longshore/pkg/fault"
 	"longshore/pkg/identity"
 	"longshore/pkg/jqtemplate"
 )
@@ -36,7 +37,7 @@ func permitCall(c identity.Caller, r *http.Request, found match) error {
 	case c.Call == nil:
 		return nil
 	case r.Method != c.Call.Method || r.URL.Path != c.Call.Path:
-		return forbidden("the access token is for another call than this one")
+		return fault.New(fault.Unauthorized, "", "the access token is for another call than this one")
 	case found.pattern == "":
 		return nil // There is nothing to be reached.
 	case !ownMayUse(found.pattern) || catalog.IsSystem(found.params["blueprint_identifier"]):
