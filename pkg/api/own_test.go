@@ -212,7 +212,9 @@ func TestChangesOfCallsFollowFromTheirRun(t *testing.T) {
 // reads secrets.
 func TestWhoMaySaveCallsOfOurOwn(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, func(c *api.Config) { c.Addresses = func() []string { return []string{"", "https://longshore.example"} } })
+	f := newFixture(t, func(c *api.Config) {
+		c.Addresses = func() []string { return []string{"", "https://longshore.example"} }
+	})
 	f.call("POST", "/v1/blueprints", `{"identifier":"service","title":"S","schema":{"properties":{}}}`).want(201)
 	mo := f.as("mo@example.com", moderator)
 	const address = "https://example.com/hook"

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
+	"strings"
 
 	"longshore/pkg/backend"
 	"longshore/pkg/egress"
@@ -24,41 +26,46 @@ type Own struct {
 	Handler http.Handler
 }
 
-// authorize gives a call of this deployment's own API its token; own is false for any other call. An
-// Authorization header of the action stays.
-func (o *Own) authorize(ctx context.Context, c backend.Call, w *invocation.Webhook, req *http.Request) (own bool, err error) {
+// authorize gives a call of this deployment's own API its token and returns its path there, decoded, empty
+// for any other call. An Authorization header of the action stays.
+func (o *Own) authorize(ctx context.Context, c backend.Call, w *invocation.Webhook, req *http.Request) (path string, err error) {
 	if o == nil {
-		return false, nil
+		return "", nil
 	}
 	path, own := w.OwnPath(o.Addresses())
 	if !own {
-		return false, nil
+		return "", nil
 	}
 	if _, given := req.Header["Authorization"]; given {
-		return true, nil
+		return path, nil
 	}
 	token, err := o.Token(ctx, identity.Call{Method: w.Method, Path: path, Cause: c.By.Cause})
 	if err != nil {
-		return true, fmt.Errorf("make the token of a call: %w", err)
+		return path, fmt.Errorf("make the token of a call: %w", err)
 	}
 	req.Header["Authorization"] = []string{"Bearer " + token}
-	return true, nil
+	return path, nil
 }
 
-// do sends a request: to the API in this process where it is that, else through the guarded client.
-func (b *Backend) do(req *http.Request, own bool) (*http.Response, error) {
-	if !own || b.c.Own.Handler == nil {
+// do sends a request: to the API in this process where it has a path there, else through the guarded
+// client.
+func (b *Backend) do(req *http.Request, path string) (*http.Response, error) {
+	if path == "" || b.c.Own.Handler == nil {
 		return b.c.Client.Do(req)
 	}
-	return serve(b.c.Own.Handler, req)
+	return serve(b.c.Own.Handler, req, path)
 }
 
-// serve answers a request by a handler of this process. The request is made anew, as it would have come in
-// by the network. Errors are of type *egress.Error, as those of the client.
-func serve(h http.Handler, req *http.Request) (*http.Response, error) {
+// serve answers a request by a handler of this process, which knows its path. The request is made anew, as
+// it would have come in by the network. Errors are of type *egress.Error, as those of the client.
+func serve(h http.Handler, req *http.Request, path string) (*http.Response, error) {
 	in := req.Clone(req.Context())
-	in.Host, in.RequestURI = req.URL.Host, req.URL.RequestURI()
+	in.Host = req.URL.Host
 	in.URL.Fragment, in.URL.RawFragment = "", ""
+	// What is in front of /v1/ is of whoever forwards requests to the API.
+	before := url.URL{Path: strings.TrimSuffix(req.URL.Path, path)}
+	in.URL.Path, in.URL.RawPath = path, strings.TrimPrefix(req.URL.EscapedPath(), before.EscapedPath())
+	in.RequestURI = in.URL.RequestURI()
 	if in.Body == nil {
 		in.Body = http.NoBody
 	}
@@ -73,13 +80,17 @@ func serve(h http.Handler, req *http.Request) (*http.Response, error) {
 		h.ServeHTTP(a, in)
 		finished = true
 	}()
+	late := &egress.Error{Sentence: "this deployment's own API did not answer in time"}
 	select {
 	case finished := <-done:
-		if !finished {
+		switch {
+		case !finished:
 			return nil, &egress.Error{Sentence: "this deployment's own API gave its answer up"}
+		case a.status == 0 && req.Context().Err() != nil:
+			return nil, late
 		}
 	case <-req.Context().Done():
-		return nil, &egress.Error{Sentence: "this deployment's own API did not answer in time"}
+		return nil, late
 	}
 	if a.status == 0 {
 		a.status = http.StatusOK

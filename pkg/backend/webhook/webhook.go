@@ -89,14 +89,14 @@ func (b *Backend) Call(ctx context.Context, c backend.Call) backend.Outcome {
 	if refused != "" {
 		return backend.Refuse(refused)
 	}
-	own, err := b.c.Own.authorize(ctx, c, w, req)
+	path, err := b.c.Own.authorize(ctx, c, w, req)
 	if err != nil {
 		return backend.Outcome{
 			Verdict: run.Retry, Error: "the token for this deployment's own API could not be made",
 			StatusLabel: backend.DeliveryFailed, Cause: err.Error(),
 		}
 	}
-	resp, err := b.do(req, own)
+	resp, err := b.do(req, path)
 	if err != nil {
 		return backend.Fault(err)
 	}
