@@ -97,7 +97,7 @@ func newView(r *Record, actionDeleted bool) *view {
 		Generation: r.Generation, Waiting: orNil(r.Delivery.Waiting),
 		User: orElse(r.User, "null"), UserID: r.UserID, CreatedBy: r.CreatedBy, UpdatedBy: r.UpdatedBy,
 		ImpersonatedBy: r.ImpersonatedBy,
-		CreatedAt:      timeText(r.CreatedAt), UpdatedAt: timeText(r.UpdatedAt), EndedAt: timeOrNil(r.EndedAt),
+		CreatedAt:      stamp(r.CreatedAt), UpdatedAt: stamp(r.UpdatedAt), EndedAt: timeOrNil(r.EndedAt),
 	}
 	if r.Pending.Installation != "" {
 		pending := r.PendingKey() != ""
@@ -158,5 +158,13 @@ func orElse(text json.RawMessage, absent string) json.RawMessage {
 	return text
 }
 
+func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
+
 // timeOrNil is nil for the zero time.
-func timeOrNil(t time.Time) *string { return orNil(timeText(t)) }
+func timeOrNil(t time.Time) *string {
+	if t.IsZero() {
+		return nil
+	}
+	text := stamp(t)
+	return &text
+}

@@ -72,6 +72,11 @@ func (t *Trigger) render(ctx context.Context, c *checked, id string, now time.Ti
 		body: &run.Body{Properties: properties, User: jqtemplate.Encode(who)},
 		user: who,
 	}
+	if r.Cause.Depth > event.MaxDepth && !report {
+		p.refuse(d, now, loopCut, fmt.Sprintf("this run follows from %d runs that started one another, the last of them %s; "+
+			"that looks like a loop, so that it is not delivered", r.Cause.Depth-1, r.Cause.RunID))
+		return p, nil
+	}
 	var err error
 	if d.Generation == action.V1 {
 		if report {
@@ -91,41 +96,32 @@ func (t *Trigger) render(ctx context.Context, c *checked, id string, now time.Ti
 	if err != nil {
 		return nil, err
 	}
-	r.Backend = p.body.Invocation.Backend
-	if p.installation != "" {
-		r.Pending = run.Claimable{Installation: p.installation, Method: p.body.Invocation.Type}
-	}
-	waiting := run.Waiting(r.Backend, t.Configured)
-	r.Start(now, waiting)
-	p.line = firstLine(id, waiting, now)
-	if waiting == "" {
-		p.message = &queue.Message{
-			V: queue.Version, PK: id, Generation: r.Generation, Kind: queue.KindRun, Invocation: p.body.Invocation,
-		}
-		if p.body.Secrets {
-			p.message.Invocation = nil
-		}
-	}
-	if p.cut(now) {
-		return p, nil
-	}
+	t.begin(p, now)
 	if d.ApprovalRequired {
 		return p, t.await(p, c, now)
 	}
 	return p, nil
 }
 
-// cut ends a run that lies too deep behind what began it all: it may be a loop.
-func (p *plan) cut(now time.Time) bool {
-	if p.run.Cause.Depth <= event.MaxDepth {
-		return false
+// begin puts the run of a plan that has its invocation into its first state, and makes its message.
+func (t *Trigger) begin(p *plan, now time.Time) {
+	r := p.run
+	r.Backend = p.body.Invocation.Backend
+	if p.installation != "" {
+		r.Pending = run.Claimable{Installation: p.installation, Method: p.body.Invocation.Type}
 	}
-	// The run has just begun.
-	_ = p.run.End(now, run.Own, run.Failure, "loop cut off")
-	p.message = nil
-	p.line = firstLine(p.run.ID, fmt.Sprintf("The run was not delivered: %d runs led to it, one after the other, the last of them %s. "+
-		"It looks as if they caused themselves in a loop, which is cut here.", event.MaxDepth, p.run.Cause.RunID), now)
-	return true
+	waiting := run.Waiting(r.Backend, t.Configured)
+	r.Start(now, waiting)
+	p.line = firstLine(r.ID, waiting, now)
+	if waiting != "" {
+		return
+	}
+	p.message = &queue.Message{
+		V: queue.Version, PK: r.ID, Generation: r.Generation, Kind: queue.KindRun, Invocation: p.body.Invocation,
+	}
+	if p.body.Secrets {
+		p.message.Invocation = nil
+	}
 }
 
 // firstLine is the log line of a run that waits, nil for any other.
