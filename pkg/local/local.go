@@ -23,6 +23,7 @@ import (
 	"longshore/pkg/boot"
 	"longshore/pkg/boot/kafkasettings"
 	"longshore/pkg/catalog"
+	"longshore/pkg/changelog"
 	"longshore/pkg/dispatch"
 	"longshore/pkg/egress"
 	"longshore/pkg/identity"
@@ -127,6 +128,7 @@ type Server struct {
 	entities *catalog.Service
 	sealer   *secret.Sealer
 	tokens   *identity.Tokens
+	changes  *changelog.Changelog
 	sweeper  *sweep.Sweeper
 	metrics  *metric.Registry
 	handler  http.Handler
@@ -262,6 +264,7 @@ func (s *Server) assemble() error {
 		Log:          c.Log, Now: c.now, AgentKafka: s.agentKafka(), Sealer: sealer, Ready: st.ready, Metrics: metrics.Handler(),
 		GitHubEvents: s.githubEvents(), GitLabEvents: s.gitlabEvents(), Addresses: s.addresses,
 	})
+	s.changes = changelog.New(changelog.Config{Runs: st.runs, Send: st.queue, Configured: configured, OrgID: s.credentials.OrgID, Log: c.Log})
 	s.handles = map[string]handle{}
 	for _, b := range backends {
 		if !c.configured(b.name) {
