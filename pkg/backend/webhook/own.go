@@ -3,6 +3,7 @@ package webhook
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"longshore/pkg/egress"
 	"longshore/pkg/identity"
 	"longshore/pkg/invocation"
+	"longshore/pkg/run"
 )
 
 // Own is how calls of this deployment's own API are made: with a token of the organization's client that
@@ -100,6 +102,24 @@ func serve(h http.Handler, req *http.Request, path string) (*http.Response, erro
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: a.header, Body: io.NopCloser(&a.body), ContentLength: int64(a.body.Len()), Request: req,
 	}, nil
+}
+
+// why returns the word by which our own API says why it refused a call, empty where it has none. What was
+// read of the answer can be read again.
+func why(resp *http.Response) string {
+	if resp.StatusCode < 400 {
+		return ""
+	}
+	text, _, _ := egress.ReadUpTo(resp.Body, run.MaxResponse)
+	resp.Body = io.NopCloser(io.MultiReader(bytes.NewReader(text), resp.Body))
+	var refusal struct {
+		Error string `json:"error"`
+	}
+	if json.Unmarshal(text, &refusal) != nil || refusal.Error == "" || len(refusal.Error) > 60 ||
+		strings.Trim(refusal.Error, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" {
+		return ""
+	}
+	return ": " + refusal.Error
 }
 
 // answer keeps what a handler writes.

@@ -152,6 +152,19 @@ func TestOwnCallsInThisProcess(t *testing.T) {
 	if o.Verdict != run.Retry || o.StatusCode != 503 {
 		t.Errorf("503: got %+v", o)
 	}
+	// The API's own word says why; nothing else of an answer does.
+	for text, want := range map[string]string{
+		`{"ok":false,"error":"condition_not_met","message":"m"}`: "the target answered 422 Unprocessable Entity: condition_not_met",
+		`{"error":"A sentence."}`:                                "the target answered 422 Unprocessable Entity",
+		`{"error":1}`:                                            "the target answered 422 Unprocessable Entity",
+		`<p>x`:                                                   "the target answered 422 Unprocessable Entity",
+	} {
+		refuse := func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(422); _, _ = io.WriteString(w, text) }
+		o := answer(refuse).Call(t.Context(), own(invocation.Webhook{Method: "GET", URL: url + "/v1/x", Synchronized: true}))
+		if o.Verdict != run.Fail || o.Error != want || len(o.Response) == 0 {
+			t.Errorf("%s: got %+v, want the error %q", text, o, want)
+		}
+	}
 	o = answer(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }).Call(t.Context(), own(invocation.Webhook{Method: "GET", URL: url + "/v1/x"}))
 	if o.Verdict != run.Retry || !strings.Contains(o.Error, "gave its answer up") {
 		t.Errorf("an answer that is given up: got %+v", o)

@@ -103,6 +103,9 @@ func (b *Backend) Call(ctx context.Context, c backend.Call) backend.Outcome {
 	defer resp.Body.Close()
 
 	o := backend.Answer(resp, req.URL, b.c.Now())
+	if path != "" {
+		o.Error += why(resp)
+	}
 	if resp.StatusCode < 200 {
 		// 101: what follows is no answer.
 		return o
