@@ -40,7 +40,8 @@ type Run struct {
 	Before, After *run.Record
 }
 
-// Action is a change of a definition.
+// Action is a change of a definition. One whose identifier changed is deleted and created under the same
+// internal id, in any order: the changes of two identifiers have none.
 type Action struct {
 	// Before is nil for a new definition, After for a deleted one.
 	Before, After *action.Record
@@ -54,6 +55,9 @@ type Timer struct {
 	// Property is the name of the property and At its value, with millisecond precision, in UTC.
 	Property string
 	At       time.Time
+	// Fired is when the clock saw that At had passed: the event's time. It is the same each time that the
+	// timer is told, while At may lie years back.
+	Fired time.Time
 }
 
 // Handler does what changes set off.
@@ -63,3 +67,9 @@ type Handler interface {
 	// same change by several processes at once.
 	Handle(ctx context.Context, c *Change) error
 }
+
+// HandlerFunc is a function that is a Handler.
+type HandlerFunc func(ctx context.Context, c *Change) error
+
+// Handle implements Handler.
+func (f HandlerFunc) Handle(ctx context.Context, c *Change) error { return f(ctx, c) }

@@ -15,8 +15,11 @@ func noBlueprint(identifier string) error {
 	return fault.New(fault.NotFound, "", "there is no blueprint %q", identifier)
 }
 
-const wholeBlueprint = `SELECT identifier, id, definition, permissions, page, deleting,
-	created_at, updated_at, created_by, updated_by, rev FROM blueprints WHERE deleted_at = 0 `
+const (
+	anyBlueprint = `SELECT identifier, id, definition, permissions, page, deleting,
+	created_at, updated_at, created_by, updated_by, rev FROM blueprints WHERE `
+	wholeBlueprint = anyBlueprint + "deleted_at = 0 "
+)
 
 // Blueprints implements catalog.Store.
 func (s *Catalog) Blueprints(ctx context.Context) ([]*catalog.Blueprint, error) {
@@ -31,6 +34,18 @@ func (s *Catalog) Blueprint(ctx context.Context, identifier string) (*catalog.Bl
 	}
 	if len(all) == 0 {
 		return nil, noBlueprint(identifier)
+	}
+	return all[0], nil
+}
+
+// DeletedBlueprint implements catalog.Store.
+func (s *Catalog) DeletedBlueprint(ctx context.Context, id string) (*catalog.Blueprint, error) {
+	all, err := s.readBlueprints(ctx, anyBlueprint+"deleted_at > 0 AND id = ? ORDER BY rev DESC LIMIT 1", id)
+	if err != nil {
+		return nil, err
+	}
+	if len(all) == 0 {
+		return nil, fault.New(fault.NotFound, "", "there is no such deleted blueprint")
 	}
 	return all[0], nil
 }
@@ -72,6 +87,7 @@ func (s *Catalog) CreateBlueprint(ctx context.Context, b *catalog.Blueprint, ent
 			created_at, updated_at, created_by, updated_by, rev) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 			b.Identifier, b.ID, []byte(b.Definition), []byte(b.Permissions), b.Page, b.Deleting,
 			nanos(b.CreatedAt), nanos(b.UpdatedAt), b.CreatedBy, b.UpdatedBy, stamp)
+		s.Feed.blueprintTx(tx, b.Identifier, b.Definition)
 		return sqlite.Explain(err, "write blueprint")
 	})
 }
@@ -99,6 +115,8 @@ func (s *Catalog) ReplaceBlueprint(ctx context.Context, identifier string, b *ca
 			created_at = ?, updated_at = ?, created_by = ?, updated_by = ?, rev = ? WHERE rowid = ?`,
 			b.Identifier, []byte(b.Definition), []byte(b.Permissions), b.Page, b.Deleting,
 			nanos(b.CreatedAt), nanos(b.UpdatedAt), b.CreatedBy, b.UpdatedBy, stamp, row)
+		s.Feed.blueprintTx(tx, identifier, nil)
+		s.Feed.blueprintTx(tx, b.Identifier, b.Definition)
 		return sqlite.Explain(err, "write blueprint")
 	})
 }
@@ -119,6 +137,7 @@ func (s *Catalog) DeleteBlueprint(ctx context.Context, b *catalog.Blueprint, by 
 		}
 		_, err = tx.Exec(`UPDATE blueprints SET deleted_at = ?, deleted_by = ?, deleted_email = ?, deleted_origin = ?, deleted_run = ?,
 			deleted_cause = ?, rev = ? WHERE rowid = ?`, deletion(by.At), by.ID, by.Email, by.Origin, by.RunID, causeText(by.Cause), stamp, row)
+		s.Feed.blueprintTx(tx, b.Identifier, nil)
 		return sqlite.Explain(err, "delete blueprint")
 	})
 }
