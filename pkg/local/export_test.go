@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"longshore/pkg/catalog"
-	"longshore/pkg/event"
 	"longshore/pkg/run"
 )
 
@@ -34,9 +32,4 @@ func (s *Server) MakeDue(ctx context.Context, id string) error {
 // Head reads a run's head.
 func (s *Server) Head(ctx context.Context, id string) (*run.Run, error) {
 	return s.stores.runs.Get(ctx, id)
-}
-
-// Deliver delivers a change of an entity, as the change feed's handler does.
-func (s *Server) Deliver(ctx context.Context, e *event.Event, b *catalog.Blueprint) error {
-	return s.changes.Deliver(ctx, e, b)
 }

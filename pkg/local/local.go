@@ -134,7 +134,6 @@ type Server struct {
 	entities *catalog.Service
 	sealer   *secret.Sealer
 	tokens   *identity.Tokens
-	changes  *changelog.Changelog
 	sweeper  *sweep.Sweeper
 	metrics  *metric.Registry
 	handler  http.Handler
@@ -262,6 +261,7 @@ func (s *Server) assemble() error {
 	if st.follow != nil {
 		handler := automation.New(automation.Config{
 			Actions: cache, Entities: reader, Starter: starter, Audit: st.changes, OrgID: s.credentials.OrgID, Log: c.Log,
+			Changelog: changelog.New(changelog.Config{Runs: st.runs, Send: st.queue, Configured: configured, OrgID: s.credentials.OrgID, Log: c.Log}),
 		})
 		s.begin = append(s.begin, func() { st.follow(s.background, handler) })
 	}
@@ -276,7 +276,6 @@ func (s *Server) assemble() error {
 		Log:          c.Log, Now: c.now, AgentKafka: s.agentKafka(), Sealer: sealer, Ready: st.ready, Metrics: metrics.Handler(),
 		GitHubEvents: s.githubEvents(), GitLabEvents: s.gitlabEvents(), Addresses: s.addresses,
 	})
-	s.changes = changelog.New(changelog.Config{Runs: st.runs, Send: st.queue, Configured: configured, OrgID: s.credentials.OrgID, Log: c.Log})
 	s.handles = map[string]handle{}
 	for _, b := range backends {
 		if !c.configured(b.name) {
