@@ -15,6 +15,7 @@ import (
 	"longshore/pkg/boot/automatefunction"
 	"longshore/pkg/boot/awssecret"
 	"longshore/pkg/catalog"
+	"longshore/pkg/changelog"
 	"longshore/pkg/identity/directory"
 	"longshore/pkg/organization"
 	"longshore/pkg/permission"
@@ -50,5 +51,6 @@ func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 		Accepter: &trigger.StoreAndSend{Store: runs, Sender: queues, Log: e.Log},
 	})
 	return automatefunction.New(e, &dynamofeed.Decoder{Runs: stored, Actions: actions, Catalog: entities},
-		automation.New(automation.Config{Actions: cache, Entities: reader, Starter: starter, Audit: entries, OrgID: e.OrgID, Log: e.Log}))
+		automation.New(automation.Config{Actions: cache, Entities: reader, Starter: starter, Audit: entries, OrgID: e.OrgID, Log: e.Log,
+			Changelog: changelog.New(changelog.Config{Runs: stored, Send: queues, Configured: e.Configured, OrgID: e.OrgID, Log: e.Log})}))
 }

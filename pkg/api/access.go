@@ -5,6 +5,7 @@ import (
 	"longshore/pkg/catalog"
 	"longshore/pkg/fault"
 	"longshore/pkg/identity"
+	"longshore/pkg/invocation"
 	"longshore/pkg/run"
 )
 
@@ -22,7 +23,7 @@ const (
 	// asks.
 	Member
 	// Moderates is for whoever administers, and for Moderators as far as the handler finds the action to
-	// be one that they moderate: see moderatesAction.
+	// be one that they moderate: see mayChange.
 	Moderates
 	// Entities is for everybody as far as the permissions of the blueprint in the path go, which are
 	// asked when an entity is about to be written, but for users and teams: these are AdminOnly.
@@ -55,18 +56,24 @@ func forbidden(format string, args ...any) error {
 	return fault.New(fault.Forbidden, "", format, args...)
 }
 
-// moderatesAction lets those change an action who administer, and Moderators of its blueprint. What the
+// mayChange lets those change an action who administer, and Moderators of its blueprint. What the
 // action writes to the catalog must be theirs too: no permission of who runs it is asked for that. Nor may
-// it read secrets: whoever says where they are sent has them, and they are the admins'. A definition that
-// cannot be read is nil.
-func moderatesAction(c identity.Caller, d *action.Definition) error {
+// it call this deployment's own API, which it would do with the organization's token. Nor may it read
+// secrets: whoever says where they are sent has them, and they are the admins'; a call that a run makes
+// of the API may not change what reads them either. A definition that cannot be read is nil.
+func (s *server) mayChange(r *request, d *action.Definition) error {
+	c := r.caller
 	switch {
+	case c.Call != nil && (d == nil || !d.Method.Secrets.None()):
+		return forbidden("a call that a run makes of this API may not change actions whose invocation method reads .secrets, or . as a whole")
 	case c.Administers():
 		return nil
 	case d == nil || d.Kind != action.SelfService || !c.Moderates(d.Blueprint) || catalog.IsSystem(d.Blueprint):
 		return forbidden("you may change only self-service actions of the blueprints that you moderate")
 	case !d.Method.Secrets.None():
 		return forbidden("only admins and machine tokens may change actions whose invocation method reads .secrets, or . as a whole")
+	case d.Method.Type == "WEBHOOK" && invocation.IsOwn(literalURL(d), s.addresses(r)):
+		return forbidden("only admins and machine tokens may change actions whose URL is this deployment's own API")
 	case d.Method.Type == "UPSERT_ENTITY":
 		target := text(within(d.Method.Raw, "blueprintIdentifier"))
 		if !c.Moderates(target) || catalog.IsSystem(target) {

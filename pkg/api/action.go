@@ -133,7 +133,7 @@ func (s *server) createAction(r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := moderatesAction(r.caller, d); err != nil {
+	if err := s.mayChange(r, d); err != nil {
 		return nil, err
 	}
 	by := s.author(r)
@@ -159,7 +159,7 @@ func (s *server) replaceAction(r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := moderatesAction(r.caller, d); err != nil {
+	if err := s.mayChange(r, d); err != nil {
 		return nil, err
 	}
 	for try := 1; ; try++ {
@@ -178,7 +178,7 @@ func (s *server) replace(r *request, d *action.Definition, definition json.RawMe
 	if err != nil {
 		return nil, err
 	}
-	if err := moderatesAction(r.caller, old.Definition); err != nil {
+	if err := s.mayChange(r, old.Definition); err != nil {
 		return nil, err
 	}
 	record := *old.Record
@@ -205,7 +205,7 @@ func (s *server) deleteAction(r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := moderatesAction(r.caller, e.Definition); err != nil {
+	if err := s.mayChange(r, e.Definition); err != nil {
 		return nil, err
 	}
 	by := s.author(r)

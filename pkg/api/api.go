@@ -85,6 +85,9 @@ type Config struct {
 	Ready func(context.Context) error
 	// Metrics answers GET /metrics; nil means that there is no such route.
 	Metrics http.Handler
+	// Addresses are those of this API in definitions whose calls carry its own token; nil means that of
+	// each request.
+	Addresses func() []string
 	// GitHubEvents takes GitHub's events; nil in a deployment that takes none.
 	GitHubEvents inbound.Receiver
 	// GitLabEvents takes GitLab's events; nil in a deployment that takes none.
@@ -167,7 +170,7 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request, found match) (sta
 		}
 	}()
 	if found.route != nil && found.raw != nil {
-		if _, err := s.authorize(r, found.access, found.params); err != nil {
+		if _, err := s.authorize(r, found.access, found); err != nil {
 			return writeFault(w, err), err
 		}
 		return found.raw(s, w, r)
@@ -189,7 +192,7 @@ func (s *server) answer(w http.ResponseWriter, r *http.Request, found match) (*a
 	if found.route != nil || found.access == Open || found.access == Loopback {
 		access = found.access
 	}
-	caller, err := s.authorize(r, access, found.params)
+	caller, err := s.authorize(r, access, found)
 	switch {
 	case err != nil:
 		return nil, err

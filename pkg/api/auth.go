@@ -10,9 +10,9 @@ import (
 	"longshore/pkg/identity"
 )
 
-// authorize lets a request pass by the access of its route, whose params are those of its path. Where
-// none is needed the caller is nobody, whatever the header says.
-func (s *server) authorize(r *http.Request, access Access, params map[string]string) (identity.Caller, error) {
+// authorize lets a request pass by an access of what was found for it. Where none is needed the caller is
+// nobody, whatever the header says.
+func (s *server) authorize(r *http.Request, access Access, found match) (identity.Caller, error) {
 	switch {
 	case access == Open, access == Loopback && onLoopback(r):
 		return identity.Caller{}, nil
@@ -21,15 +21,18 @@ func (s *server) authorize(r *http.Request, access Access, params map[string]str
 	if len(headers) == 0 {
 		return identity.Caller{}, fault.New(fault.Unauthorized, "", "the Authorization header is missing; it takes the form: Bearer <access token>")
 	}
-	scheme, token, found := strings.Cut(headers[0], " ")
-	if len(headers) > 1 || !found || !strings.EqualFold(scheme, "Bearer") {
+	scheme, token, two := strings.Cut(headers[0], " ")
+	if len(headers) > 1 || !two || !strings.EqualFold(scheme, "Bearer") {
 		return identity.Caller{}, fault.New(fault.Unauthorized, "", "the Authorization header must take the form: Bearer <access token>")
 	}
 	caller, err := s.Tokens.Verify(r.Context(), strings.TrimSpace(token))
 	if err != nil {
 		return identity.Caller{}, fmt.Errorf("check access token: %w", err)
 	}
-	return caller, access.permit(caller, params)
+	if err := permitCall(caller, r, found); err != nil {
+		return identity.Caller{}, err
+	}
+	return caller, access.permit(caller, found.params)
 }
 
 // onLoopback reports whether the connection ends at a loopback address of this machine. A handler

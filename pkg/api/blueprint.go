@@ -24,7 +24,7 @@ func withCatalog(handle func(*server, *request) (*answer, error)) func(*server, 
 
 // author is the caller as the author of a change.
 func (s *server) author(r *request) catalog.Author {
-	by := catalog.Author{ID: r.caller.ID, Origin: origin(r.caller), At: s.now()}
+	by := catalog.Author{ID: r.caller.ID, Origin: origin(r.caller), Cause: r.caller.Cause(), At: s.now()}
 	if r.caller.User != nil {
 		by.Email = r.caller.User.Email
 	}

@@ -7,7 +7,6 @@ import (
 	"math"
 	"net/http"
 
-	"longshore/pkg/audit"
 	"longshore/pkg/catalog"
 	"longshore/pkg/document"
 	"longshore/pkg/fault"
@@ -40,36 +39,40 @@ func (s *server) entityWrite(r *request) (catalog.EntityWrite, error) {
 		Upsert: q.on("upsert"), Merge: q.on("merge"), ValidationOnly: q.on("validation_only"),
 		CreateMissing: q.on("create_missing_related_entities"), By: s.author(r),
 	}
-	id, err := s.tiedTo(r)
-	if w.By.RunID = id; id != "" {
-		w.By.Cause = audit.Cause{RunID: id}
+	tied, err := s.tiedTo(r)
+	if err != nil || tied == nil {
+		return w, err
 	}
-	return w, err
+	// Of a call that another run makes the longer way counts.
+	depth := w.By.Cause.Depth
+	w.By.RunID, w.By.Cause = tied.ID, tied.Causes()
+	w.By.Cause.Depth = max(depth, w.By.Cause.Depth)
+	return w, nil
 }
 
-// tiedTo returns the run that a change is tied to, empty for none.
-func (s *server) tiedTo(r *request) (string, error) {
+// tiedTo returns the run that a change is tied to, nil for none.
+func (s *server) tiedTo(r *request) (*run.Run, error) {
 	id := r.query().text("run_id")
 	if id == "" {
-		return "", nil
+		return nil, nil
 	}
 	if _, isID := run.IDTime(id); !isID {
-		return "", fault.New(fault.NotFound, "", "there is no such run")
+		return nil, fault.New(fault.NotFound, "", "there is no such run")
 	}
 	head, err := s.Runs.Get(r.Context(), id)
 	if err != nil {
-		return "", fmt.Errorf("get run: %w", err)
+		return nil, fmt.Errorf("get run: %w", err)
 	}
 	if err := s.visible(r, head); err != nil {
-		return "", err
+		return nil, err
 	}
 	if head.Status != run.InProgress {
-		return "", &fault.Error{
+		return nil, &fault.Error{
 			Kind: fault.Invalid, Code: "run_not_in_progress", Message: fmt.Sprintf("the run %s is not in progress", id),
 			Details: []fault.Detail{{Path: "run_id", Message: "must be a run that is in progress"}},
 		}
 	}
-	return id, nil
+	return head, nil
 }
 
 // showEntity answers with one entity.

@@ -66,7 +66,7 @@ type Request struct {
 
 // author is who decides, for the audit log.
 func (q Request) author(at time.Time) audit.Author {
-	by := audit.Author{ID: q.Caller.ID, Origin: run.SourceAPI, At: at}
+	by := audit.Author{ID: q.Caller.ID, Origin: run.SourceAPI, Cause: q.Caller.Cause(), At: at}
 	if q.Caller.User != nil {
 		by.Email, by.Origin = q.Caller.User.Email, run.SourceUI
 	}

@@ -36,8 +36,22 @@ type Cause struct {
 	EventID string
 	// RunID is the run that made the change.
 	RunID string
-	// Depth is how many runs of automations lie between the change and what began it all.
+	// Depth is how many runs of automations lie between the change and what began it all. A run that another
+	// run started through the API counts too, unless that one is an automation's.
 	Depth int
+}
+
+// OfStarted is the Cause of a run that is started through the API by what the Cause is of.
+func (c Cause) OfStarted() Cause {
+	if c.RunID == "" {
+		return Cause{}
+	}
+	started := Cause{RunID: c.RunID, Depth: c.Depth}
+	if c.EventID == "" {
+		// No event counts what follows from a run to a run without an automation between them.
+		started.Depth++
+	}
+	return started
 }
 
 // Actions of entries.

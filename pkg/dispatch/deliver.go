@@ -92,7 +92,7 @@ func (d *Dispatcher) handle(ctx context.Context, log *slog.Logger, received queu
 // orphan ends a notice whose run does not know it, because the trigger that wrote it died before the
 // run was recorded, and returns run.ErrNotDue then. It returns nil for anything else.
 func (d *Dispatcher) orphan(ctx context.Context, n *run.Record) error {
-	if n.NoticeOf == "" || n.Status.Ended() {
+	if n.NoticeOf == "" || n.IsChange() || n.Status.Ended() {
 		return nil
 	}
 	of, err := d.c.Runs.Read(ctx, n.NoticeOf)
@@ -220,7 +220,7 @@ func (d *Dispatcher) settle(ctx context.Context, log *slog.Logger, received queu
 		case r.Delivery.State == run.Delivered:
 			event = Delivered
 			if ended && r.NoticeOf != "" {
-				write.Logs = []*run.Log{run.NewLog(now, r.LogID(), run.Own, what(r)+" was delivered.")}
+				write.Logs = r.Lines(now, what(r)+" was delivered.")
 			}
 		case ended:
 			event = Failed
@@ -240,9 +240,9 @@ func (d *Dispatcher) settle(ctx context.Context, log *slog.Logger, received queu
 		}
 		return &queue.Message{PK: r.ID, Generation: r.Generation, Kind: queue.KindRun}, wholeSeconds(wait) + time.Second
 	}
-	_, err := d.c.Settler.Settle(ctx, received, m.PK, move, next)
+	r, err := d.c.Settler.Settle(ctx, received, m.PK, move, next)
 	for pause := 100 * time.Millisecond; fault.KindOf(err) == fault.Unavailable && sleep(ctx, pause); pause *= 2 {
-		_, err = d.c.Settler.Settle(ctx, received, m.PK, move, next)
+		r, err = d.c.Settler.Settle(ctx, received, m.PK, move, next)
 	}
 	switch {
 	case errors.Is(err, run.ErrStale):
@@ -253,6 +253,9 @@ func (d *Dispatcher) settle(ctx context.Context, log *slog.Logger, received queu
 	}
 	if o.Cause != "" {
 		log = log.With(slog.String("cause", o.Cause))
+	}
+	if r.IsChange() && event == Failed {
+		log.WarnContext(ctx, "changelog message given up", slog.String("event_id", r.NoticeOf), slog.String("error", failure(r, why(o))))
 	}
 	log.InfoContext(ctx, "attempt made", slog.String("outcome", string(event)), slog.Int("status_code", o.StatusCode),
 		slog.Duration("took", took))
@@ -310,7 +313,10 @@ const maxLog = 64 << 10
 
 // what is called by its name in a log line.
 func what(r *run.Run) string {
-	if r.NoticeOf != "" {
+	switch {
+	case r.IsChange():
+		return "The changelog message"
+	case r.NoticeOf != "":
 		return "The notice to approvers"
 	}
 	return "Delivery"
@@ -347,15 +353,11 @@ func failures(now time.Time, r *run.Run, o backend.Outcome) []*run.Log {
 		}
 		lines = append(lines, short(f))
 	}
-	logs := make([]*run.Log, len(lines))
-	for i, line := range lines {
-		logs[i] = run.NewLog(now, r.LogID(), run.Own, line)
-	}
-	return logs
+	return r.Lines(now, lines...)
 }
 
 // usedUp is the log line of a run that a claim ended instead of starting one attempt more.
 func usedUp(now time.Time, r *run.Run) []*run.Log {
 	last := r.Attempts[len(r.Attempts)-1]
-	return []*run.Log{run.NewLog(now, r.LogID(), run.Own, failure(r, why(backend.Outcome{Error: last.Error, StatusCode: last.StatusCode})))}
+	return r.Lines(now, failure(r, why(backend.Outcome{Error: last.Error, StatusCode: last.StatusCode})))
 }

@@ -8,6 +8,8 @@ package identity
 import (
 	"slices"
 	"time"
+
+	"longshore/pkg/audit"
 )
 
 // Role is what a user may do, as _user's port_role says.
@@ -30,6 +32,24 @@ type Caller struct {
 	ID string
 	// User is the user; nil for a machine.
 	User *User
+	// Call is set on a machine that may make one call only: see Tokens.SignCall.
+	Call *Call
+}
+
+// Call is a call of this deployment's own API that a run makes.
+type Call struct {
+	// Method is an HTTP method, Path the path of the request, decoded; its query is not bound.
+	Method, Path string
+	// Cause is what the call's changes follow from: the run that makes it.
+	Cause audit.Cause
+}
+
+// Cause is what the caller's changes follow from: the zero Cause but for a call that a run makes.
+func (c Caller) Cause() audit.Cause {
+	if c.Call == nil {
+		return audit.Cause{}
+	}
+	return c.Call.Cause
 }
 
 // User is a user as a token or run_as names them, with what the catalog knows of them.

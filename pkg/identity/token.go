@@ -13,19 +13,23 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"longshore/pkg/audit"
 	"longshore/pkg/fault"
 )
 
 const (
 	// Lifetime is how long an access token is valid: 10,800 seconds, as clients are told.
 	Lifetime = 3 * time.Hour
+	// CallLifetime is how long the token of one call of the deployment's own API is valid.
+	CallLifetime = time.Minute
 	// MinKey is the least length of the signing key in bytes: HS256's own output (RFC 7518, 3.2).
 	MinKey = 32
 
 	// leeway is how far the clocks of two hosts of a deployment may differ.
 	leeway = 5 * time.Second
-	// maxToken is the longest token in bytes that is looked at; our own have about 350.
-	maxToken = 4 << 10
+	// maxToken is the longest token in bytes that is looked at; our own have about 350, those of one call
+	// have the call's path as well.
+	maxToken = 16 << 10
 )
 
 // Config is what Tokens need.
@@ -75,6 +79,18 @@ type claims struct {
 	jwt.RegisteredClaims
 	OrgID     string `json:"orgId"`
 	IsMachine bool   `json:"isMachine"`
+	// Call is set, and IsMachine false, in a token of one call: code that does not know of those takes it
+	// for nobody's.
+	Call *callClaims `json:"call,omitempty"`
+}
+
+// callClaims are a Call.
+type callClaims struct {
+	Method string `json:"method"`
+	Path   string `json:"path"`
+	Run    string `json:"runId,omitempty"`
+	Event  string `json:"eventId,omitempty"`
+	Depth  int    `json:"depth,omitempty"`
 }
 
 // NewTokens checks the configuration; its error names everything that is wrong with it.
@@ -130,16 +146,29 @@ func (t *Tokens) Issue(clientID, clientSecret string) (token string, expiresIn t
 }
 
 // Sign makes a token of the organization's own client, for calls that a deployment makes to itself.
-func (t *Tokens) Sign() (string, error) {
+func (t *Tokens) Sign() (string, error) { return t.sign(claims{IsMachine: true}, Lifetime) }
+
+// SignCall makes a token of the organization's own client that is good for one call, for CallLifetime:
+// the API takes it with that method and path only, and nowhere near secrets, users, credentials and
+// tokens. A path that makes the token longer than any is taken is a fault.Invalid.
+func (t *Tokens) SignCall(c Call) (string, error) {
+	text, err := t.sign(claims{Call: &callClaims{c.Method, c.Path, c.Cause.RunID, c.Cause.EventID, c.Cause.Depth}}, CallLifetime)
+	if err == nil && len(text) > maxToken {
+		return "", fault.New(fault.Invalid, "", "the path is too long for a token")
+	}
+	return text, err
+}
+
+// sign makes a token of the organization's own client.
+func (t *Tokens) sign(c claims, lifetime time.Duration) (string, error) {
 	now := t.now()
-	token := jwt.NewWithClaims(jwt.SigningMethodHS256, claims{
-		RegisteredClaims: jwt.RegisteredClaims{
-			Subject:   t.client,
-			IssuedAt:  jwt.NewNumericDate(now),
-			ExpiresAt: jwt.NewNumericDate(now.Add(Lifetime)),
-		},
-		OrgID: t.orgID, IsMachine: true,
-	})
+	c.RegisteredClaims = jwt.RegisteredClaims{
+		Subject:   t.client,
+		IssuedAt:  jwt.NewNumericDate(now),
+		ExpiresAt: jwt.NewNumericDate(now.Add(lifetime)),
+	}
+	c.OrgID = t.orgID
+	token := jwt.NewWithClaims(jwt.SigningMethodHS256, c)
 	token.Header["kid"] = t.keyID
 	text, err := token.SignedString(t.key)
 	if err != nil {
@@ -173,10 +202,15 @@ func (t *Tokens) Verify(_ context.Context, token string) (Caller, error) {
 		return Caller{}, fault.Wrap(fault.Unauthorized, err, "the access token has expired")
 	case err != nil:
 		return Caller{}, refused(err)
-	case c.OrgID != t.orgID || !c.IsMachine || c.Subject == "":
+	case c.OrgID != t.orgID || c.IsMachine == (c.Call != nil) || c.Subject == "":
 		return Caller{}, refused(errors.New("not a machine token of this organization"))
 	}
 	caller := Caller{OrgID: c.OrgID, Machine: true, ID: c.Subject}
+	if of := c.Call; of != nil {
+		caller.Call = &Call{Method: of.Method, Path: of.Path, Cause: audit.Cause{EventID: of.Event, RunID: of.Run, Depth: of.Depth}}
+		// It is used once: nothing is gained by remembering it.
+		return caller, nil
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.valid) >= maxValid || t.valid == nil {

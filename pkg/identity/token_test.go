@@ -219,6 +219,9 @@ func TestVerifyRefuses(t *testing.T) {
 		"no machine": {
 			forge(jwt.SigningMethodHS256, key("k"), func(c jwt.MapClaims, _ map[string]any) { c["isMachine"] = false }), invalid,
 		},
+		"a machine, of one call": {
+			forge(jwt.SigningMethodHS256, key("k"), func(c jwt.MapClaims, _ map[string]any) { c["call"] = map[string]any{"method": "GET", "path": "/"} }), invalid,
+		},
 		"no subject": {
 			forge(jwt.SigningMethodHS256, key("k"), func(c jwt.MapClaims, _ map[string]any) { delete(c, "sub") }), invalid,
 		},

@@ -41,6 +41,8 @@ type Invocation struct {
 	// Message is the run message of an action of the first generation, for a GITLAB run that an agent
 	// takes from Kafka: agents get that, not the payload.
 	Message json.RawMessage `json:"message,omitempty"`
+	// Key is the key of the record of TypeChange: changes of one thing stay in their order.
+	Key string `json:"key,omitempty"`
 	// Email is set for TypeEmail.
 	Email *Email `json:"email,omitempty"`
 	// Ref is the input called ref, for type GITLAB: the branch or tag, unless a variable names one.
@@ -51,6 +53,10 @@ type Invocation struct {
 
 // TypeEmail is the type of an e-mail to approvers. No definition has it.
 const TypeEmail = "EMAIL"
+
+// TypeChange is the type of a changelog message for Kafka, whose Payload is the message. No definition has
+// it.
+const TypeChange = "CHANGE"
 
 // MaxRecipients is how many recipients one e-mail takes (SES, SendEmail: 50).
 const MaxRecipients = 50

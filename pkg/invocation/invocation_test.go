@@ -86,6 +86,10 @@ func goldens() map[string]invocation.Invocation {
 			V: 1, Type: "KAFKA", Backend: invocation.BackendKafka,
 			Payload: json.RawMessage(`{"type":"KAFKA","payload":{"k":"v"}}`),
 		},
+		"v1-change": {
+			V: 1, Type: invocation.TypeChange, Backend: invocation.BackendKafka, Key: "service/cart",
+			Payload: json.RawMessage(`{"id":"event_1","action":"CREATE","diff":{"before":null,"after":{"n":1e-7}},"changelogDestination":{"type":"KAFKA"}}`),
+		},
 		"v1-upsertentity": {
 			V: 1, Type: "UPSERT_ENTITY", Backend: invocation.BackendUpsertEntity,
 			Payload: json.RawMessage(`{"type":"UPSERT_ENTITY","blueprintIdentifier":"service","mapping":{"identifier":"a","properties":{"p":1}}}`),

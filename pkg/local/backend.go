@@ -112,6 +112,7 @@ func openWebhook(s *Server) (handle, error) {
 	}
 	return s.deliver(invocation.BackendWebhook, email.Open(s.c.SESSender, ses, webhook.New(webhook.Config{
 		Secrets: s.secrets, Client: s.client(), Version: s.c.Version, CallTimeout: s.c.CallTimeout,
+		Own: &webhook.Own{Addresses: s.addresses, Token: s.callToken, Handler: s.handler},
 	}))), nil
 }
 

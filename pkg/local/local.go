@@ -24,6 +24,7 @@ import (
 	"longshore/pkg/boot"
 	"longshore/pkg/boot/kafkasettings"
 	"longshore/pkg/catalog"
+	"longshore/pkg/changelog"
 	"longshore/pkg/dispatch"
 	"longshore/pkg/egress"
 	"longshore/pkg/feed"
@@ -134,6 +135,7 @@ type Server struct {
 	// entities and sealer are what backends work with.
 	entities *catalog.Service
 	sealer   *secret.Sealer
+	tokens   *identity.Tokens
 	sweeper  *sweep.Sweeper
 	metrics  *metric.Registry
 	handler  http.Handler
@@ -261,6 +263,7 @@ func (s *Server) assemble() error {
 	if st.follow != nil {
 		var handler feed.Handler = automation.New(automation.Config{
 			Actions: cache, Entities: reader, Starter: starter, Audit: st.changes, OrgID: s.credentials.OrgID, Log: c.Log,
+			Changelog: changelog.New(changelog.Config{Runs: st.runs, Send: st.queue, Configured: configured, OrgID: s.credentials.OrgID, Log: c.Log}),
 		})
 		if c.changes != nil {
 			handler = c.changes
@@ -269,14 +272,14 @@ func (s *Server) assemble() error {
 	}
 	entities := catalog.NewService(st.catalog, time.Now)
 	entities.OnSlice(dispatch.SendSlices(st.queue, c.Log))
-	s.entities, s.sealer = entities, sealer
+	s.entities, s.tokens = entities, tokens
 	s.handler = api.New(api.Config{
 		Tokens: access, Actions: st.actions, Cache: cache, Runs: st.runs, Starter: starter,
 		Catalog: entities, Audit: st.audit,
 		Organization: settings,
 		Decider:      approval.New(approval.Config{Runs: st.runs, Send: st.queue, Configured: configured, Log: c.Log}),
 		Log:          c.Log, Now: c.now, AgentKafka: s.agentKafka(), Sealer: sealer, Ready: st.ready, Metrics: metrics.Handler(),
-		GitHubEvents: s.githubEvents(), GitLabEvents: s.gitlabEvents(),
+		GitHubEvents: s.githubEvents(), GitLabEvents: s.gitlabEvents(), Addresses: s.addresses,
 	})
 	s.handles = map[string]handle{}
 	for _, b := range backends {
@@ -345,6 +348,20 @@ func (s *Server) Addr() string { return s.listener.Addr().String() }
 
 // baseURL is the address that clients use.
 func (s *Server) baseURL() string { return cmp.Or(s.c.BaseURL, "http://"+s.Addr()) }
+
+// addresses are those of the API in definitions whose calls carry its own token: the one that clients use,
+// and the one that is listened on.
+func (s *Server) addresses() []string {
+	if s.listener == nil {
+		return []string{s.c.BaseURL}
+	}
+	return []string{s.c.BaseURL, "http://" + s.Addr()}
+}
+
+// callToken makes the token of a call of the API by a run.
+func (s *Server) callToken(_ context.Context, c identity.Call) (string, error) {
+	return s.tokens.SignCall(c)
+}
 
 // Credentials are those in use, given or kept.
 func (s *Server) Credentials() Credentials { return s.credentials }

@@ -3,6 +3,7 @@ package run
 import (
 	"encoding/json"
 	"slices"
+	"strings"
 	"time"
 
 	"longshore/pkg/fault"
@@ -127,6 +128,22 @@ func (r *Run) LogID() string {
 		return r.NoticeOf
 	}
 	return r.ID
+}
+
+// IsChange reports whether r is a changelog message.
+func (r *Run) IsChange() bool { return strings.HasPrefix(r.NoticeOf, "event_") }
+
+// Lines are the lines of ours that say what becomes of r, in the log that tells it: a run's own, of a notice
+// that of the run it tells of. A changelog message has none: what becomes of it is in the log of the process.
+func (r *Run) Lines(now time.Time, messages ...string) []*Log {
+	if r.IsChange() {
+		return nil
+	}
+	logs := make([]*Log, len(messages))
+	for i, m := range messages {
+		logs[i] = NewLog(now, r.LogID(), Own, m)
+	}
+	return logs
 }
 
 // Drop ends a notice whose run was never recorded.

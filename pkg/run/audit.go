@@ -81,8 +81,13 @@ func sameDecision(a, b Decision) bool {
 func (r *Run) Author(now time.Time) audit.Author {
 	return audit.Author{
 		ID: r.UserID, Email: r.UserEmail, Origin: r.Source, RunID: r.ID, At: now.UTC().Truncate(time.Millisecond),
-		Cause: audit.Cause{EventID: r.Cause.EventID, RunID: r.ID, Depth: r.Cause.Depth},
+		Cause: r.Causes(),
 	}
+}
+
+// Causes is the Cause of what the run changes.
+func (r *Run) Causes() audit.Cause {
+	return audit.Cause{EventID: r.Cause.EventID, RunID: r.ID, Depth: r.Cause.Depth}
 }
 
 func entry(action string, r *Run, by audit.Author) audit.Entry {

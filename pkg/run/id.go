@@ -48,8 +48,16 @@ func newID(kind byte, now time.Time) string {
 // characters for the milliseconds of the event's time, 8 of a hash of the event's id and the automation's
 // internal one.
 func DerivedID(at time.Time, eventID, automationID string) string {
-	id := timed('r', at)
-	sum := sha256.Sum256([]byte(eventID + "\x00" + automationID))
+	return derived('r', at, eventID+"\x00"+automationID)
+}
+
+// ChangeID returns the id of the delivery that tells of an event, the same each time: as NewNoticeID, with a
+// hash of the event's id behind the event's time.
+func ChangeID(at time.Time, eventID string) string { return derived('d', at, eventID) }
+
+func derived(kind byte, at time.Time, of string) string {
+	id := timed(kind, at)
+	sum := sha256.Sum256([]byte(of))
 	for i, n := 10, binary.BigEndian.Uint64(sum[:]); i < len(id); i++ {
 		id[i] = idAlphabet[n%62]
 		n /= 62

@@ -92,7 +92,8 @@ type Run struct {
 	// Pending is set on a run that an agent or an integration has to fetch.
 	Pending Claimable
 	// NoticeOf is set on a notice: the id of the run that it tells of. A notice is kept, delivered and
-	// retried as a run is, and is none for anybody else: see Run.LogID.
+	// retried as a run is, and is none for anybody else: see Run.Lines. Of a changelog message it is the id of
+	// its event, and what is said of notices holds for that too.
 	NoticeOf string
 	// Due is when the sweeper looks at the run; zero once it has ended.
 	Due time.Time

@@ -83,7 +83,7 @@ func (s *Sweeper) one(ctx context.Context, id string) (due time.Time, did result
 		write := &run.Write{}
 		switch {
 		case step == run.TimedOut:
-			write.Logs = []*run.Log{run.NewLog(now, head.LogID(), run.Own, overdue(head, timeout))}
+			write.Logs = head.Lines(now, overdue(head, timeout))
 		case waited == "" && r.Delivery.Waiting != "" && r.NoticeOf == "":
 			write.Logs = []*run.Log{run.NewLog(now, id, run.Own, waiting)}
 		}

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"longshore/pkg/action"
+	"longshore/pkg/audit"
 	"longshore/pkg/fault"
 	"longshore/pkg/identity"
 	"longshore/pkg/jqtemplate"
@@ -22,6 +23,8 @@ const maxKey = 255
 // checked is a request that may start a run.
 type checked struct {
 	*action.Entry
+	// cause is what the run follows from.
+	cause audit.Cause
 	// caller is who the run is by, impersonatedBy the client that said so by run_as, and source the run's.
 	caller                 identity.Caller
 	impersonatedBy, source string
@@ -50,7 +53,7 @@ func (t *Trigger) check(ctx context.Context, q Request, entry *action.Entry) (*c
 	case !d.Publish:
 		return nil, fault.New(fault.Invalid, "", "action %s is not published, so that it cannot be executed", d.Identifier)
 	}
-	c := &checked{Entry: entry, address: q.Address, until: time.Now().Add(Deadline)}
+	c := &checked{Entry: entry, address: q.Address, cause: q.Caller.Cause().OfStarted(), until: time.Now().Add(Deadline)}
 	var details []fault.Detail
 	if err := c.by(ctx, q, t.Users); fault.KindOf(err) == fault.Invalid {
 		e, _ := asFault(err)

@@ -2,9 +2,11 @@ package trigger
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"longshore/pkg/action"
+	"longshore/pkg/event"
 	"longshore/pkg/fault"
 	"longshore/pkg/jqtemplate"
 	"longshore/pkg/queue"
@@ -60,6 +62,7 @@ func (t *Trigger) render(ctx context.Context, c *checked, id string, now time.Ti
 		CreatedBy:        c.caller.ID,
 		UpdatedBy:        c.caller.ID,
 		CreatedAt:        now,
+		Cause:            c.cause,
 		Private:          d.PrivateRuns,
 	}
 	who := user(c.caller)
@@ -68,6 +71,11 @@ func (t *Trigger) render(ctx context.Context, c *checked, id string, now time.Ti
 		run:  r,
 		body: &run.Body{Properties: properties, User: jqtemplate.Encode(who)},
 		user: who,
+	}
+	if r.Cause.Depth > event.MaxDepth && !report {
+		p.refuse(d, now, loopCut, fmt.Sprintf("this run follows from %d runs that started one another, the last of them %s; "+
+			"that looks like a loop, so that it is not delivered", r.Cause.Depth-1, r.Cause.RunID))
+		return p, nil
 	}
 	var err error
 	if d.Generation == action.V1 {

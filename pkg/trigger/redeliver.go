@@ -51,7 +51,7 @@ func (t *Trigger) Redeliver(ctx context.Context, by identity.Caller, id string) 
 
 // author is a caller as the author of a change.
 func author(by identity.Caller, now time.Time) audit.Author {
-	a := audit.Author{ID: by.ID, Origin: run.SourceAPI, At: now}
+	a := audit.Author{ID: by.ID, Origin: run.SourceAPI, Cause: by.Cause(), At: now}
 	if by.User != nil {
 		a.Email, a.Origin = by.User.Email, run.SourceUI
 	}

@@ -28,6 +28,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 
 	"longshore/pkg/backend"
+	"longshore/pkg/invocation"
 	"longshore/pkg/run"
 	"longshore/pkg/signature"
 )
@@ -84,7 +85,7 @@ type Config struct {
 	Now func() time.Time
 }
 
-// Backend delivers invocations of type KAFKA and those of agents. It is safe for concurrent use.
+// Backend delivers invocations of type KAFKA, those of agents, and changelog messages. It is safe for concurrent use.
 type Backend struct {
 	c      Config
 	client *kgo.Client
@@ -234,6 +235,9 @@ func (b *Backend) Call(ctx context.Context, c backend.Call) backend.Outcome {
 	if refused != nil {
 		return *refused
 	}
+	if i := c.Invocation; i.Type == invocation.TypeChange {
+		return b.produce(ctx, &kgo.Record{Topic: ChangeTopic(b.c.OrgID), Key: []byte(i.Key), Value: value})
+	}
 	return b.produce(ctx, &kgo.Record{
 		Topic: b.topic, Key: []byte(c.RunID), Value: value,
 		Headers: []kgo.RecordHeader{
@@ -275,6 +279,8 @@ func (b *Backend) value(ctx context.Context, c backend.Call) ([]byte, *backend.O
 			return []byte(`{}`), nil
 		}
 		return method.Payload, nil
+	case c.Invocation.Type == invocation.TypeChange:
+		return c.Invocation.Payload, nil
 	}
 	return refuse("the run's invocation is none of Kafka")
 }
@@ -305,14 +311,14 @@ func (b *Backend) produce(ctx context.Context, record *kgo.Record) backend.Outco
 	case err == nil:
 		return backend.Outcome{Verdict: run.Deliver}
 	case errors.Is(err, kerr.MessageTooLarge):
-		return backend.Refuse(fmt.Sprintf("the record has %d bytes; %s", len(record.Value), b.limit(ctx)))
+		return backend.Refuse(fmt.Sprintf("the record has %d bytes; %s", len(record.Value), b.limit(ctx, record.Topic)))
 	}
 	return fault(err)
 }
 
-// limit says how large a record of the topic may be.
-func (b *Backend) limit(ctx context.Context) string {
-	configs, err := kadm.NewClient(b.client).DescribeTopicConfigs(ctx, b.topic)
+// limit says how large a record of a topic may be.
+func (b *Backend) limit(ctx context.Context, topic string) string {
+	configs, err := kadm.NewClient(b.client).DescribeTopicConfigs(ctx, topic)
 	if err == nil {
 		for _, c := range configs {
 			for _, entry := range c.Configs {

@@ -21,11 +21,13 @@ import (
 	"longshore/pkg/signature"
 )
 
-// Config is what a Backend needs. All but CallTimeout and Now is required.
+// Config is what a Backend needs. All but Own, CallTimeout and Now is required.
 type Config struct {
 	// Secrets returns the client secrets to sign with. It is asked at each call and caches by itself.
 	Secrets func(context.Context) (signature.Secrets, error)
 	Client  *egress.Client
+	// Own makes calls of this deployment's own API; nil means that they are calls as any other.
+	Own *Own
 	// Version is Longshore's, for User-Agent.
 	Version string
 	// CallTimeout is backend.DefaultCallTimeout if it is 0.
@@ -87,13 +89,23 @@ func (b *Backend) Call(ctx context.Context, c backend.Call) backend.Outcome {
 	if refused != "" {
 		return backend.Refuse(refused)
 	}
-	resp, err := b.c.Client.Do(req)
+	path, err := b.c.Own.authorize(ctx, c, w, req)
+	if err != nil {
+		return backend.Outcome{
+			Verdict: run.Retry, Error: "the token for this deployment's own API could not be made",
+			StatusLabel: backend.DeliveryFailed, Cause: err.Error(),
+		}
+	}
+	resp, err := b.do(req, path)
 	if err != nil {
 		return backend.Fault(err)
 	}
 	defer resp.Body.Close()
 
 	o := backend.Answer(resp, req.URL, b.c.Now())
+	if path != "" {
+		o.Error += why(resp)
+	}
 	if resp.StatusCode < 200 {
 		// 101: what follows is no answer.
 		return o

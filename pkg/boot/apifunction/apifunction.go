@@ -62,7 +62,11 @@ func NewWithKeys(e *boot.Env, users identity.Users, build func(api.Config, Keys)
 		}
 		current := access
 		current.Tokens = tokens
-		return build(api.Config{Tokens: &current, Log: e.Log}, Keys{ClientSecret: v[0].Current, TokenKey: key}), nil
+		c := api.Config{Tokens: &current, Log: e.Log}
+		if e.BaseURL != "" {
+			c.Addresses = func() []string { return []string{e.BaseURL} }
+		}
+		return build(c, Keys{ClientSecret: v[0].Current, TokenKey: key}), nil
 	},
 		awssecret.Secret{Plain: own.Plain, PlainPrevious: own.Previous, ARN: own.ARN, Rotates: true},
 		awssecret.Secret{Plain: own.TokenKey, ARN: own.TokenKeyARN})

@@ -51,6 +51,10 @@ func Crashes(t *testing.T, open func(t *testing.T) (run.Store, queue.Queue)) {
 		{"trigger: notice and run written, notice not sent", noticeNotSent},
 		{"notice: attempts used up", noticeGivenUp},
 		{"notice: dead letter", noticeDeadLetter},
+		{"changelog: delivery written, not sent", changeNotSent},
+		{"changelog: attempts used up", changeGivenUp},
+		{"changelog: dead letter", changeDeadLetter},
+		{"changelog: waited for too long", changeTimedOut},
 		{"agent: claimed, answer lost", agentClaimLost},
 		{"agent: ack lost", agentAckLost},
 	} {
