@@ -48,6 +48,10 @@ type Settings struct {
 	GitLabEvents bool `kong:"-" env:"LONGSHORE_GITLAB_EVENTS"`
 	// Backends are the configured ones, separated by commas. The local process derives them.
 	Backends string `kong:"-" env:"LONGSHORE_BACKENDS"`
+	// The collector of spans, under OpenTelemetry's own names.
+	OTLPEndpoint string `name:"otlp-endpoint" env:"OTEL_EXPORTER_OTLP_ENDPOINT" help:"The collector that spans are sent to by OTLP over HTTP, such as http://127.0.0.1:4318; by default none."`
+	OTLPHeaders  string `name:"otlp-headers" env:"OTEL_EXPORTER_OTLP_HEADERS" help:"Headers for the collector, name=value, separated by commas, the values percent-encoded."`
+	ServiceName  string `name:"otel-service-name" env:"OTEL_SERVICE_NAME" help:"The service that spans are of; by default longshore."`
 	// Stack is the dimension of the metrics.
 	Stack string `kong:"-" env:"LONGSHORE_STACK"`
 }

@@ -26,7 +26,7 @@ func (d *Dispatcher) handle(ctx context.Context, log *slog.Logger, received queu
 		log.ErrorContext(ctx, "message cannot be decoded", slog.Int("receives", received.Count))
 		return Undecodable, false
 	}
-	log = log.With(slog.String("run_id", m.PK), slog.Int("generation", m.Generation))
+	about(ctx, m)
 	if m.Kind == queue.KindLookup {
 		return d.lookUp(ctx, log, m)
 	}
@@ -85,7 +85,7 @@ func (d *Dispatcher) handle(ctx context.Context, log *slog.Logger, received queu
 		return Failed, true
 	}
 	began := d.c.Now()
-	outcome := hide(d.call(ctx, r, call), mask)
+	outcome := hide(d.call(ctx, r, call, mask), mask)
 	return d.settle(ctx, log, received, m, owner, outcome, d.c.Now().Sub(began))
 }
 
@@ -170,7 +170,7 @@ func (d *Dispatcher) claim(ctx context.Context, m queue.Message, owner string) (
 }
 
 // call makes one attempt. Its deadline leaves the reserve even if the claim was slow.
-func (d *Dispatcher) call(ctx context.Context, r *run.Run, call *invocation.Invocation) backend.Outcome {
+func (d *Dispatcher) call(ctx context.Context, r *run.Run, call *invocation.Invocation, mask *secret.Mask) backend.Outcome {
 	if call == nil {
 		return backend.Outcome{Verdict: run.Fail, Error: "what was to be sent is not stored"}
 	}
@@ -180,7 +180,7 @@ func (d *Dispatcher) call(ctx context.Context, r *run.Run, call *invocation.Invo
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	return d.c.Backend.Call(ctx, backend.Call{
+	return d.timed(ctx, mask != nil, backend.Call{
 		RunID: r.ID, Action: r.Action.Identifier, Attempt: len(r.Attempts), Invocation: call, Uncertain: r.Uncertain(),
 		By: r.Author(d.c.Now()),
 	})

@@ -20,9 +20,12 @@ import (
 	"time"
 
 	"longshore/pkg/backend"
+	"longshore/pkg/logline"
+	"longshore/pkg/metric"
 	"longshore/pkg/queue"
 	"longshore/pkg/run"
 	"longshore/pkg/secret"
+	"longshore/pkg/trace"
 )
 
 // Settler writes an outcome, sends the next try and acknowledges the message, in this order or in
@@ -103,6 +106,9 @@ type Config struct {
 	Log     *slog.Logger
 	// Count is told what became of each message; nil counts nothing.
 	Count func(Event)
+	// Metrics has the time of calls; nil for none. Trace records the steps of messages; nil for none.
+	Metrics *metric.Registry
+	Trace   *trace.Tracer
 	// Now and Rand (in [0, 1)) are for tests.
 	Now  func() time.Time
 	Rand func() float64
@@ -145,7 +151,7 @@ func New(c Config) *Dispatcher {
 // because our own code or the store failed. The caller acknowledges all others; those that the
 // Settler has acknowledged already bear it.
 func (d *Dispatcher) Handle(ctx context.Context, messages []queue.Received) (again []string) {
-	return each(ctx, d.c.Log, d.c.Count, messages, d.handle)
+	return each(ctx, d.c.Log, d.c.Count, messages, d.observed)
 }
 
 // each runs handle for all messages at once, each with its own recover, counts what became of them,
@@ -157,7 +163,7 @@ func each(ctx context.Context, log *slog.Logger, count func(Event), messages []q
 	var all sync.WaitGroup
 	for i, m := range messages {
 		all.Go(func() {
-			log := log.With(slog.String("message_id", m.ID))
+			ctx := logline.Begin(ctx, slog.String(logline.MessageID, m.ID))
 			event, done := Broken, false
 			defer func() {
 				if p := recover(); p != nil {

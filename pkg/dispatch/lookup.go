@@ -17,7 +17,6 @@ import (
 // sweeper has moved the run to its next look-up already, so that a message that gets lost here costs
 // only time; two look-ups at once do no harm.
 func (d *Dispatcher) lookUp(ctx context.Context, log *slog.Logger, m queue.Message) (Event, bool) {
-	log = log.With(slog.String("run_id", m.PK), slog.Int("generation", m.Generation))
 	asker, ok := d.c.Backend.(backend.Lookuper)
 	if !ok {
 		log.ErrorContext(ctx, "the backend cannot be looked up")

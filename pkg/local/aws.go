@@ -77,7 +77,9 @@ func openAWS(ctx context.Context, c Config) (*stores, error) {
 		return nil, fmt.Errorf("this machine's clock is %s away from AWS's: leases would lapse early or late; set it first", skew.Round(time.Second))
 	}
 	entries := dynamocatalog.NewAudit(table, c.CatalogTable, c.AuditRetention, time.Now)
-	runs := &run.Audited{Store: dynamostore.NewRuns(table, c.RunsTable, c.Retention, time.Now), Audit: entries, Log: c.Log}
+	runs := &run.Metered{Metrics: c.metrics, Store: &run.Audited{
+		Store: dynamostore.NewRuns(table, c.RunsTable, c.Retention, time.Now), Audit: entries, Log: c.Log,
+	}}
 	actions, entities := dynamocatalog.NewActions(table, c.CatalogTable), dynamocatalog.NewCatalog(table, c.CatalogTable, time.Now)
 	actions.AuditRetention, entities.AuditRetention, entities.Log = c.AuditRetention, c.AuditRetention, c.Log
 	settings := dynamocatalog.NewOrganization(table, c.CatalogTable)

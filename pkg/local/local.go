@@ -28,6 +28,7 @@ import (
 	"longshore/pkg/identity"
 	"longshore/pkg/identity/directory"
 	"longshore/pkg/identity/oidc"
+	"longshore/pkg/logline"
 	"longshore/pkg/metric"
 	"longshore/pkg/organization"
 	"longshore/pkg/permission"
@@ -36,6 +37,7 @@ import (
 	"longshore/pkg/secret"
 	"longshore/pkg/store/sqlitestore"
 	"longshore/pkg/sweep"
+	"longshore/pkg/trace"
 	"longshore/pkg/trigger"
 )
 
@@ -79,6 +81,11 @@ type Config struct {
 	// OIDC is the provider of users' tokens; without an issuer there are none.
 	OIDC oidc.Config
 
+	// Collector is where spans go; without an endpoint none are recorded.
+	Collector trace.Config
+
+	// metrics are what the process counts in; Open makes them.
+	metrics *metric.Registry
 	// chaos makes the queue as unkind as SQS may be, for tests.
 	chaos bool
 	// now is the API's clock, for tests; nil means time.Now.
@@ -103,6 +110,8 @@ type stores struct {
 	acked func(receipt string) bool
 	// drains says that this process takes messages off the dead-letter queue.
 	drains bool
+	// oldest says how long a queue's oldest message has been due; nil where the platform measures it.
+	oldest func(ctx context.Context, backend string) (time.Duration, error)
 	ready  func(context.Context) error
 	// start takes over what a process that died had in hand.
 	start func(context.Context) error
@@ -128,7 +137,9 @@ type Server struct {
 	sealer   *secret.Sealer
 	sweeper  *sweep.Sweeper
 	metrics  *metric.Registry
-	handler  http.Handler
+	// tracer is nil without a collector.
+	tracer  *trace.Tracer
+	handler http.Handler
 
 	listener net.Listener
 	http     *http.Server
@@ -169,7 +180,16 @@ func Open(ctx context.Context, c Config) (_ *Server, err error) {
 	if c.Retention == 0 {
 		c.Retention = sqlitestore.DefaultRetention
 	}
-	s := &Server{c: c, failed: make(chan error, 1)}
+	c.metrics = metric.New()
+	if c.Log != nil {
+		c.Log = slog.New(logline.Handler(c.Log.Handler()))
+	}
+	c.Collector.Log, c.Collector.Version, c.Collector.Service = c.Log, c.Version, cmp.Or(c.Collector.Service, "longshore")
+	tracer, err := trace.Open(c.Collector)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{c: c, metrics: c.metrics, tracer: tracer, failed: make(chan error, 1)}
 	s.background, s.stop = context.WithCancel(context.WithoutCancel(ctx))
 	if c.AWS {
 		s.stores, err = openAWS(ctx, c)
@@ -210,8 +230,6 @@ func Open(ctx context.Context, c Config) (_ *Server, err error) {
 // assemble builds the use cases, as the functions' mains do.
 func (s *Server) assemble() error {
 	c, st := s.c, s.stores
-	s.metrics = metric.New()
-	metrics := s.metrics
 	configured := c.configured
 	key, err := boot.Key("the token key", s.credentials.TokenKey)
 	if err != nil {
@@ -246,7 +264,7 @@ func (s *Server) assemble() error {
 	starter := trigger.New(trigger.Config{
 		Actions: cache, Entities: reader, Permissions: judge, Approvers: judge, Users: users, Runs: st.runs, Accepter: st.accepter, Sender: st.queue,
 		ApprovalTimeout: c.ApprovalTimeout, Mails: c.SESSender != "", BaseURL: c.BaseURL,
-		OrgID: s.credentials.OrgID, Configured: configured, GitHubApp: c.GitHub.App, Log: c.Log,
+		OrgID: s.credentials.OrgID, Configured: configured, GitHubApp: c.GitHub.App, Log: c.Log, Trace: s.tracer,
 		ClientSecret: s.credentials.ClientSecret, Key: key,
 		Secrets: organization.NewVault(st.organization, sealer), Sealer: sealer, Streamer: settings,
 	})
@@ -258,7 +276,7 @@ func (s *Server) assemble() error {
 		Catalog: entities, Audit: st.audit,
 		Organization: settings,
 		Decider:      approval.New(approval.Config{Runs: st.runs, Send: st.queue, Configured: configured, Log: c.Log}),
-		Log:          c.Log, Now: c.now, AgentKafka: s.agentKafka(), Sealer: sealer, Ready: st.ready, Metrics: metrics.Handler(),
+		Log:          c.Log, Now: c.now, AgentKafka: s.agentKafka(), Sealer: sealer, Ready: st.ready, Metrics: s.metrics.Handler(s.look), Trace: s.tracer,
 		GitHubEvents: s.githubEvents(), GitLabEvents: s.gitlabEvents(),
 	})
 	s.handles = map[string]handle{}
@@ -320,6 +338,7 @@ func (s *Server) Start(ctx context.Context) error {
 	}
 	s.loops.Go(func() { s.each(sweepEvery, s.sweep) })
 	s.loops.Go(func() { s.each(purgeEvery, s.purge) })
+	s.loops.Go(func() { s.tracer.Run(s.background) })
 	return nil
 }
 
@@ -365,6 +384,8 @@ func (s *Server) Stop(ctx context.Context) error {
 	}()
 	select {
 	case <-done:
+		// The spans of what was in hand.
+		s.tracer.Flush(ctx)
 		for _, closes := range s.closers {
 			closes()
 		}

@@ -54,12 +54,13 @@ func overSQLite(ctx context.Context, c Config, db *sqlite.DB) (*stores, error) {
 	if err != nil {
 		return nil, err
 	}
-	commits := &Commits{DB: db, Runs: runs, Queue: messages, recent: newRecent()}
+	commits := &Commits{DB: db, Runs: runs, Queue: messages, Metrics: c.metrics, recent: newRecent()}
+	metered := &run.Metered{Store: runs, Metrics: c.metrics}
 	settled := &settledReceipts{Settler: commits}
 	return &stores{
-		runs: runs, deliveries: &deliveries{runs, commits.recent}, actions: actions, catalog: entities, migrations: entities, audit: entries, organization: settings, queue: messages,
+		runs: metered, deliveries: &deliveries{metered, commits.recent}, actions: actions, catalog: entities, migrations: entities, audit: entries, organization: settings, queue: messages,
 		accepter: commits, settler: settled, acked: settled.acked, drains: true,
-		ready: db.Ping,
+		oldest: messages.Oldest, ready: db.Ping,
 		start: func(ctx context.Context) error {
 			now := time.Now()
 			if err := runs.FreeKeys(ctx, now); err != nil {

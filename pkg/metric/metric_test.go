@@ -21,7 +21,7 @@ import (
 func scrape(t *testing.T, r *metric.Registry) string {
 	t.Helper()
 	w := httptest.NewRecorder()
-	r.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	r.Handler(nil).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	if got, want := w.Header().Get("Content-Type"), "text/plain; version=0.0.4; charset=utf-8"; got != want {
 		t.Errorf("Content-Type = %q, want %q", got, want)
 	}
@@ -201,7 +201,7 @@ func TestEMF(t *testing.T) {
 		}
 		return lines(t, &out)
 	}
-	r.Set("sweep_lag_seconds", 12.5)
+	r.Set("sweep_lag", 12.5)
 	r.Count("sent_total")
 	r.Add("sent_total", 2)
 	r.Count("deliveries_total", "backend", "webhook", "verdict", "retry", "host", "")
@@ -215,8 +215,8 @@ func TestEMF(t *testing.T) {
 	of := func(name, unit string) any { return map[string]any{"Name": name, "Unit": unit} }
 	want := []map[string]any{
 		{
-			"_aws":       meta([]any{}, of("sent_total", "Count"), of("sweep_lag_seconds", "Seconds")),
-			"sent_total": 3.0, "sweep_lag_seconds": 12.5,
+			"_aws":       meta([]any{}, of("sent_total", "Count"), of("sweep_lag", "Seconds")),
+			"sent_total": 3.0, "sweep_lag": 12.5,
 		},
 		{
 			"_aws":    meta([]any{"backend", "verdict"}, of("deliveries_total", "Count"), of("delivery_seconds", "Seconds")),

@@ -2,6 +2,7 @@ package metric
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"maps"
 	"net/http"
@@ -28,9 +29,13 @@ func (s *series) observe(seconds float64) {
 }
 
 // Handler answers GET with all metrics in Prometheus' text format, version 0.0.4, sorted by name.
-// A nil registry's answer is empty.
-func (r *Registry) Handler() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+// A nil registry's answer is empty. Look is called before each answer, to set levels that are cheap to
+// look up and tell nothing when nobody asks; nil looks up none.
+func (r *Registry) Handler(look func(context.Context)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if look != nil {
+			look(req.Context())
+		}
 		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 		_, _ = w.Write(r.text())
 	})
@@ -45,6 +50,10 @@ func (r *Registry) text() []byte {
 	var out bytes.Buffer
 	for _, name := range slices.Sorted(maps.Keys(r.families)) {
 		f := r.families[name]
+		name, help, _ := described(name)
+		if help != "" {
+			fmt.Fprintf(&out, "# HELP %s %s\n", name, help)
+		}
 		fmt.Fprintf(&out, "# TYPE %s %s\n", name, [...]string{counter: "counter", level: "gauge", timing: "histogram"}[f.kind])
 		for _, key := range slices.Sorted(maps.Keys(f.series)) {
 			s := f.series[key]

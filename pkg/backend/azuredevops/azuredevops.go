@@ -152,7 +152,7 @@ func (b *Backend) request(ctx context.Context, runID string, m method, secrets s
 		return nil, err
 	}
 	req.URL = u
-	backend.SetHeaders(req.Header, b.c.Version, runID, true)
+	backend.SetHeaders(ctx, req.Header, b.c.Version, runID, true)
 	if err := signature.Set(req.Header, secrets, runID, b.c.Now(), body); err != nil {
 		return nil, err
 	}
