@@ -23,7 +23,7 @@ import (
 	"longshore/pkg/identity/oidc"
 	"longshore/pkg/invocation"
 	"longshore/pkg/local"
-	"longshore/pkg/trace"
+	"longshore/pkg/trace/otlp"
 )
 
 type serveCommand struct {
@@ -81,7 +81,7 @@ func (c *serveCommand) Run(ctx context.Context, s *streams) error {
 		GitLab: local.GitLab{Credentials: gitlabCredentials, URL: c.GitLab.URL, WebhookToken: c.GitLabWebhookToken},
 		Kafka:  c.Kafka, AgentKafka: c.AgentKafka, AzureDevOpsURL: c.AzureDevOpsURL,
 		Version: boot.Version, Log: log,
-		Collector: trace.Config{Endpoint: c.OTLPEndpoint, Headers: c.OTLPHeaders, Service: c.ServiceName},
+		Collector: otlp.Config{Endpoint: c.OTLPEndpoint, Headers: c.OTLPHeaders, Service: c.ServiceName},
 	})
 	if path := (*fs.PathError)(nil); errors.As(err, &path) {
 		return usage{err}

@@ -29,6 +29,7 @@ import (
 	"longshore/pkg/identity/directory"
 	"longshore/pkg/invocation"
 	"longshore/pkg/jqtemplate"
+	"longshore/pkg/logline"
 	"longshore/pkg/organization"
 	"longshore/pkg/permission"
 	"longshore/pkg/queue"
@@ -70,7 +71,7 @@ func newFixtureOn(t *testing.T, s stores, change ...func(*api.Config)) *fixture 
 	if f.token, err = f.tokens.Sign(); err != nil {
 		t.Fatal(err)
 	}
-	log := slog.New(slog.NewJSONHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	log := slog.New(logline.Handler(slog.NewJSONHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	cache := action.NewCache(f.actions)
 	entities := catalog.NewReader(f.catalog, nil)
 	f.users = directory.New(entities, "org_1")

@@ -22,6 +22,7 @@ import (
 	"longshore/pkg/queue"
 	"longshore/pkg/run"
 	"longshore/pkg/trace"
+	"longshore/pkg/trace/otlp"
 )
 
 // Version is the version that builds are stamped with (-ldflags -X).
@@ -34,8 +35,9 @@ type Env struct {
 	AWS aws.Config
 	// Metrics are written to the log after each event, in CloudWatch's embedded format.
 	Metrics *metric.Registry
-	// Trace sends spans to the collector after each event; nil without one.
+	// Trace records steps, which spans sends to the collector after each event; nil without one.
 	Trace *trace.Tracer
+	spans *otlp.Exporter
 }
 
 // Main reads the settings into a struct that embeds Settings or is *Settings, calls build once, and
@@ -61,9 +63,10 @@ func start(ctx context.Context, build func(ctx context.Context, e *Env) (awseven
 	e.Log = slog.New(logline.Handler(slog.NewJSONHandler(os.Stdout, &slog.HandlerOptions{Level: e.LogLevel})))
 	e.Metrics = metric.NewEMF(os.Stdout, "Longshore", time.Now, "Stack", e.Stack)
 	var err error
-	if e.Trace, err = e.tracer(); err != nil {
+	if e.spans, err = e.exporter(); err != nil {
 		return nil, fmt.Errorf("read settings: %w", err)
 	}
+	e.Trace = e.spans.Tracer()
 	if e.AWS, err = LoadAWS(ctx); err != nil {
 		return nil, err
 	}
@@ -120,11 +123,11 @@ func (e *Env) Received(handle func(ctx context.Context, messages []queue.Receive
 }
 
 // collectorTimeout bounds what a collector that does not answer adds to an invocation, at most once in a
-// while: see trace.Tracer.Flush. One that runs beside the function answers within a millisecond.
+// while: see otlp.Exporter.Flush. One that runs beside the function answers within a millisecond.
 const collectorTimeout = 500 * time.Millisecond
 
-func (e *Env) tracer() (*trace.Tracer, error) {
-	return trace.Open(trace.Config{
+func (e *Env) exporter() (*otlp.Exporter, error) {
+	return otlp.Open(otlp.Config{
 		Endpoint: e.OTLPEndpoint, Headers: e.OTLPHeaders, Service: cmp.Or(e.ServiceName, "longshore"), Version: Version, Timeout: collectorTimeout, Log: e.Log,
 	})
 }
@@ -135,7 +138,7 @@ func (e *Env) Flush(ctx context.Context) {
 	if err := e.Metrics.Flush(); err != nil {
 		e.Log.ErrorContext(ctx, "write metrics", slog.Any("error", err))
 	}
-	e.Trace.Flush(ctx)
+	e.spans.Flush(ctx)
 }
 
 // Metered counts what becomes of the runs of a store.

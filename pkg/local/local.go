@@ -38,6 +38,7 @@ import (
 	"longshore/pkg/store/sqlitestore"
 	"longshore/pkg/sweep"
 	"longshore/pkg/trace"
+	"longshore/pkg/trace/otlp"
 	"longshore/pkg/trigger"
 )
 
@@ -82,7 +83,7 @@ type Config struct {
 	OIDC oidc.Config
 
 	// Collector is where spans go; without an endpoint none are recorded.
-	Collector trace.Config
+	Collector otlp.Config
 
 	// metrics are what the process counts in; Open makes them.
 	metrics *metric.Registry
@@ -137,7 +138,8 @@ type Server struct {
 	sealer   *secret.Sealer
 	sweeper  *sweep.Sweeper
 	metrics  *metric.Registry
-	// tracer is nil without a collector.
+	// spans and tracer are nil without a collector.
+	spans   *otlp.Exporter
 	tracer  *trace.Tracer
 	handler http.Handler
 
@@ -185,11 +187,11 @@ func Open(ctx context.Context, c Config) (_ *Server, err error) {
 		c.Log = slog.New(logline.Handler(c.Log.Handler()))
 	}
 	c.Collector.Log, c.Collector.Version, c.Collector.Service = c.Log, c.Version, cmp.Or(c.Collector.Service, "longshore")
-	tracer, err := trace.Open(c.Collector)
+	spans, err := otlp.Open(c.Collector)
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{c: c, metrics: c.metrics, tracer: tracer, failed: make(chan error, 1)}
+	s := &Server{c: c, metrics: c.metrics, spans: spans, tracer: spans.Tracer(), failed: make(chan error, 1)}
 	s.background, s.stop = context.WithCancel(context.WithoutCancel(ctx))
 	if c.AWS {
 		s.stores, err = openAWS(ctx, c)
@@ -276,7 +278,7 @@ func (s *Server) assemble() error {
 		Catalog: entities, Audit: st.audit,
 		Organization: settings,
 		Decider:      approval.New(approval.Config{Runs: st.runs, Send: st.queue, Configured: configured, Log: c.Log}),
-		Log:          c.Log, Now: c.now, AgentKafka: s.agentKafka(), Sealer: sealer, Ready: st.ready, Metrics: s.metrics.Handler(s.look), Trace: s.tracer,
+		Log:          c.Log, Now: c.now, AgentKafka: s.agentKafka(), Sealer: sealer, Ready: st.ready, Metrics: s.metricsHandler(), Trace: s.tracer,
 		GitHubEvents: s.githubEvents(), GitLabEvents: s.gitlabEvents(),
 	})
 	s.handles = map[string]handle{}
@@ -338,7 +340,7 @@ func (s *Server) Start(ctx context.Context) error {
 	}
 	s.loops.Go(func() { s.each(sweepEvery, s.sweep) })
 	s.loops.Go(func() { s.each(purgeEvery, s.purge) })
-	s.loops.Go(func() { s.tracer.Run(s.background) })
+	s.loops.Go(func() { s.spans.Run(s.background) })
 	return nil
 }
 
@@ -385,7 +387,7 @@ func (s *Server) Stop(ctx context.Context) error {
 	select {
 	case <-done:
 		// The spans of what was in hand.
-		s.tracer.Flush(ctx)
+		s.spans.Flush(ctx)
 		for _, closes := range s.closers {
 			closes()
 		}

@@ -3,6 +3,7 @@ package local
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"longshore/pkg/metric"
@@ -96,6 +97,15 @@ func (s *Server) purge(ctx context.Context) {
 	if err := s.stores.purge(ctx, time.Now()); err != nil && s.background.Err() == nil {
 		s.c.Log.Error("delete what has expired", slog.Any("err", err))
 	}
+}
+
+// metricsHandler answers GET /metrics.
+func (s *Server) metricsHandler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.look(r.Context())
+		w.Header().Set("Content-Type", metric.ContentType)
+		_, _ = w.Write(s.metrics.Text())
+	})
 }
 
 // look sets the ages of the queues, which nobody needs between two looks.

@@ -60,7 +60,7 @@ type series struct {
 	values  []float64
 }
 
-// New returns a registry for Handler.
+// New returns a registry for Text.
 func New() *Registry {
 	return &Registry{families: map[string]*family{}}
 }

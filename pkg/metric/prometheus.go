@@ -2,10 +2,8 @@ package metric
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"maps"
-	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,20 +26,12 @@ func (s *series) observe(seconds float64) {
 	s.value += seconds
 }
 
-// Handler answers GET with all metrics in Prometheus' text format, version 0.0.4, sorted by name.
-// A nil registry's answer is empty. Look is called before each answer, to set levels that are cheap to
-// look up and tell nothing when nobody asks; nil looks up none.
-func (r *Registry) Handler(look func(context.Context)) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		if look != nil {
-			look(req.Context())
-		}
-		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-		_, _ = w.Write(r.text())
-	})
-}
+// ContentType is that of Text.
+const ContentType = "text/plain; version=0.0.4; charset=utf-8"
 
-func (r *Registry) text() []byte {
+// Text is all metrics in Prometheus' text format, version 0.0.4, sorted by name; nothing for a nil
+// registry.
+func (r *Registry) Text() []byte {
 	if r == nil {
 		return nil
 	}

@@ -19,20 +19,33 @@ const (
 	Consumer Kind = 5
 )
 
+// Tracer makes spans of steps. A nil one makes none and passes contexts on.
+type Tracer struct{ take func(Step) }
+
+// NewTracer returns a tracer that hands each step that has ended to take, which must not wait.
+func NewTracer(take func(Step)) *Tracer { return &Tracer{take} }
+
+// Step is a step that has ended.
+type Step struct {
+	Context
+	// Parent is the span that it belongs to, zero for the first of a trace.
+	Parent     [8]byte
+	Name       string
+	Kind       Kind
+	Start, End time.Time
+	Attrs      []slog.Attr
+	// Failed says that it did, and Why in a word.
+	Failed bool
+	Why    string
+}
+
 // Span is a step under way. A nil one is not recorded; all methods take it.
 type Span struct {
 	tracer *Tracer
-	parent [8]byte
-	self   Context
-	name   string
-	kind   Kind
-	start  time.Time
 
-	mu     sync.Mutex
-	attrs  []slog.Attr
-	failed bool
-	why    string
-	ended  bool
+	mu    sync.Mutex
+	step  Step
+	ended bool
 }
 
 // Start begins a step of the trace that ctx is at, or a new trace. The context it returns is at that
@@ -56,11 +69,10 @@ func (t *Tracer) StartAt(ctx context.Context, began time.Time, name string, kind
 	if began.IsZero() {
 		began = time.Now()
 	}
-	s := &Span{tracer: t, self: parent, name: name, kind: kind, start: began, attrs: attrs}
+	s := &Span{tracer: t, step: Step{Context: parent, Name: name, Kind: kind, Start: began, Attrs: attrs}}
 	if !root {
-		s.parent = parent.SpanID
-		s.self.SpanID = newSpanID()
-		ctx = With(ctx, s.self)
+		s.step.Parent, s.step.SpanID = parent.SpanID, newSpanID()
+		ctx = With(ctx, s.step.Context)
 	}
 	return ctx, s
 }
@@ -72,7 +84,7 @@ func (s *Span) Set(attrs ...slog.Attr) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.attrs = append(s.attrs, attrs...)
+	s.step.Attrs = append(s.step.Attrs, attrs...)
 }
 
 // Fail marks the step as failed, with a word.
@@ -82,7 +94,7 @@ func (s *Span) Fail(why string) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.failed, s.why = true, why
+	s.step.Failed, s.step.Why = true, why
 }
 
 // End ends the step; the first call counts. It never waits.
@@ -97,5 +109,10 @@ func (s *Span) End() {
 		return
 	}
 	s.ended = true
-	s.tracer.add(s.record(now))
+	s.step.End = now
+	if now.Before(s.step.Start) {
+		// The start was measured by another machine's clock.
+		s.step.End = s.step.Start
+	}
+	s.tracer.take(s.step)
 }
