@@ -40,6 +40,8 @@ type Config struct {
 	// Timeout bounds one request to the collector; 0 means 10 s.
 	Timeout time.Duration
 	Log     *slog.Logger
+	// Now is for tests.
+	Now func() time.Time
 }
 
 const (
@@ -95,6 +97,9 @@ func Open(c Config) (*Exporter, error) {
 	}
 	e.headers.Set("Content-Type", "application/json")
 	e.headers.Set("User-Agent", "Longshore/"+c.Version)
+	if e.c.Now == nil {
+		e.c.Now = time.Now
+	}
 	if e.c.Timeout == 0 {
 		e.c.Timeout = 10 * time.Second
 	}
@@ -154,7 +159,7 @@ func (e *Exporter) Flush(ctx context.Context) {
 	defer e.sending.Unlock()
 	for {
 		e.mu.Lock()
-		if len(e.kept) == 0 || e.pause > 0 && time.Now().Before(e.resume) {
+		if len(e.kept) == 0 || e.pause > 0 && e.c.Now().Before(e.resume) {
 			e.mu.Unlock()
 			return
 		}
@@ -187,7 +192,7 @@ func (e *Exporter) settle(ctx context.Context, batch []record, again bool, err e
 		e.c.Log.WarnContext(ctx, "spans not sent to the collector", slog.String("reason", err.Error()))
 	}
 	e.pause = min(max(2*e.pause, minPause), maxPause)
-	e.resume = time.Now().Add(e.pause)
+	e.resume = e.c.Now().Add(e.pause)
 	if again && len(e.kept)+len(batch) <= maxKept {
 		e.kept = append(batch, e.kept...)
 	} else {
