@@ -20,7 +20,6 @@ import (
 	"time"
 
 	"longshore/pkg/backend"
-	"longshore/pkg/logline"
 	"longshore/pkg/metric"
 	"longshore/pkg/queue"
 	"longshore/pkg/run"
@@ -163,7 +162,7 @@ func each(ctx context.Context, log *slog.Logger, count func(Event), messages []q
 	var all sync.WaitGroup
 	for i, m := range messages {
 		all.Go(func() {
-			ctx := logline.Begin(ctx, slog.String(logline.MessageID, m.ID))
+			ctx := begin(ctx, m)
 			event, done := Broken, false
 			defer func() {
 				if p := recover(); p != nil {

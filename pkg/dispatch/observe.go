@@ -19,16 +19,20 @@ func about(ctx context.Context, m queue.Message) {
 	logline.Set(ctx, slog.String(logline.RunID, m.PK), slog.Int("generation", m.Generation))
 }
 
-// observed handles a message as two steps of its trace: the time in the queue, as far as it is known,
-// and what is done about it. A message that the sweeper sent brings no trace along: those of one run
-// share one.
-func (d *Dispatcher) observed(ctx context.Context, log *slog.Logger, received queue.Received) (Event, bool) {
+// begin returns the context of a message: its log lines name it and its trace. A message that the
+// sweeper sent brings no trace along: those of one run share one.
+func begin(ctx context.Context, received queue.Received) context.Context {
 	position, ok := received.Trace()
 	if !ok {
 		position = trace.Of(runOf(received))
 	}
-	ctx = trace.With(ctx, position)
-	logline.Set(ctx, slog.String(logline.TraceID, position.ID()))
+	return logline.Begin(trace.With(ctx, position),
+		slog.String(logline.MessageID, received.ID), slog.String(logline.TraceID, position.ID()))
+}
+
+// observed handles a message as two steps of its trace: the time in the queue, as far as it is known,
+// and what is done about it.
+func (d *Dispatcher) observed(ctx context.Context, log *slog.Logger, received queue.Received) (Event, bool) {
 	if !received.Sent.IsZero() {
 		var waited *trace.Span
 		ctx, waited = d.c.Trace.StartAt(ctx, received.Sent, "queue "+d.c.Name, trace.Consumer,
