@@ -66,13 +66,13 @@ func (c Context) Traceparent() string {
 	return string(append(text, "-00"...))
 }
 
-// Set writes the headers of a request, an http.Header, unless it has a traceparent: then it is left as it is.
+// Set writes the headers of a request, an http.Header. One that has either of them, which belong
+// together, is left as it is.
 func (c Context) Set(h map[string][]string) {
-	if c.None() || len(h["Traceparent"]) > 0 {
+	if c.None() || len(h["Traceparent"]) > 0 || len(h["Tracestate"]) > 0 {
 		return
 	}
 	h["Traceparent"] = []string{c.Traceparent()}
-	delete(h, "Tracestate")
 	if c.State != "" {
 		h["Tracestate"] = []string{c.State}
 	}
