@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/url"
+	"strings"
 	"time"
 
 	"longshore/pkg/backend"
@@ -52,10 +53,12 @@ func (d *Dispatcher) observed(ctx context.Context, log *slog.Logger, received qu
 	return event, done
 }
 
-// runOf is the run of a message, or for one that cannot be read the message itself.
+// runOf is the run of a message as queue.Encode writes it, without reading it whole; for any other text
+// the message itself.
 func runOf(received queue.Received) string {
-	if m, err := queue.Decode([]byte(received.Body)); err == nil {
-		return m.PK
+	_, rest, _ := strings.Cut(received.Body, `"pk":"`)
+	if id, _, found := strings.Cut(rest, `"`); found && id != "" {
+		return id
 	}
 	return received.ID
 }

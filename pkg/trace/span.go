@@ -69,7 +69,9 @@ func (t *Tracer) StartAt(ctx context.Context, began time.Time, name string, kind
 	if began.IsZero() {
 		began = time.Now()
 	}
-	s := &Span{tracer: t, step: Step{Context: parent, Name: name, Kind: kind, Start: began, Attrs: attrs}}
+	s := &Span{tracer: t, step: Step{Context: parent, Name: name, Kind: kind, Start: began}}
+	// A copy, so that callers' attributes cost nothing where nothing is recorded.
+	s.step.Attrs = append(s.step.Attrs, attrs...)
 	if !root {
 		s.step.Parent, s.step.SpanID = parent.SpanID, newSpanID()
 		ctx = With(ctx, s.step.Context)
