@@ -64,11 +64,11 @@ func (r *Registry) write() {
 			}
 			unit := "None"
 			l.values[name] = s.value
-			switch {
-			case f.kind == counter:
+			switch f.kind {
+			case counter:
 				unit = "Count"
 				s.value = 0
-			case f.kind == timing:
+			case timing:
 				unit = "Seconds"
 				l.values[name] = s.values
 				s.values = nil

@@ -32,6 +32,19 @@ func (m *Metered) Update(ctx context.Context, id string, move func(*Run) (*Write
 	return r, err
 }
 
+// delivered counts a run whose delivery is over.
+func delivered(m *metric.Registry, r *Run) {
+	switch r.Delivery.State {
+	case Delivered:
+		m.Count(metric.RunsDelivered, "backend", r.Backend)
+		if r.Generation == 1 {
+			m.Observe(metric.DeliveryAge, r.Delivery.DeliveredAt.Sub(r.StartedAt), "backend", r.Backend)
+		}
+	case Undeliverable:
+		m.Count(metric.RunsFailed, "backend", r.Backend)
+	}
+}
+
 // CountAccepted counts a run that was recorded.
 func CountAccepted(m *metric.Registry, r *Run) {
 	if r.NoticeOf == "" {
@@ -59,19 +72,13 @@ func Meter(m *metric.Registry, move func(*Run) (*Write, error)) (metered func(*R
 			return
 		}
 		n := len(r.Attempts)
-		switch {
-		case r.Delivery.State == state:
+		if r.Delivery.State == state {
 			// An attempt that was under way is over, and the run still has to be delivered.
 			if state == Pending && trying && !r.Attempts[n-1].Open && r.Status == InProgress {
 				m.Count(metric.RunsRetried, "backend", r.Backend)
 			}
-		case r.Delivery.State == Delivered:
-			m.Count(metric.RunsDelivered, "backend", r.Backend)
-			if r.Generation == 1 {
-				m.Observe(metric.DeliveryAge, r.Delivery.DeliveredAt.Sub(r.StartedAt), "backend", r.Backend)
-			}
-		case r.Delivery.State == Undeliverable:
-			m.Count(metric.RunsFailed, "backend", r.Backend)
+		} else {
+			delivered(m, r)
 		}
 		if !ended && r.Status.Ended() {
 			m.Count(metric.RunsEnded, "backend", r.Backend, "status", string(r.Status))
