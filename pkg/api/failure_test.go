@@ -2,8 +2,9 @@ package api_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
-	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -13,6 +14,7 @@ import (
 
 	"longshore/pkg/api"
 	"longshore/pkg/fault"
+	"longshore/pkg/logline"
 	"longshore/pkg/run"
 )
 
@@ -103,12 +105,12 @@ func TestFailingStore(t *testing.T) {
 	}
 }
 
+// A request's id is ours, or the platform's; that of its client is noted beside it.
 func TestRequestID(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
 	tests := map[string]struct {
-		id   string
-		kept bool
+		id    string
+		noted bool
 	}{
 		"a word":       {"abc-1.2_3", true},
 		"a trace":      {"Root=1-67891233-abcdef012345678912345678", true},
@@ -123,68 +125,30 @@ func TestRequestID(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := *f
-			f.t = t
-			r := request("GET", "/v1/actions/none", "", f.token)
-			r.Header["X-Request-Id"] = []string{test.id}
-			id := f.do(r, nil).header.Get("X-Request-Id")
-			if (id == test.id) != test.kept || id == "" {
-				t.Errorf("got %q for %q", id, test.id)
+			f := newFixture(t)
+			ask := func(ctx context.Context) (id string, line map[string]any) {
+				r := request("GET", "/v1/actions/none", "", f.token).WithContext(ctx)
+				r.Header["X-Request-Id"] = []string{test.id}
+				id = f.do(r, nil).header.Get("X-Request-Id")
+				for text := range strings.Lines(f.log.String()) {
+					if strings.Contains(text, id) {
+						if err := json.Unmarshal([]byte(text), &line); err != nil {
+							t.Fatal(err)
+						}
+					}
+				}
+				return id, line
 			}
-			if !strings.Contains(f.log.String(), id) {
-				t.Errorf("%s is not in the log", id)
+			id, line := ask(t.Context())
+			if id == "" || id == test.id || line["request_id"] != id {
+				t.Errorf("answered %q to %q, logged %v", id, test.id, line)
+			}
+			if noted := line["client_request_id"] == test.id; noted != test.noted {
+				t.Errorf("client_request_id of %q is %v", test.id, line["client_request_id"])
+			}
+			if id, line = ask(logline.Begin(t.Context(), slog.String(logline.RequestID, "the-platforms"))); id != "the-platforms" || line["request_id"] != id {
+				t.Errorf("with the platform's id: answered %q, logged %v", id, line)
 			}
 		})
-	}
-}
-
-func TestReady(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t)
-	f.call("GET", "/readyz", "", "Authorization", "").want(200)
-	f = newFixture(t, func(c *api.Config) {
-		c.Ready = func(ctx context.Context) error {
-			if _, ok := ctx.Deadline(); !ok {
-				t.Error("the check has no deadline")
-			}
-			return errors.New(secret)
-		}
-	})
-	f.call("GET", "/readyz", "", "Authorization", "").fault(503, "unavailable")
-	f.call("GET", "/healthz", "", "Authorization", "").want(200)
-}
-
-// cut is a body that ends too early.
-type cut struct{ io.Reader }
-
-func (c cut) Read(p []byte) (int, error) {
-	n, err := c.Reader.Read(p)
-	if errors.Is(err, io.EOF) {
-		err = io.ErrUnexpectedEOF
-	}
-	return n, err
-}
-
-func TestBodyThatIsCutOff(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t)
-	r := request("POST", "/v1/actions", "", f.token)
-	r.Body = io.NopCloser(cut{strings.NewReader(deploy)})
-	f.do(r, nil).fault(422, "invalid_request")
-	if got := f.snapshot(); len(got.Actions) != 0 {
-		t.Errorf("got %v stored", got.Actions)
-	}
-}
-
-// What a request carries does not reach the log.
-func TestLogHoldsNoInput(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t)
-	f.define(deploy)
-	f.call("POST", "/v1/actions/deploy/runs?x="+secret, `{"properties":{"service":"`+secret+`"}}`, "Idempotency-Key", secret, "X-Custom", secret).want(202)
-	f.call("POST", "/v1/actions/deploy/runs", `{"properties":{"`+secret+`":1},"`+secret+`":2}`).want(422)
-	f.call("GET", "/v1/actions/"+secret, "").want(404)
-	if log := f.log.String(); strings.Contains(log, secret) {
-		t.Errorf("the log holds it: %s", log)
 	}
 }
