@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -150,5 +151,56 @@ func TestRequestID(t *testing.T) {
 				t.Errorf("with the platform's id: answered %q, logged %v", id, line)
 			}
 		})
+	}
+}
+
+func TestReady(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.call("GET", "/readyz", "", "Authorization", "").want(200)
+	f = newFixture(t, func(c *api.Config) {
+		c.Ready = func(ctx context.Context) error {
+			if _, ok := ctx.Deadline(); !ok {
+				t.Error("the check has no deadline")
+			}
+			return errors.New(secret)
+		}
+	})
+	f.call("GET", "/readyz", "", "Authorization", "").fault(503, "unavailable")
+	f.call("GET", "/healthz", "", "Authorization", "").want(200)
+}
+
+// cut is a body that ends too early.
+type cut struct{ io.Reader }
+
+func (c cut) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
+}
+
+func TestBodyThatIsCutOff(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	r := request("POST", "/v1/actions", "", f.token)
+	r.Body = io.NopCloser(cut{strings.NewReader(deploy)})
+	f.do(r, nil).fault(422, "invalid_request")
+	if got := f.snapshot(); len(got.Actions) != 0 {
+		t.Errorf("got %v stored", got.Actions)
+	}
+}
+
+// What a request carries does not reach the log.
+func TestLogHoldsNoInput(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.define(deploy)
+	f.call("POST", "/v1/actions/deploy/runs?x="+secret, `{"properties":{"service":"`+secret+`"}}`, "Idempotency-Key", secret, "X-Custom", secret).want(202)
+	f.call("POST", "/v1/actions/deploy/runs", `{"properties":{"`+secret+`":1},"`+secret+`":2}`).want(422)
+	f.call("GET", "/v1/actions/"+secret, "").want(404)
+	if log := f.log.String(); strings.Contains(log, secret) {
+		t.Errorf("the log holds it: %s", log)
 	}
 }
