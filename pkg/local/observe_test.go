@@ -177,6 +177,9 @@ func (o *observed) count(name string) float64 {
 		o.t.Fatal(err)
 	}
 	defer resp.Body.Close()
+	if got, want := resp.Header.Get("Content-Type"), "text/plain; version=0.0.4; charset=utf-8"; got != want {
+		o.t.Errorf("Content-Type = %q, want %q", got, want)
+	}
 	parser := expfmt.NewTextParser(model.LegacyValidation)
 	families, err := parser.TextToMetricFamilies(resp.Body)
 	if err != nil {

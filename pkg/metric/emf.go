@@ -88,7 +88,7 @@ func (r *Registry) write() {
 		for i := 0; i < len(labels); i += 2 {
 			// CloudWatch refuses an empty dimension, and one over 1,024 characters.
 			value := strings.TrimSpace(labels[i+1])
-			if value == "" {
+			if value == "" || slices.Contains(dimensions, labels[i]) {
 				continue
 			}
 			if len(value) > 1024 {

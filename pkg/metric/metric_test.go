@@ -328,7 +328,7 @@ func record(r *metric.Registry) {
 		switch {
 		case strings.HasSuffix(d.Prometheus(), "_total"):
 			r.Count(d.Name, labels...)
-		case d.Name == metric.SweepLag || d.Name == metric.QueueAge:
+		case d.Name == metric.SweepLag || d.Name == metric.QueueAge || d.Name == metric.FailingHosts:
 			r.Set(d.Name, 1.5, labels...)
 		default:
 			r.Observe(d.Name, time.Second, labels...)

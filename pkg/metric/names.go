@@ -12,9 +12,12 @@ const (
 	DeliveryAge   = "delivery_age"
 	CallTime      = "call_time"
 	Messages      = "messages"
-	SweepLag      = "sweep_lag"
-	SweepTime     = "sweep_time"
-	QueueAge      = "queue_age"
+	// BreakerChanges and FailingHosts are the breaker's.
+	BreakerChanges = "breaker_changes"
+	FailingHosts   = "failing_hosts"
+	SweepLag       = "sweep_lag"
+	SweepTime      = "sweep_time"
+	QueueAge       = "queue_age"
 )
 
 // Description says what a metric means.
@@ -42,6 +45,8 @@ func Descriptions() []Description {
 		{DeliveryAge, timing, true, []string{"backend"}, "Time from a run's acceptance or approval to its first delivery.", false},
 		{CallTime, timing, true, []string{"backend"}, "How long calls to a backend took, failed ones included.", false},
 		{Messages, counter, false, []string{"backend", "event"}, "Messages that were taken off a queue, by what became of them.", false},
+		{BreakerChanges, counter, false, []string{"backend", "to"}, "Breakers of hosts that were opened or closed.", false},
+		{FailingHosts, level, false, []string{"backend"}, "Hosts of a backend whose breaker is not closed, as far as the process knows.", false},
 		{SweepLag, level, true, nil, "Age of the oldest run that was due at the last sweep and was not dealt with by it.", false},
 		{SweepTime, timing, true, nil, "How long a sweep took.", true},
 		{QueueAge, level, true, []string{"backend"}, "How long the oldest message of a queue has been due.", true},
