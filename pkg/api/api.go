@@ -85,6 +85,10 @@ type Config struct {
 	Ready func(context.Context) error
 	// Metrics answers GET /metrics; nil means that there is no such route.
 	Metrics http.Handler
+	// Hosts are what is known of the hosts of backends, Configured says to which backends this deployment
+	// can deliver; nil where Catalog is.
+	Hosts      Hosts
+	Configured func(backend string) bool
 	// GitHubEvents takes GitHub's events; nil in a deployment that takes none.
 	GitHubEvents inbound.Receiver
 	// GitLabEvents takes GitLab's events; nil in a deployment that takes none.

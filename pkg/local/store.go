@@ -50,14 +50,22 @@ func overSQLite(ctx context.Context, c Config, db *sqlite.DB) (*stores, error) {
 	if err != nil {
 		return nil, err
 	}
-	messages, err := sqlitequeue.New(ctx, db, sqlitequeue.Options{Chaos: c.chaos})
+	clock := c.clock
+	if clock == nil {
+		clock = time.Now
+	}
+	hosts, err := sqlitestore.NewHosts(ctx, db, clock)
+	if err != nil {
+		return nil, err
+	}
+	messages, err := sqlitequeue.New(ctx, db, sqlitequeue.Options{Chaos: c.chaos, Now: clock})
 	if err != nil {
 		return nil, err
 	}
 	commits := &Commits{DB: db, Runs: runs, Queue: messages, recent: newRecent()}
 	settled := &settledReceipts{Settler: commits}
 	return &stores{
-		runs: runs, deliveries: &deliveries{runs, commits.recent}, actions: actions, catalog: entities, migrations: entities, audit: entries, organization: settings, queue: messages,
+		runs: runs, deliveries: &deliveries{runs, commits.recent}, actions: actions, catalog: entities, migrations: entities, audit: entries, organization: settings, queue: messages, hosts: hosts,
 		accepter: commits, settler: settled, acked: settled.acked, drains: true,
 		ready: db.Ping,
 		start: func(ctx context.Context) error {
@@ -76,6 +84,9 @@ func overSQLite(ctx context.Context, c Config, db *sqlite.DB) (*stores, error) {
 				return err
 			}
 			if err := entities.Purge(ctx, now); err != nil {
+				return err
+			}
+			if err := hosts.Purge(ctx, now); err != nil {
 				return err
 			}
 			return entries.Purge(ctx, now)
