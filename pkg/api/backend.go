@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"time"
 
 	"longshore/pkg/breaker"
 	"longshore/pkg/invocation"
@@ -35,7 +34,7 @@ type hostView struct {
 	State    breaker.State `json:"state"`
 	Failures int           `json:"failures"`
 	// OpenUntil is when a call is let through again, nil of a breaker that is closed.
-	OpenUntil *time.Time `json:"openUntil"`
+	OpenUntil *string `json:"openUntil"`
 }
 
 // listBackends answers with every backend and those of its hosts that failed lately.
@@ -52,10 +51,7 @@ func (s *server) listBackends(r *request) (*answer, error) {
 		}
 		views[i] = backendView{Type: b.name, Configured: s.Configured(b.backend), Hosts: make([]hostView, len(hosts))}
 		for j, h := range hosts {
-			view := hostView{Host: h.Name, State: h.State(now), Failures: h.Failures}
-			if h.Opened > 0 {
-				view.OpenUntil = &h.OpenUntil
-			}
+			view := hostView{Host: h.Name, State: h.State(now), Failures: h.Failures, OpenUntil: stampOrNil(h.OpenUntil)}
 			views[i].Hosts[j] = view
 		}
 	}

@@ -18,7 +18,9 @@ import (
 type hosts map[string][]breaker.Host
 
 // Hosts implements api.Hosts.
-func (h hosts) Hosts(_ context.Context, backend string) ([]breaker.Host, error) { return h[backend], nil }
+func (h hosts) Hosts(_ context.Context, backend string) ([]breaker.Host, error) {
+	return h[backend], nil
+}
 
 // noStore cannot be read.
 type noStore struct{}
@@ -49,8 +51,8 @@ func TestBackends(t *testing.T) {
 		{"type":"WEBHOOK","configured":true,"hosts":[
 			{"host":"https://a.example:443","state":"closed","failures":3,"openUntil":null},
 			{"host":"https://b.example:443","state":"closed","failures":0,"openUntil":null},
-			{"host":"https://c.example:443","state":"open","failures":21,"openUntil":"2026-03-04T05:07:07Z"},
-			{"host":"https://d.example:443","state":"half-open","failures":20,"openUntil":"2026-03-04T05:06:07Z"}]},
+			{"host":"https://c.example:443","state":"open","failures":21,"openUntil":"2026-03-04T05:07:07.000Z"},
+			{"host":"https://d.example:443","state":"half-open","failures":20,"openUntil":"2026-03-04T05:06:07.000Z"}]},
 		{"type":"GITHUB","configured":false,"hosts":[]},
 		{"type":"GITLAB","configured":false,"hosts":[]},
 		{"type":"AZURE_DEVOPS","configured":false,"hosts":[]},

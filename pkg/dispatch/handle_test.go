@@ -94,7 +94,7 @@ func TestOutcomes(t *testing.T) {
 			}
 			var want []envelope
 			if c.sent != 0 {
-				want = []envelope{{"webhook", queue.Message{PK: r.ID, Generation: 1, Kind: queue.KindRun}, c.sent, ""}}
+				want = []envelope{{"webhook", queue.Message{PK: r.ID, Generation: 1, Kind: queue.KindRun}, c.sent, exampleHost}}
 			}
 			if diff := cmp.Diff(want, b.sent); diff != "" {
 				t.Errorf("messages (-want +got):\n%s", diff)
