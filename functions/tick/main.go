@@ -24,6 +24,7 @@ func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 		Runs:       e.Metered(dynamostore.NewRuns(table, e.RunsTable, time.Duration(e.RunRetention), time.Now)),
 		Migrations: dynamostore.NewMigrations(table, e.CatalogTable),
 		Send:       sqsqueue.New(sqs.NewFromConfig(e.AWS), e.Queues()),
+		Breaker:    e.Guard(dynamostore.NewHosts(table, e.RunsTable, time.Now)),
 		Configured: e.Configured, Timeout: e.Timeout, Events: e.Events, Log: e.Log,
 	})
 	return awsevent.Clock(func(ctx context.Context) error {

@@ -87,6 +87,10 @@ type Config struct {
 	Metrics http.Handler
 	// Trace records a step for each request; nil records none.
 	Trace *trace.Tracer
+	// Hosts are what is known of the hosts of backends, Configured says to which backends this deployment
+	// can deliver; nil where Catalog is.
+	Hosts      Hosts
+	Configured func(backend string) bool
 	// GitHubEvents takes GitHub's events; nil in a deployment that takes none.
 	GitHubEvents inbound.Receiver
 	// GitLabEvents takes GitLab's events; nil in a deployment that takes none.

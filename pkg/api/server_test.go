@@ -80,6 +80,7 @@ func newFixtureOn(t *testing.T, s stores, change ...func(*api.Config)) *fixture 
 		Tokens: &identity.Access{Tokens: f.tokens, Provider: provider{}, Users: f.users}, Actions: f.actions, Cache: cache, Runs: f.runs, Log: log,
 		Catalog: catalog.NewService(f.catalog, time.Now), Audit: f.audit,
 		Organization: organization.NewService(f.organization, newSealer(t)),
+		Hosts:        hosts{}, Configured: func(backend string) bool { return backend == invocation.BackendWebhook },
 		Starter: trigger.New(trigger.Config{
 			Actions: cache, Entities: entities, Users: f.users, Runs: f.runs, Sender: f.sent, OrgID: "org_1", Log: log,
 			Secrets: organization.NewVault(f.organization, newSealer(t)), Sealer: newSealer(t),

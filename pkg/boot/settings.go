@@ -40,6 +40,7 @@ type Settings struct {
 	CatalogTable string `name:"catalog-table" env:"LONGSHORE_CATALOG_TABLE" default:"longshore-catalog" envDefault:"longshore-catalog" help:"DynamoDB table of definitions."`
 	SESSender    string `name:"ses-sender" env:"LONGSHORE_SES_SENDER" help:"The address that e-mails to approvers come from, through Amazon SES; without it none are sent."`
 	QueueSettings
+	BreakerSettings
 	// GitHubApp decides which integration actions are dispatched.
 	GitHubApp string `name:"github-app-id" env:"LONGSHORE_GITHUB_APP_ID" help:"The id of the GitHub App that workflows are started as; an INTEGRATION_ACTION of this installationId is dispatched."`
 	// GitHubEvents says that GitHub's events are taken, so that look-ups may be rare. The local process derives it.
@@ -65,6 +66,10 @@ func (s *Settings) Validate() error {
 		}
 	}
 	between("LONGSHORE_CALL_TIMEOUT", time.Duration(s.CallTimeout), time.Second, 45*time.Second)
+	between("LONGSHORE_BREAKER_WINDOW", time.Duration(s.BreakerWindow), time.Second, 24*time.Hour)
+	if s.BreakerFailures < 1 || s.BreakerFailures > 1000 {
+		faults = append(faults, fmt.Errorf("LONGSHORE_BREAKER_FAILURES is %d, expected 1 to 1000", s.BreakerFailures))
+	}
 	between("LONGSHORE_CONNECT_TIMEOUT", time.Duration(s.ConnectTimeout), 100*time.Millisecond, 45*time.Second)
 	between("LONGSHORE_RUN_RETENTION", time.Duration(s.RunRetention), time.Minute, 100*365*24*time.Hour)
 	between("LONGSHORE_AUDIT_RETENTION", time.Duration(s.AuditRetention), time.Minute, 100*365*24*time.Hour)

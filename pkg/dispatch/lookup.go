@@ -60,7 +60,12 @@ func (d *Dispatcher) lookUp(ctx context.Context, log *slog.Logger, m queue.Messa
 	if start.Err() != nil {
 		return d.sendBack(ctx, log, m, record.Invocation.Group())
 	}
+	visit, wait := d.c.Breaker.Enter(start, d.c.Name, d.only, d.c.Lease)
+	if wait != nil {
+		return d.restLookUp(ctx, log, m, wait)
+	}
 	found := hideFound(d.ask(ctx, asker, record, call), mask)
+	visit.Leave(ctx, backend.Found(found), found.Waiting)
 	now := d.c.Now()
 	changed := false
 	_, err = d.c.Runs.Update(ctx, m.PK, func(r *run.Run) (*run.Write, error) {

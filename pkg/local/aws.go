@@ -88,6 +88,7 @@ func openAWS(ctx context.Context, c Config) (*stores, error) {
 	return &stores{
 		runs: runs, deliveries: runs, queue: queues,
 		actions: actions, catalog: entities, audit: entries, organization: settings,
+		hosts:      dynamostore.NewHosts(table, c.RunsTable, time.Now),
 		migrations: dynamostore.NewMigrations(table, c.CatalogTable),
 		accepter:   &trigger.StoreAndSend{Store: runs, Sender: queues, Log: c.Log},
 		settler:    &dispatch.StoreAndSend{Runs: runs, Send: queues, Log: c.Log},

@@ -72,6 +72,7 @@ func (s *Server) deliver(name string, b backend.Backend) handle { return s.dispa
 func (s *Server) dispatcher(name string, b backend.Backend) *dispatch.Dispatcher {
 	return dispatch.New(dispatch.Config{
 		Backend: b, Name: name, Runs: s.stores.deliveries, Send: s.stores.queue, Settler: s.stores.settler, Sealer: s.sealer,
+		Breaker: s.breaker, PerHost: max(s.c.Workers/2, 1), Now: s.c.clock,
 		CallTimeout: s.c.CallTimeout, Timeout: s.c.Timeout, Log: s.c.Log, Count: s.counting(name),
 		Metrics: s.metrics, Trace: s.tracer,
 	})

@@ -22,6 +22,7 @@ import (
 	"longshore/pkg/audit"
 	"longshore/pkg/boot"
 	"longshore/pkg/boot/kafkasettings"
+	"longshore/pkg/breaker"
 	"longshore/pkg/catalog"
 	"longshore/pkg/dispatch"
 	"longshore/pkg/egress"
@@ -75,6 +76,8 @@ type Config struct {
 	AzureDevOpsURL string
 	GitHub         GitHub
 	GitLab         GitLab
+	// Breaker says when runs are kept away from a host that fails.
+	Breaker breaker.Rules
 	// Workers is how many deliveries of each backend run at once; 0 means 100.
 	Workers int
 	Version string
@@ -91,6 +94,8 @@ type Config struct {
 	chaos bool
 	// now is the API's clock, for tests; nil means time.Now.
 	now func() time.Time
+	// clock is that of queue, dispatchers, sweeper and breaker, for tests; nil means time.Now.
+	clock func() time.Time
 }
 
 // stores are the two ways to keep things.
@@ -103,6 +108,7 @@ type stores struct {
 	// organization has settings and secrets.
 	organization organization.Store
 	audit        audit.Store
+	hosts        breaker.Store
 	migrations   sweep.Migrations
 	queue        queue.Queue
 	accepter     trigger.Accepter
@@ -136,6 +142,7 @@ type Server struct {
 	// entities and sealer are what backends work with.
 	entities *catalog.Service
 	sealer   *secret.Sealer
+	breaker  *breaker.Guard
 	sweeper  *sweep.Sweeper
 	metrics  *metric.Registry
 	// spans and tracer are nil without a collector.
@@ -279,8 +286,10 @@ func (s *Server) assemble() error {
 		Organization: settings,
 		Decider:      approval.New(approval.Config{Runs: st.runs, Send: st.queue, Configured: configured, Log: c.Log}),
 		Log:          c.Log, Now: c.now, AgentKafka: s.agentKafka(), Sealer: sealer, Ready: st.ready, Metrics: s.metricsHandler(), Trace: s.tracer,
+		Hosts: st.hosts, Configured: configured,
 		GitHubEvents: s.githubEvents(), GitLabEvents: s.gitlabEvents(),
 	})
+	s.breaker = s.guard()
 	s.handles = map[string]handle{}
 	for _, b := range backends {
 		if !c.configured(b.name) {
@@ -294,7 +303,7 @@ func (s *Server) assemble() error {
 		Runs: st.runs, Log: c.Log,
 		Count: s.counting(queue.DeadLetter),
 	})
-	s.sweeper = sweep.New(sweep.Config{Runs: st.runs, Migrations: st.migrations, Send: st.queue, Configured: configured, Timeout: c.Timeout, Events: s.events, Log: c.Log})
+	s.sweeper = sweep.New(sweep.Config{Runs: st.runs, Migrations: st.migrations, Send: st.queue, Configured: configured, Timeout: c.Timeout, Events: s.events, Log: c.Log, Breaker: s.breaker, Now: c.clock})
 	return nil
 }
 

@@ -50,7 +50,15 @@ func overSQLite(ctx context.Context, c Config, db *sqlite.DB) (*stores, error) {
 	if err != nil {
 		return nil, err
 	}
-	messages, err := sqlitequeue.New(ctx, db, sqlitequeue.Options{Chaos: c.chaos})
+	clock := c.clock
+	if clock == nil {
+		clock = time.Now
+	}
+	hosts, err := sqlitestore.NewHosts(ctx, db, clock)
+	if err != nil {
+		return nil, err
+	}
+	messages, err := sqlitequeue.New(ctx, db, sqlitequeue.Options{Chaos: c.chaos, Now: clock})
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +66,7 @@ func overSQLite(ctx context.Context, c Config, db *sqlite.DB) (*stores, error) {
 	metered := &run.Metered{Store: runs, Metrics: c.metrics}
 	settled := &settledReceipts{Settler: commits}
 	return &stores{
-		runs: metered, deliveries: &deliveries{metered, commits.recent}, actions: actions, catalog: entities, migrations: entities, audit: entries, organization: settings, queue: messages,
+		runs: metered, deliveries: &deliveries{metered, commits.recent}, actions: actions, catalog: entities, migrations: entities, audit: entries, organization: settings, queue: messages, hosts: hosts,
 		accepter: commits, settler: settled, acked: settled.acked, drains: true,
 		oldest: messages.Oldest, ready: db.Ping,
 		start: func(ctx context.Context) error {
@@ -77,6 +85,9 @@ func overSQLite(ctx context.Context, c Config, db *sqlite.DB) (*stores, error) {
 				return err
 			}
 			if err := entities.Purge(ctx, now); err != nil {
+				return err
+			}
+			if err := hosts.Purge(ctx, now); err != nil {
 				return err
 			}
 			return entries.Purge(ctx, now)

@@ -94,6 +94,7 @@ func (t *Trigger) render(ctx context.Context, c *checked, id string, now time.Ti
 	}
 	waiting := run.Waiting(r.Backend, t.Configured)
 	r.Start(now, waiting)
+	r.Delivery.Host = p.body.Invocation.Host()
 	p.line = firstLine(id, waiting, now)
 	if waiting == "" {
 		p.message = &queue.Message{

@@ -35,6 +35,7 @@ func New(e *boot.Env, name string, b backend.Backend) (*dispatch.Dispatcher, err
 		Backend: b, Name: name, Runs: runs, Send: queues,
 		Settler:     &dispatch.StoreAndSend{Runs: runs, Send: queues, Log: e.Log},
 		Sealer:      sealer,
+		Breaker:     e.Guard(dynamostore.NewHosts(dynamodb.NewFromConfig(e.AWS), e.RunsTable, time.Now)),
 		CallTimeout: time.Duration(e.CallTimeout), Timeout: e.Timeout, Log: e.Log,
 		Count: func(ev dispatch.Event) { count(string(ev)) }, Metrics: e.Metrics, Trace: e.Trace,
 	}), nil

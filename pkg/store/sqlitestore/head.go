@@ -106,6 +106,7 @@ func (c *coder) run(r *run.Run) {
 	text(c, &r.Pending.Method)
 	c.time(&r.Pending.ClaimedUntil)
 	c.flag(&r.Pending.Acknowledged)
+	text(c, &r.Delivery.Host)
 }
 
 // count writes or reads how many members follow; false when they cannot.
