@@ -13,6 +13,7 @@ import (
 	"longshore/pkg/invocation"
 	"longshore/pkg/run"
 	"longshore/pkg/secret"
+	"longshore/pkg/trace/otlp"
 )
 
 // Settings are what the functions and the local process read from the environment, each variable
@@ -97,6 +98,9 @@ func (s *Settings) Validate() error {
 		if _, err := mail.ParseAddress(s.SESSender); err != nil {
 			faults = append(faults, fmt.Errorf("LONGSHORE_SES_SENDER is %q, expected an e-mail address", s.SESSender))
 		}
+	}
+	if _, err := otlp.Open(otlp.Config{Endpoint: s.OTLPEndpoint, Headers: s.OTLPHeaders}); err != nil {
+		faults = append(faults, err)
 	}
 	return errors.Join(faults...)
 }
