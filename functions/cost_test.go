@@ -21,6 +21,7 @@ import (
 	"longshore/pkg/api"
 	"longshore/pkg/awsevent"
 	"longshore/pkg/backend/webhook"
+	"longshore/pkg/breaker"
 	"longshore/pkg/catalog"
 	"longshore/pkg/dispatch"
 	"longshore/pkg/egress"
@@ -184,6 +185,8 @@ func TestCostOfOneRun(t *testing.T) {
 		Backend: webhook.New(webhook.Config{Secrets: secret, Client: egress.New(egress.Config{Allow: egress.Loopback()})}),
 		Name:    invocation.BackendWebhook, Runs: kept, Send: queues, Timeout: timeout, Log: log,
 		Settler: &dispatch.StoreAndSend{Runs: kept, Send: queues, Log: log},
+		// A fresh instance reads the state of the host: half a unit, of a host that works no more for 5 s.
+		Breaker: breaker.New(breaker.Config{Store: dynamostore.NewHosts(m, name+"-runs", time.Now), Log: log}),
 	})
 	invocations := 0
 	invoke := func(h awsevent.Handler, event json.RawMessage) string {

@@ -31,7 +31,7 @@ func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	table := dynamodb.NewFromConfig(e.AWS)
 	retention := time.Duration(e.AuditRetention)
 	log := dynamocatalog.NewAudit(table, e.CatalogTable, retention, time.Now)
-	kept := dynamostore.NewRuns(table, e.RunsTable, time.Duration(e.RunRetention), time.Now)
+	kept := e.Metered(dynamostore.NewRuns(table, e.RunsTable, time.Duration(e.RunRetention), time.Now))
 	runs := &runpkg.Audited{Store: kept, Audit: log, Log: e.Log}
 	actions := dynamocatalog.NewActions(table, e.CatalogTable)
 	store := dynamocatalog.NewCatalog(table, e.CatalogTable, time.Now)

@@ -34,7 +34,7 @@ func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	stored := dynamostore.NewRuns(table, e.RunsTable, time.Duration(e.RunRetention), time.Now)
 	actions, entities := dynamocatalog.NewActions(table, e.CatalogTable), dynamocatalog.NewCatalog(table, e.CatalogTable, time.Now)
 	entries := dynamocatalog.NewAudit(table, e.CatalogTable, time.Duration(e.AuditRetention), time.Now)
-	runs := &runpkg.Audited{Store: stored, Audit: entries, Log: e.Log}
+	runs := &runpkg.Audited{Store: e.Metered(stored), Audit: entries, Log: e.Log}
 	cache, reader := action.NewCache(actions), catalog.NewReader(entities, time.Now)
 	queues := sqsqueue.New(sqs.NewFromConfig(e.AWS), e.Queues())
 	judge := permission.New(permission.Config{Catalog: reader})
@@ -45,7 +45,7 @@ func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	starter := trigger.New(trigger.Config{
 		Actions: cache, Entities: reader, Permissions: judge, Approvers: judge, Users: directory.New(reader, e.OrgID), Runs: runs, Sender: queues,
 		ApprovalTimeout: e.Approval(), Mails: e.SESSender != "", BaseURL: e.BaseURL,
-		OrgID: e.OrgID, Configured: e.Configured, GitHubApp: e.GitHubApp, Log: e.Log,
+		OrgID: e.OrgID, Configured: e.Configured, GitHubApp: e.GitHubApp, Log: e.Log, Trace: e.Trace,
 		Streamer: organization.NewService(dynamocatalog.NewOrganization(table, e.CatalogTable), sealer),
 		Secrets:  organization.NewVault(dynamocatalog.NewOrganization(table, e.CatalogTable), sealer), Sealer: sealer,
 		Accepter: &trigger.StoreAndSend{Store: runs, Sender: queues, Log: e.Log},

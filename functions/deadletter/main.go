@@ -18,7 +18,7 @@ import (
 func main() { boot.Main(run) }
 
 func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
-	runs := dynamostore.NewRuns(dynamodb.NewFromConfig(e.AWS), e.RunsTable, time.Duration(e.RunRetention), time.Now)
+	runs := e.Metered(dynamostore.NewRuns(dynamodb.NewFromConfig(e.AWS), e.RunsTable, time.Duration(e.RunRetention), time.Now))
 	count := e.Messages(queue.DeadLetter)
 	return e.Received(dispatch.NewDeadLetter(dispatch.DeadLetterConfig{
 		Runs: runs, Log: e.Log, Count: func(ev dispatch.Event) { count(string(ev)) },

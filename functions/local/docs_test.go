@@ -88,7 +88,7 @@ func TestSettingsTable(t *testing.T) {
 	}
 	var got []string
 	for _, row := range rows(t, "README.md", "flag", "variable", "default") {
-		got = append(got, regexp.MustCompile(`--[a-z-]+|LONGSHORE_[A-Z_]+`).FindAllString(row[0]+" "+row[1], -1)...)
+		got = append(got, regexp.MustCompile(`--[a-z-]+|(?:LONGSHORE|OTEL)_[A-Z_]+`).FindAllString(row[0]+" "+row[1], -1)...)
 	}
 	slices.Sort(want)
 	slices.Sort(got)

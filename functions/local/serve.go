@@ -23,6 +23,7 @@ import (
 	"longshore/pkg/identity/oidc"
 	"longshore/pkg/invocation"
 	"longshore/pkg/local"
+	"longshore/pkg/trace/otlp"
 )
 
 type serveCommand struct {
@@ -79,7 +80,8 @@ func (c *serveCommand) Run(ctx context.Context, s *streams) error {
 		GitHub: local.GitHub{Credentials: githubCredentials, App: c.GitHubApp, APIURL: c.GitHub.APIURL, WebhookSecret: c.GitHubWebhookSecret},
 		GitLab: local.GitLab{Credentials: gitlabCredentials, URL: c.GitLab.URL, WebhookToken: c.GitLabWebhookToken},
 		Kafka:  c.Kafka, AgentKafka: c.AgentKafka, AzureDevOpsURL: c.AzureDevOpsURL,
-		Version: boot.Version, Log: log,
+		Breaker: c.Rules(), Version: boot.Version, Log: log,
+		Collector: otlp.Config{Endpoint: c.OTLPEndpoint, Headers: c.OTLPHeaders, Service: c.ServiceName},
 	})
 	if path := (*fs.PathError)(nil); errors.As(err, &path) {
 		return usage{err}

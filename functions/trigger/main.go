@@ -32,7 +32,7 @@ func main() { boot.Main(run) }
 func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	table := dynamodb.NewFromConfig(e.AWS)
 	runs := &runpkg.Audited{
-		Store: dynamostore.NewRuns(table, e.RunsTable, time.Duration(e.RunRetention), time.Now),
+		Store: e.Metered(dynamostore.NewRuns(table, e.RunsTable, time.Duration(e.RunRetention), time.Now)),
 		Audit: dynamocatalog.NewAudit(table, e.CatalogTable, time.Duration(e.AuditRetention), time.Now), Log: e.Log,
 	}
 	entities := catalog.NewReader(dynamocatalog.NewCatalog(table, e.CatalogTable, time.Now), time.Now)
@@ -47,7 +47,7 @@ func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	starter := trigger.New(trigger.Config{
 		Actions: cache, Entities: entities, Permissions: judge, Approvers: judge, Users: users, Runs: runs, Sender: queues,
 		ApprovalTimeout: e.Approval(), Mails: e.SESSender != "", BaseURL: e.BaseURL,
-		OrgID: e.OrgID, Configured: e.Configured, GitHubApp: e.GitHubApp, Log: e.Log,
+		OrgID: e.OrgID, Configured: e.Configured, GitHubApp: e.GitHubApp, Log: e.Log, Trace: e.Trace,
 		Streamer: organization.NewService(dynamocatalog.NewOrganization(table, e.CatalogTable), sealer),
 		Secrets:  organization.NewVault(dynamocatalog.NewOrganization(table, e.CatalogTable), sealer), Sealer: sealer,
 		Accepter: &trigger.StoreAndSend{Store: runs, Sender: queues, Log: e.Log},

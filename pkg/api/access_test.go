@@ -72,7 +72,7 @@ func TestRulesOfRoutes(t *testing.T) {
 		begins := func(prefixes ...string) bool {
 			return slices.ContainsFunc(prefixes, func(p string) bool { return r.Pattern == p || strings.HasPrefix(r.Pattern, p+"/") })
 		}
-		administration := begins("/v1/users", "/v1/teams", "/v1/organization", "/v1/kafka-credentials", "/v1/audit-log") ||
+		administration := begins("/v1/users", "/v1/teams", "/v1/organization", "/v1/kafka-credentials", "/v1/backends", "/v1/audit-log") ||
 			slices.Contains([]string{"claim-pending", "claim", "ack", "response"}, last)
 		if administration && r.Access != api.AdminOnly {
 			t.Errorf("%s is not for admins alone", name)

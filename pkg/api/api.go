@@ -12,7 +12,6 @@ package api
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -29,6 +28,7 @@ import (
 	"longshore/pkg/permission"
 	"longshore/pkg/run"
 	"longshore/pkg/secret"
+	"longshore/pkg/trace"
 	"longshore/pkg/trigger"
 )
 
@@ -88,6 +88,12 @@ type Config struct {
 	// Addresses are those of this API in definitions whose calls carry its own token; nil means that of
 	// each request.
 	Addresses func() []string
+	// Trace records a step for each request; nil records none.
+	Trace *trace.Tracer
+	// Hosts are what is known of the hosts of backends, Configured says to which backends this deployment
+	// can deliver; nil where Catalog is.
+	Hosts      Hosts
+	Configured func(backend string) bool
 	// GitHubEvents takes GitHub's events; nil in a deployment that takes none.
 	GitHubEvents inbound.Receiver
 	// GitLabEvents takes GitLab's events; nil in a deployment that takes none.
@@ -132,21 +138,18 @@ type request struct {
 // the handler say.
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := s.Now()
-	id := requestID(r.Header)
-	log := s.Log.With("request_id", id)
+	found := s.router.find(r.Method, r.URL.EscapedPath())
+	r, id, span := s.observed(r, found)
 	header := w.Header()
 	header.Set("X-Request-Id", id)
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Cache-Control", "no-store")
 
-	found := s.router.find(r.Method, r.URL.EscapedPath())
 	status, err := s.serve(w, r, found)
+	over(span, status, err)
 	level := slog.LevelInfo
 	attributes := []slog.Attr{slog.String("method", r.Method), slog.String("route", found.pattern), slog.Int("status", status),
 		slog.Int64("ms", s.Now().Sub(start).Milliseconds())}
-	if run := found.params["run_id"]; run != "" {
-		attributes = append(attributes, slog.String("run_id", run))
-	}
 	switch {
 	case status >= http.StatusInternalServerError:
 		level = slog.LevelError
@@ -154,7 +157,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case found.route != nil && found.access == Open && r.Method == http.MethodGet:
 		level = slog.LevelDebug
 	}
-	log.LogAttrs(r.Context(), level, "request", attributes...)
+	s.Log.LogAttrs(r.Context(), level, "request", attributes...)
 }
 
 // serve writes the answer and returns its status and the fault in it.
@@ -223,22 +226,6 @@ func (e *panicError) Error() string {
 	}
 	// Other values may hold anything, a payload too.
 	return "panic\n" + string(e.stack)
-}
-
-// requestID takes over the caller's id if it is a plain word, and draws one otherwise.
-func requestID(header http.Header) string {
-	id := header.Get("X-Request-Id")
-	if len(id) == 0 || len(id) > 128 {
-		return rand.Text()
-	}
-	for _, c := range []byte(id) {
-		switch {
-		case c >= '0' && c <= '9', c >= 'A' && c <= 'Z', c >= 'a' && c <= 'z', c == '-', c == '_', c == '.', c == ':', c == '=':
-		default:
-			return rand.Text()
-		}
-	}
-	return id
 }
 
 // gone reports an error that only says that nobody waits for the answer any more, or that the time

@@ -2,8 +2,10 @@ package api_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -13,6 +15,7 @@ import (
 
 	"longshore/pkg/api"
 	"longshore/pkg/fault"
+	"longshore/pkg/logline"
 	"longshore/pkg/run"
 )
 
@@ -103,12 +106,12 @@ func TestFailingStore(t *testing.T) {
 	}
 }
 
+// A request's id is ours, or the platform's; that of its client is noted beside it.
 func TestRequestID(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
 	tests := map[string]struct {
-		id   string
-		kept bool
+		id    string
+		noted bool
 	}{
 		"a word":       {"abc-1.2_3", true},
 		"a trace":      {"Root=1-67891233-abcdef012345678912345678", true},
@@ -123,16 +126,29 @@ func TestRequestID(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := *f
-			f.t = t
-			r := request("GET", "/v1/actions/none", "", f.token)
-			r.Header["X-Request-Id"] = []string{test.id}
-			id := f.do(r, nil).header.Get("X-Request-Id")
-			if (id == test.id) != test.kept || id == "" {
-				t.Errorf("got %q for %q", id, test.id)
+			f := newFixture(t)
+			ask := func(ctx context.Context) (id string, line map[string]any) {
+				r := request("GET", "/v1/actions/none", "", f.token).WithContext(ctx)
+				r.Header["X-Request-Id"] = []string{test.id}
+				id = f.do(r, nil).header.Get("X-Request-Id")
+				for text := range strings.Lines(f.log.String()) {
+					if strings.Contains(text, id) {
+						if err := json.Unmarshal([]byte(text), &line); err != nil {
+							t.Fatal(err)
+						}
+					}
+				}
+				return id, line
 			}
-			if !strings.Contains(f.log.String(), id) {
-				t.Errorf("%s is not in the log", id)
+			id, line := ask(t.Context())
+			if id == "" || id == test.id || line["request_id"] != id {
+				t.Errorf("answered %q to %q, logged %v", id, test.id, line)
+			}
+			if noted := line["client_request_id"] == test.id; noted != test.noted {
+				t.Errorf("client_request_id of %q is %v", test.id, line["client_request_id"])
+			}
+			if id, line = ask(logline.Begin(t.Context(), slog.String(logline.RequestID, "the-platforms"))); id != "the-platforms" || line["request_id"] != id {
+				t.Errorf("with the platform's id: answered %q, logged %v", id, line)
 			}
 		})
 	}

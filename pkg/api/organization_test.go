@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"longshore/pkg/api"
+	"longshore/pkg/logline"
 	"longshore/pkg/organization"
 	sealing "longshore/pkg/secret"
 )
@@ -241,4 +242,6 @@ func TestNoRouteShowsASecret(t *testing.T) {
 	}
 }
 
-func newFixtureLog(f *fixture) *slog.Logger { return slog.New(slog.NewJSONHandler(f.log, nil)) }
+func newFixtureLog(f *fixture) *slog.Logger {
+	return slog.New(logline.Handler(slog.NewJSONHandler(f.log, nil)))
+}

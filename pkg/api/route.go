@@ -69,6 +69,7 @@ var routes = []*route{
 	{method: "POST", pattern: "/v1/workflows/runs/claim-pending", access: AdminOnly, handle: (*server).noWorkflows},
 	{method: "GET", pattern: "/v1/workflows/nodes/runs", access: AdminOnly, handle: (*server).noWorkflows},
 	{method: "GET", pattern: "/v1/kafka-credentials", access: AdminOnly, handle: (*server).kafkaCredentials},
+	{method: "GET", pattern: "/v1/backends", access: AdminOnly, handle: (*server).listBackends},
 	{method: "GET", pattern: "/v1/actions/runs/{run_id}/logs", access: Member, handle: (*server).listLogs},
 	{method: "POST", pattern: "/v1/actions/runs/{run_id}/logs", access: Member, body: true, handle: (*server).appendLog},
 

@@ -29,6 +29,7 @@ import (
 	"longshore/pkg/identity/directory"
 	"longshore/pkg/invocation"
 	"longshore/pkg/jqtemplate"
+	"longshore/pkg/logline"
 	"longshore/pkg/organization"
 	"longshore/pkg/permission"
 	"longshore/pkg/queue"
@@ -72,7 +73,7 @@ func newFixtureOn(t testing.TB, s stores, change ...func(*api.Config)) *fixture 
 	if f.token, err = f.tokens.Sign(); err != nil {
 		t.Fatal(err)
 	}
-	log := slog.New(slog.NewJSONHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	log := slog.New(logline.Handler(slog.NewJSONHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	cache := action.NewCache(f.actions)
 	entities := catalog.NewReader(f.catalog, nil)
 	f.users = directory.New(entities, "org_1")
@@ -81,6 +82,7 @@ func newFixtureOn(t testing.TB, s stores, change ...func(*api.Config)) *fixture 
 		Tokens: &identity.Access{Tokens: f.tokens, Provider: provider{}, Users: f.users}, Actions: f.actions, Cache: cache, Runs: f.runs, Log: log,
 		Catalog: catalog.NewService(f.catalog, time.Now), Audit: f.audit,
 		Organization: organization.NewService(f.organization, newSealer(t)),
+		Hosts:        hosts{}, Configured: func(backend string) bool { return backend == invocation.BackendWebhook },
 		Starter: trigger.New(trigger.Config{
 			Actions: cache, Entities: entities, Users: f.users, Runs: f.runs, Sender: f.sent, OrgID: "org_1", Log: log,
 			Secrets: organization.NewVault(f.organization, newSealer(t)), Sealer: newSealer(t),

@@ -80,14 +80,14 @@ func attributes(image map[string]events.DynamoDBAttributeValue) (map[string]type
 	all := make(map[string]types.AttributeValue, len(image))
 	for name, v := range image {
 		var err error
-		if all[name], err = attribute(v); err != nil {
+		if all[name], err = attributeValue(v); err != nil {
 			return nil, fmt.Errorf("read attribute %s: %w", name, err)
 		}
 	}
 	return all, nil
 }
 
-func attribute(v events.DynamoDBAttributeValue) (types.AttributeValue, error) {
+func attributeValue(v events.DynamoDBAttributeValue) (types.AttributeValue, error) {
 	switch v.DataType() {
 	case events.DataTypeBinary:
 		return &types.AttributeValueMemberB{Value: v.Binary()}, nil
@@ -112,7 +112,7 @@ func attribute(v events.DynamoDBAttributeValue) (types.AttributeValue, error) {
 		list := make([]types.AttributeValue, len(v.List()))
 		for i, member := range v.List() {
 			var err error
-			if list[i], err = attribute(member); err != nil {
+			if list[i], err = attributeValue(member); err != nil {
 				return nil, err
 			}
 		}

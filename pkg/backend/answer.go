@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -62,6 +63,8 @@ func Fault(err error) Outcome {
 	var e *egress.Error
 	if errors.As(err, &e) {
 		o.Error = e.Sentence
+		// A call that this process gave up says nothing about its target.
+		o.NoAnswer = !e.Refused && !errors.Is(err, context.Canceled)
 		if e.Refused {
 			o.Verdict = run.Fail
 		}

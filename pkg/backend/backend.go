@@ -63,6 +63,9 @@ type Outcome struct {
 	Watch bool
 	// Unknown says of a failed attempt that the target may have taken it.
 	Unknown bool
+	// NoAnswer says of a failed attempt that the target's host could not be reached or did not answer in
+	// time.
+	NoAnswer bool
 	// Cause is more about Error for the log of the process, empty for nothing: it is not kept.
 	Cause string
 	// Faults are what is wrong with what was sent, where Error cannot say it all. Each becomes a line in

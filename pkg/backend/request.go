@@ -5,6 +5,8 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	"longshore/pkg/trace"
 )
 
 // DefaultCallTimeout bounds one call, connecting and reading the answer included.
@@ -18,13 +20,15 @@ const (
 )
 
 // SetHeaders sets what every request of ours carries beside the action's own headers, which win:
-// User-Agent, Idempotency-Key and, for a request with a body, Content-Type.
-func SetHeaders(h http.Header, version, runID string, body bool) {
+// User-Agent, Idempotency-Key, for a request with a body Content-Type, and the trace that the context is
+// at, traceparent and tracestate.
+func SetHeaders(ctx context.Context, h http.Header, version, runID string, body bool) {
 	fallback(h, "User-Agent", "Longshore/"+version)
 	fallback(h, "Idempotency-Key", runID)
 	if body {
 		fallback(h, "Content-Type", "application/json")
 	}
+	trace.From(ctx).Set(h)
 }
 
 // fallback sets a header that the action does not set, under its canonical name.

@@ -3,6 +3,7 @@
 package boot
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -16,8 +17,12 @@ import (
 	"github.com/caarlos0/env/v11"
 
 	"longshore/pkg/awsevent"
+	"longshore/pkg/logline"
 	"longshore/pkg/metric"
 	"longshore/pkg/queue"
+	"longshore/pkg/run"
+	"longshore/pkg/trace"
+	"longshore/pkg/trace/otlp"
 )
 
 // Version is the version that builds are stamped with (-ldflags -X).
@@ -30,6 +35,9 @@ type Env struct {
 	AWS aws.Config
 	// Metrics are written to the log after each event, in CloudWatch's embedded format.
 	Metrics *metric.Registry
+	// Trace records steps, which spans sends to the collector after each event; nil without one.
+	Trace *trace.Tracer
+	spans *otlp.Exporter
 }
 
 // Main reads the settings into a struct that embeds Settings or is *Settings, calls build once, and
@@ -52,9 +60,13 @@ func start(ctx context.Context, build func(ctx context.Context, e *Env) (awseven
 	if err := e.Validate(); err != nil {
 		return nil, fmt.Errorf("read settings: %w", err)
 	}
-	e.Log = slog.New(slog.NewJSONHandler(os.Stdout, &slog.HandlerOptions{Level: e.LogLevel}))
-	e.Metrics = metric.NewEMF(os.Stdout, "Longshore", time.Now)
+	e.Log = slog.New(logline.Handler(slog.NewJSONHandler(os.Stdout, &slog.HandlerOptions{Level: e.LogLevel})))
+	e.Metrics = metric.NewEMF(os.Stdout, "Longshore", time.Now, "Stack", e.Stack)
 	var err error
+	if e.spans, err = e.exporter(); err != nil {
+		return nil, fmt.Errorf("read settings: %w", err)
+	}
+	e.Trace = e.spans.Tracer()
 	if e.AWS, err = LoadAWS(ctx); err != nil {
 		return nil, err
 	}
@@ -105,19 +117,34 @@ func (e *Env) Received(handle func(ctx context.Context, messages []queue.Receive
 		for i, m := range messages {
 			received[i] = queue.Received(m)
 		}
-		defer e.Flush()
+		defer e.Flush(ctx)
 		return handle(ctx, received)
 	})
 }
 
-// Flush writes the metrics to the log.
-func (e *Env) Flush() {
-	if err := e.Metrics.Flush(); err != nil {
-		e.Log.Error("write metrics", slog.Any("error", err))
-	}
+// collectorTimeout bounds what a collector that does not answer adds to an invocation, at most once in a
+// while: see otlp.Exporter.Flush. One that runs beside the function answers within a millisecond.
+const collectorTimeout = 500 * time.Millisecond
+
+func (e *Env) exporter() (*otlp.Exporter, error) {
+	return otlp.Open(otlp.Config{
+		Endpoint: e.OTLPEndpoint, Headers: e.OTLPHeaders, Service: cmp.Or(e.ServiceName, "longshore"), Version: Version, Timeout: collectorTimeout, Log: e.Log,
+	})
 }
+
+// Flush writes the metrics to the log and sends the spans: after an event the platform may stop the
+// process for good.
+func (e *Env) Flush(ctx context.Context) {
+	if err := e.Metrics.Flush(); err != nil {
+		e.Log.ErrorContext(ctx, "write metrics", slog.Any("error", err))
+	}
+	e.spans.Flush(ctx)
+}
+
+// Metered counts what becomes of the runs of a store.
+func (e *Env) Metered(s run.Store) *run.Metered { return &run.Metered{Store: s, Metrics: e.Metrics} }
 
 // Messages counts what became of messages, by backend, for a dispatcher's Count.
 func (e *Env) Messages(backend string) func(event string) {
-	return func(event string) { e.Metrics.Count("messages", "Stack", e.Stack, "Backend", backend, "Event", event) }
+	return func(event string) { e.Metrics.Count(metric.Messages, "backend", backend, "event", event) }
 }

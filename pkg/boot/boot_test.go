@@ -79,6 +79,26 @@ func TestSettingsNameEveryFaultAtOnce(t *testing.T) {
 	}
 }
 
+func TestSettingsOfTheCollector(t *testing.T) {
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")
+	t.Setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-key=very%20secret")
+	var s boot.Settings
+	if err := boot.Read(&s); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Validate(); err != nil || s.OTLPEndpoint == "" || s.OTLPHeaders == "" {
+		t.Errorf("%+v: %v", s, err)
+	}
+	for name, wrong := range map[string]boot.Settings{
+		"OTEL_EXPORTER_OTLP_ENDPOINT": {OTLPEndpoint: "very secret"},
+		"OTEL_EXPORTER_OTLP_HEADERS":  {OTLPEndpoint: "http://host", OTLPHeaders: "very secret"},
+	} {
+		if err := wrong.Validate(); err == nil || !strings.Contains(err.Error(), name) || strings.Contains(err.Error(), "very secret") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestSettingsOfGitHub(t *testing.T) {
 	for name, value := range map[string]string{
 		"LONGSHORE_QUEUE_WEBHOOK": "https://sqs/webhook", "LONGSHORE_QUEUE_GITHUB": "", "LONGSHORE_GITHUB_EVENTS": "", "LONGSHORE_GITHUB_APP_ID": "4711",

@@ -13,6 +13,7 @@ import (
 	"longshore/pkg/invocation"
 	"longshore/pkg/run"
 	"longshore/pkg/secret"
+	"longshore/pkg/trace/otlp"
 )
 
 // Settings are what the functions and the local process read from the environment, each variable
@@ -40,6 +41,7 @@ type Settings struct {
 	CatalogTable string `name:"catalog-table" env:"LONGSHORE_CATALOG_TABLE" default:"longshore-catalog" envDefault:"longshore-catalog" help:"DynamoDB table of definitions."`
 	SESSender    string `name:"ses-sender" env:"LONGSHORE_SES_SENDER" help:"The address that e-mails to approvers come from, through Amazon SES; without it none are sent."`
 	QueueSettings
+	BreakerSettings
 	// GitHubApp decides which integration actions are dispatched.
 	GitHubApp string `name:"github-app-id" env:"LONGSHORE_GITHUB_APP_ID" help:"The id of the GitHub App that workflows are started as; an INTEGRATION_ACTION of this installationId is dispatched."`
 	// GitHubEvents says that GitHub's events are taken, so that look-ups may be rare. The local process derives it.
@@ -48,6 +50,10 @@ type Settings struct {
 	GitLabEvents bool `kong:"-" env:"LONGSHORE_GITLAB_EVENTS"`
 	// Backends are the configured ones, separated by commas. The local process derives them.
 	Backends string `kong:"-" env:"LONGSHORE_BACKENDS"`
+	// The collector of spans, under OpenTelemetry's own names.
+	OTLPEndpoint string `name:"otlp-endpoint" env:"OTEL_EXPORTER_OTLP_ENDPOINT" help:"The collector that spans are sent to by OTLP over HTTP, such as http://127.0.0.1:4318; by default none."`
+	OTLPHeaders  string `name:"otlp-headers" env:"OTEL_EXPORTER_OTLP_HEADERS" help:"Headers for the collector, name=value, separated by commas, the values percent-encoded."`
+	ServiceName  string `name:"otel-service-name" env:"OTEL_SERVICE_NAME" help:"The service that spans are of; by default longshore."`
 	// Stack is the dimension of the metrics.
 	Stack string `kong:"-" env:"LONGSHORE_STACK"`
 }
@@ -61,6 +67,10 @@ func (s *Settings) Validate() error {
 		}
 	}
 	between("LONGSHORE_CALL_TIMEOUT", time.Duration(s.CallTimeout), time.Second, 45*time.Second)
+	between("LONGSHORE_BREAKER_WINDOW", time.Duration(s.BreakerWindow), time.Second, 24*time.Hour)
+	if s.BreakerFailures < 1 || s.BreakerFailures > 1000 {
+		faults = append(faults, fmt.Errorf("LONGSHORE_BREAKER_FAILURES is %d, expected 1 to 1000", s.BreakerFailures))
+	}
 	between("LONGSHORE_CONNECT_TIMEOUT", time.Duration(s.ConnectTimeout), 100*time.Millisecond, 45*time.Second)
 	between("LONGSHORE_RUN_RETENTION", time.Duration(s.RunRetention), time.Minute, 100*365*24*time.Hour)
 	between("LONGSHORE_AUDIT_RETENTION", time.Duration(s.AuditRetention), time.Minute, 100*365*24*time.Hour)
@@ -88,6 +98,9 @@ func (s *Settings) Validate() error {
 		if _, err := mail.ParseAddress(s.SESSender); err != nil {
 			faults = append(faults, fmt.Errorf("LONGSHORE_SES_SENDER is %q, expected an e-mail address", s.SESSender))
 		}
+	}
+	if _, err := otlp.Open(otlp.Config{Endpoint: s.OTLPEndpoint, Headers: s.OTLPHeaders}); err != nil {
+		faults = append(faults, err)
 	}
 	return errors.Join(faults...)
 }

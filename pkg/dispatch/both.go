@@ -15,7 +15,7 @@ func Both(d *Dispatcher, s *Slices) func(ctx context.Context, messages []queue.R
 			if m, err := queue.Decode([]byte(received.Body)); err == nil && m.Kind == queue.KindDelete {
 				return s.handle(ctx, log, m)
 			}
-			return d.handle(ctx, log, received)
+			return d.observed(ctx, log, received)
 		})
 	}
 }

@@ -59,7 +59,7 @@ func (d *DeadLetter) handle(ctx context.Context, log *slog.Logger, received queu
 		log.ErrorContext(ctx, "dead letter cannot be decoded")
 		return Undecodable, true
 	}
-	log = log.With(slog.String("run_id", m.PK), slog.Int("generation", m.Generation))
+	about(ctx, m)
 	_, err = d.c.Runs.Update(ctx, m.PK, func(r *run.Run) (*run.Write, error) {
 		if len(r.Attempts) < run.MaxAttempts {
 			return nil, run.ErrNotDue

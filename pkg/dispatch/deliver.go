@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"cmp"
 	"context"
 	cryptorand "crypto/rand"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"longshore/pkg/backend"
+	"longshore/pkg/breaker"
 	"longshore/pkg/fault"
 	"longshore/pkg/invocation"
 	"longshore/pkg/queue"
@@ -26,7 +28,7 @@ func (d *Dispatcher) handle(ctx context.Context, log *slog.Logger, received queu
 		log.ErrorContext(ctx, "message cannot be decoded", slog.Int("receives", received.Count))
 		return Undecodable, false
 	}
-	log = log.With(slog.String("run_id", m.PK), slog.Int("generation", m.Generation))
+	about(ctx, m)
 	if m.Kind == queue.KindLookup {
 		return d.lookUp(ctx, log, m)
 	}
@@ -37,13 +39,13 @@ func (d *Dispatcher) handle(ctx context.Context, log *slog.Logger, received queu
 	start, cancel := d.untilStart(ctx)
 	defer cancel()
 	call := m.Invocation
-	group := call.Group()
+	group, shown := call.Group(), call
 	var mask *secret.Mask
 	if call == nil || run.IsNotice(m.PK) {
 		record, err := d.c.Runs.Read(start, m.PK)
 		if err == nil {
 			// A group that queues may show is that of the masked invocation.
-			call, group = record.Invocation, record.Invocation.Group()
+			call, group, shown = record.Invocation, record.Invocation.Group(), record.Invocation
 			err = d.orphan(start, record)
 		}
 		if err != nil && start.Err() == nil {
@@ -68,11 +70,18 @@ func (d *Dispatcher) handle(ctx context.Context, log *slog.Logger, received queu
 			return d.refused(ctx, log, "prepare the call", err)
 		}
 	}
+	host := d.host(call, shown)
+	leave, event, done, ok := d.admit(start, log, received, m, host, group)
+	if done {
+		return event, ok
+	}
+	result, reason := breaker.Nothing, ""
+	defer func() { leave(result, reason) }()
 	owner := cryptorand.Text()
-	r, err := d.claim(start, m, owner)
+	r, err := d.claim(start, m, owner, host)
 	if fault.KindOf(err) == fault.Unavailable && start.Err() == nil {
 		// The claim may have won and its answer been lost: asked again, it knows its own.
-		r, err = d.claim(start, m, owner)
+		r, err = d.claim(start, m, owner, host)
 	}
 	switch {
 	case err != nil && start.Err() != nil:
@@ -85,7 +94,8 @@ func (d *Dispatcher) handle(ctx context.Context, log *slog.Logger, received queu
 		return Failed, true
 	}
 	began := d.c.Now()
-	outcome := hide(d.call(ctx, r, call), mask)
+	outcome := hide(d.call(ctx, r, call, mask), mask)
+	result, reason = outcome.Result(), why(outcome)
 	return d.settle(ctx, log, received, m, owner, outcome, d.c.Now().Sub(began))
 }
 
@@ -151,7 +161,7 @@ func (d *Dispatcher) refused(ctx context.Context, log *slog.Logger, doing string
 
 // claim takes the run's lease, or ends a run whose attempts are used up; then the run it returns has
 // another owner. An owner that has the lease keeps it, with the attempt that it counted.
-func (d *Dispatcher) claim(ctx context.Context, m queue.Message, owner string) (*run.Run, error) {
+func (d *Dispatcher) claim(ctx context.Context, m queue.Message, owner, host string) (*run.Run, error) {
 	return d.c.Runs.Update(ctx, m.PK, func(r *run.Run) (*run.Write, error) {
 		if n := len(r.Attempts); r.Delivery.Owner == owner && r.Generation == m.Generation && n > 0 && r.Attempts[n-1].Open {
 			return nil, nil
@@ -161,6 +171,7 @@ func (d *Dispatcher) claim(ctx context.Context, m queue.Message, owner string) (
 		if err != nil {
 			return nil, err
 		}
+		r.Delivery.Host = cmp.Or(host, r.Delivery.Host)
 		write := &run.Write{}
 		if ended {
 			write.Logs = usedUp(now, r)
@@ -170,7 +181,7 @@ func (d *Dispatcher) claim(ctx context.Context, m queue.Message, owner string) (
 }
 
 // call makes one attempt. Its deadline leaves the reserve even if the claim was slow.
-func (d *Dispatcher) call(ctx context.Context, r *run.Run, call *invocation.Invocation) backend.Outcome {
+func (d *Dispatcher) call(ctx context.Context, r *run.Run, call *invocation.Invocation, mask *secret.Mask) backend.Outcome {
 	if call == nil {
 		return backend.Outcome{Verdict: run.Fail, Error: "what was to be sent is not stored"}
 	}
@@ -180,7 +191,7 @@ func (d *Dispatcher) call(ctx context.Context, r *run.Run, call *invocation.Invo
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	return d.c.Backend.Call(ctx, backend.Call{
+	return d.timed(ctx, mask != nil, backend.Call{
 		RunID: r.ID, Action: r.Action.Identifier, Attempt: len(r.Attempts), Invocation: call, Uncertain: r.Uncertain(),
 		By: r.Author(d.c.Now()),
 	})

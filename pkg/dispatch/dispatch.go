@@ -20,9 +20,12 @@ import (
 	"time"
 
 	"longshore/pkg/backend"
+	"longshore/pkg/breaker"
+	"longshore/pkg/metric"
 	"longshore/pkg/queue"
 	"longshore/pkg/run"
 	"longshore/pkg/secret"
+	"longshore/pkg/trace"
 )
 
 // Settler writes an outcome, sends the next try and acknowledges the message, in this order or in
@@ -62,6 +65,10 @@ const (
 	Stale Event = "stale"
 	// Returned is a message that was sent again because there was no time left for its call.
 	Returned Event = "returned"
+	// Waiting is a run or a look-up that waits because its host fails.
+	Waiting Event = "waiting"
+	// PutOff is a message that was sent again because its host has as many calls as it may.
+	PutOff Event = "put_off"
 	// Continued is a slice of a migration that was carried out.
 	Continued Event = "continued"
 	// Undecodable is a message that this code cannot read.
@@ -75,6 +82,8 @@ const (
 	DefaultCallTimeout = 25 * time.Second
 	DefaultReserve     = 10 * time.Second
 	DefaultLease       = 75 * time.Second
+	// DefaultPerHost is 8 of the 10 messages of a batch.
+	DefaultPerHost = 8
 	// skew is how far the clocks of two dispatchers may differ.
 	skew = 5 * time.Second
 )
@@ -100,16 +109,29 @@ type Config struct {
 	Lease time.Duration
 	// Timeout is how long a run of a backend may stay IN_PROGRESS; nil means run.Timeouts(0).
 	Timeout func(backend string) time.Duration
+	// Breaker keeps runs away from hosts that fail; nil keeps none away.
+	Breaker *breaker.Guard
+	// PerHost is how many calls go to one host at once, so that a slow one does not take every worker;
+	// 0 means DefaultPerHost. Nothing is bounded where the backend has one host alone.
+	PerHost int
 	Log     *slog.Logger
 	// Count is told what became of each message; nil counts nothing.
 	Count func(Event)
+	// Metrics has the time of calls; nil for none. Trace records the steps of messages; nil for none.
+	Metrics *metric.Registry
+	Trace   *trace.Tracer
 	// Now and Rand (in [0, 1)) are for tests.
 	Now  func() time.Time
 	Rand func() float64
 }
 
 // Dispatcher handles the messages of one backend. It may be used by many goroutines.
-type Dispatcher struct{ c Config }
+type Dispatcher struct {
+	c Config
+	// only is the host of a backend that has one alone.
+	only  string
+	slots *slots
+}
 
 // New returns a dispatcher.
 func New(c Config) *Dispatcher {
@@ -138,14 +160,23 @@ func New(c Config) *Dispatcher {
 	if c.Rand == nil {
 		c.Rand = rand.Float64
 	}
-	return &Dispatcher{c}
+	if c.PerHost <= 0 {
+		c.PerHost = DefaultPerHost
+	}
+	d := &Dispatcher{c: c, only: only(c.Backend)}
+	perHost := c.PerHost
+	if d.only != "" {
+		perHost = 0
+	}
+	d.slots = newSlots(perHost, c.Now)
+	return d
 }
 
 // Handle deals with all messages at once and returns the ids of those that have to come again,
 // because our own code or the store failed. The caller acknowledges all others; those that the
 // Settler has acknowledged already bear it.
 func (d *Dispatcher) Handle(ctx context.Context, messages []queue.Received) (again []string) {
-	return each(ctx, d.c.Log, d.c.Count, messages, d.handle)
+	return each(ctx, d.c.Log, d.c.Count, messages, d.observed)
 }
 
 // each runs handle for all messages at once, each with its own recover, counts what became of them,
@@ -157,7 +188,7 @@ func each(ctx context.Context, log *slog.Logger, count func(Event), messages []q
 	var all sync.WaitGroup
 	for i, m := range messages {
 		all.Go(func() {
-			log := log.With(slog.String("message_id", m.ID))
+			ctx := begin(ctx, m)
 			event, done := Broken, false
 			defer func() {
 				if p := recover(); p != nil {

@@ -17,7 +17,6 @@ import (
 // sweeper has moved the run to its next look-up already, so that a message that gets lost here costs
 // only time; two look-ups at once do no harm.
 func (d *Dispatcher) lookUp(ctx context.Context, log *slog.Logger, m queue.Message) (Event, bool) {
-	log = log.With(slog.String("run_id", m.PK), slog.Int("generation", m.Generation))
 	asker, ok := d.c.Backend.(backend.Lookuper)
 	if !ok {
 		log.ErrorContext(ctx, "the backend cannot be looked up")
@@ -61,7 +60,12 @@ func (d *Dispatcher) lookUp(ctx context.Context, log *slog.Logger, m queue.Messa
 	if start.Err() != nil {
 		return d.sendBack(ctx, log, m, record.Invocation.Group())
 	}
+	visit, wait := d.c.Breaker.Enter(start, d.c.Name, d.only, d.c.Lease)
+	if wait != nil {
+		return d.restLookUp(ctx, log, m, wait)
+	}
 	found := hideFound(d.ask(ctx, asker, record, call), mask)
+	visit.Leave(ctx, backend.Found(found), found.Waiting)
 	now := d.c.Now()
 	changed := false
 	_, err = d.c.Runs.Update(ctx, m.PK, func(r *run.Run) (*run.Write, error) {

@@ -32,7 +32,7 @@ func (s *StoreAndSend) Settle(ctx context.Context, _ queue.Received, id string,
 		return nil, err
 	}
 	if m, delay := next(r); m != nil {
-		if err := s.Send.Send(ctx, r.Backend, *m, delay, ""); err != nil {
+		if err := s.Send.Send(ctx, r.Backend, *m, delay, r.Delivery.Host); err != nil {
 			s.Log.WarnContext(ctx, "next try not sent; the sweeper has it", slog.String("run_id", id), slog.Any("error", err))
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"longshore/pkg/dispatch"
 	"longshore/pkg/dispatch/dispatchtest"
 	"longshore/pkg/invocation"
+	"longshore/pkg/logline"
 	"longshore/pkg/queue"
 	"longshore/pkg/run"
 )
@@ -52,7 +53,7 @@ type envelope struct {
 func newBench(t *testing.T) *bench {
 	t.Helper()
 	b := &bench{store: dispatchtest.NewStore(), now: start}
-	log := slog.New(slog.NewJSONHandler(&locked{b: b}, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	log := slog.New(logline.Handler(slog.NewJSONHandler(&locked{b: b}, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	b.config = dispatch.Config{
 		Backend: b, Name: "webhook", Runs: b.store, Send: b, Log: log,
 		Settler: &dispatch.StoreAndSend{Runs: b.store, Send: b, Log: log},

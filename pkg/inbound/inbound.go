@@ -16,6 +16,7 @@ import (
 
 	"longshore/pkg/fault"
 	"longshore/pkg/invocation"
+	"longshore/pkg/logline"
 	"longshore/pkg/run"
 	"longshore/pkg/secret"
 )
@@ -83,7 +84,8 @@ func (e *Ender) End(ctx context.Context, end End) error {
 			return fmt.Errorf("end the run of an event: %w", err)
 		}
 		if ended {
-			e.Log.InfoContext(ctx, "event ended a run", slog.String("run_id", record.ID), slog.String("backend", end.Backend))
+			logline.Set(ctx, slog.String(logline.RunID, record.ID))
+			e.Log.InfoContext(ctx, "event ended a run", slog.String("backend", end.Backend))
 		}
 	}
 	return nil

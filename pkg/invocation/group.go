@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/url"
 	"strings"
+
+	"longshore/pkg/secret"
 )
 
 // maxGroup is the longest group (SQS, SendMessage, MessageGroupId: 128 characters).
@@ -18,7 +20,30 @@ func (i *Invocation) Group() string {
 	if i == nil || i.Webhook == nil {
 		return ""
 	}
-	u, err := url.Parse(i.Webhook.URL)
+	return i.Webhook.host(maxGroup)
+}
+
+// maxHost is the longest host in bytes: stores keep it as a part of a key.
+const maxHost = 300
+
+// Host returns the host that a dispatcher calls for the invocation: scheme, host and port of a webhook.
+// It is empty for any other invocation, for nil, and where the host is not known because it is masked.
+// One over 300 bytes, or that is not printable ASCII, becomes its SHA-256.
+func (i *Invocation) Host() string {
+	if i == nil || i.Webhook == nil || i.Backend != BackendWebhook {
+		return ""
+	}
+	host := i.Webhook.host(maxHost)
+	if !strings.HasPrefix(host, "http") && len(host) != 2*sha256.Size || strings.Contains(host, secret.Hidden) {
+		return ""
+	}
+	return host
+}
+
+// host is scheme, host and port of the call, its SHA-256 where it is longer than limit or cannot be
+// printed.
+func (w *Webhook) host(limit int) string {
+	u, err := url.Parse(w.URL)
 	if err != nil {
 		return ""
 	}
@@ -30,7 +55,7 @@ func (i *Invocation) Group() string {
 		port = "80"
 	}
 	group := u.Scheme + "://" + net.JoinHostPort(strings.ToLower(u.Hostname()), port)
-	if len(group) > maxGroup || strings.ContainsFunc(group, func(r rune) bool { return r <= ' ' || r > '~' }) {
+	if len(group) > limit || strings.ContainsFunc(group, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		sum := sha256.Sum256([]byte(group))
 		return hex.EncodeToString(sum[:])
 	}

@@ -82,7 +82,7 @@ func openAWS(ctx context.Context, c Config) (*stores, error) {
 	}
 	entries := dynamocatalog.NewAudit(table, c.CatalogTable, c.AuditRetention, time.Now)
 	stored := dynamostore.NewRuns(table, c.RunsTable, c.Retention, time.Now)
-	runs := &run.Audited{Store: stored, Audit: entries, Log: c.Log}
+	runs := &run.Metered{Metrics: c.metrics, Store: &run.Audited{Store: stored, Audit: entries, Log: c.Log}}
 	actions, entities := dynamocatalog.NewActions(table, c.CatalogTable), dynamocatalog.NewCatalog(table, c.CatalogTable, time.Now)
 	actions.AuditRetention, entities.AuditRetention, entities.Log = c.AuditRetention, c.AuditRetention, c.Log
 	settings := dynamocatalog.NewOrganization(table, c.CatalogTable)
@@ -96,6 +96,7 @@ func openAWS(ctx context.Context, c Config) (*stores, error) {
 		follow: changes, changes: entries,
 		runs: runs, deliveries: runs, queue: queues,
 		actions: actions, catalog: entities, audit: entries, organization: settings,
+		hosts:      dynamostore.NewHosts(table, c.RunsTable, time.Now),
 		migrations: dynamostore.NewMigrations(table, c.CatalogTable),
 		accepter:   &trigger.StoreAndSend{Store: runs, Sender: queues, Log: c.Log},
 		settler:    &dispatch.StoreAndSend{Runs: runs, Send: queues, Log: c.Log},

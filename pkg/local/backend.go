@@ -13,6 +13,7 @@ import (
 	"longshore/pkg/dispatch"
 	"longshore/pkg/egress"
 	"longshore/pkg/invocation"
+	"longshore/pkg/metric"
 	"longshore/pkg/queue"
 	"longshore/pkg/signature"
 )
@@ -71,14 +72,16 @@ func (s *Server) deliver(name string, b backend.Backend) handle { return s.dispa
 func (s *Server) dispatcher(name string, b backend.Backend) *dispatch.Dispatcher {
 	return dispatch.New(dispatch.Config{
 		Backend: b, Name: name, Runs: s.stores.deliveries, Send: s.stores.queue, Settler: s.stores.settler, Sealer: s.sealer,
+		Breaker: s.breaker, PerHost: max(s.c.Workers/2, 1), Now: s.c.clock,
 		CallTimeout: s.c.CallTimeout, Timeout: s.c.Timeout, Log: s.c.Log, Count: s.counting(name),
+		Metrics: s.metrics, Trace: s.tracer,
 	})
 }
 
 // counting counts what becomes of a queue's messages.
 func (s *Server) counting(name string) func(dispatch.Event) {
 	return func(e dispatch.Event) {
-		s.metrics.Count("longshore_messages_total", "backend", name, "event", string(e))
+		s.metrics.Count(metric.Messages, "backend", name, "event", string(e))
 	}
 }
 

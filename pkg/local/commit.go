@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"longshore/pkg/dispatch"
+	"longshore/pkg/metric"
 	"longshore/pkg/queue"
 	"longshore/pkg/queue/sqlitequeue"
 	"longshore/pkg/run"
@@ -20,6 +21,8 @@ type Commits struct {
 	DB    *sqlite.DB
 	Runs  *sqlitestore.Runs
 	Queue *sqlitequeue.Queue
+	// Metrics counts what becomes of runs; nil counts nothing.
+	Metrics *metric.Registry
 	// recent is told of each run that is sent; nil for none.
 	recent *recent
 }
@@ -41,7 +44,7 @@ func (c *Commits) Accept(ctx context.Context, r *run.Run, b *run.Body, m *queue.
 		// The text would be written and deleted a second time; the dispatcher has it from memory, or
 		// reads it.
 		message.Invocation = nil
-		if send, err = c.Queue.Sending(r.Backend, message, 0); err != nil {
+		if send, err = c.Queue.Sending(ctx, r.Backend, message, 0); err != nil {
 			return err
 		}
 	}
@@ -62,6 +65,9 @@ func (c *Commits) Accept(ctx context.Context, r *run.Run, b *run.Body, m *queue.
 	if err != nil && c.recent != nil {
 		c.recent.take(r.ID)
 	}
+	if err == nil {
+		run.CountAccepted(c.Metrics, r)
+	}
 	return err
 }
 
@@ -70,13 +76,14 @@ func (c *Commits) Settle(ctx context.Context, m queue.Received, id string,
 	move func(*run.Run) (*run.Write, error),
 	next func(*run.Run) (*queue.Message, time.Duration),
 ) (*run.Run, error) {
+	move, count := run.Meter(c.Metrics, move)
 	var r *run.Run
 	err := c.DB.Write(ctx, func(tx *sqlite.Tx) (err error) {
 		if r, err = c.Runs.UpdateTx(tx, id, move); err != nil {
 			return err
 		}
 		if m, delay := next(r); m != nil {
-			if err := c.Queue.SendTx(tx, r.Backend, *m, delay); err != nil {
+			if err := c.Queue.SendTx(ctx, tx, r.Backend, *m, delay); err != nil {
 				return err
 			}
 		}
@@ -85,5 +92,6 @@ func (c *Commits) Settle(ctx context.Context, m queue.Received, id string,
 	if err != nil {
 		return nil, err
 	}
+	count(r)
 	return r, nil
 }

@@ -14,6 +14,12 @@ func WithClock(c Config, now func() time.Time) Config {
 	return c
 }
 
+// WithTime returns a configuration whose queue, dispatchers, sweeper and breaker have another clock.
+func WithTime(c Config, clock func() time.Time) Config {
+	c.clock = clock
+	return c
+}
+
 // WithChaos returns a configuration whose queue is as unkind as SQS may be.
 func WithChaos(c Config) Config {
 	c.chaos = true

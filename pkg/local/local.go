@@ -23,6 +23,7 @@ import (
 	"longshore/pkg/automation"
 	"longshore/pkg/boot"
 	"longshore/pkg/boot/kafkasettings"
+	"longshore/pkg/breaker"
 	"longshore/pkg/catalog"
 	"longshore/pkg/changelog"
 	"longshore/pkg/dispatch"
@@ -31,6 +32,7 @@ import (
 	"longshore/pkg/identity"
 	"longshore/pkg/identity/directory"
 	"longshore/pkg/identity/oidc"
+	"longshore/pkg/logline"
 	"longshore/pkg/metric"
 	"longshore/pkg/organization"
 	"longshore/pkg/permission"
@@ -39,6 +41,8 @@ import (
 	"longshore/pkg/secret"
 	"longshore/pkg/store/sqlitestore"
 	"longshore/pkg/sweep"
+	"longshore/pkg/trace"
+	"longshore/pkg/trace/otlp"
 	"longshore/pkg/trigger"
 )
 
@@ -75,6 +79,8 @@ type Config struct {
 	AzureDevOpsURL string
 	GitHub         GitHub
 	GitLab         GitLab
+	// Breaker says when runs are kept away from a host that fails.
+	Breaker breaker.Rules
 	// Workers is how many deliveries of each backend run at once; 0 means 100.
 	Workers int
 	Version string
@@ -82,12 +88,19 @@ type Config struct {
 	// OIDC is the provider of users' tokens; without an issuer there are none.
 	OIDC oidc.Config
 
+	// Collector is where spans go; without an endpoint none are recorded.
+	Collector otlp.Config
+
+	// metrics are what the process counts in; Open makes them.
+	metrics *metric.Registry
 	// chaos makes the queue as unkind as SQS may be, for tests.
 	chaos bool
 	// now is the API's clock, for tests; nil means time.Now.
 	now func() time.Time
 	// changes takes the place of automations, for tests; nil means them.
 	changes feed.Handler
+	// clock is that of queue, dispatchers, sweeper and breaker, for tests; nil means time.Now.
+	clock func() time.Time
 }
 
 // stores are the two ways to keep things.
@@ -100,6 +113,7 @@ type stores struct {
 	// organization has settings and secrets.
 	organization organization.Store
 	audit        audit.Store
+	hosts        breaker.Store
 	migrations   sweep.Migrations
 	queue        queue.Queue
 	accepter     trigger.Accepter
@@ -112,6 +126,8 @@ type stores struct {
 	changes automation.Audit
 	// drains says that this process takes messages off the dead-letter queue.
 	drains bool
+	// oldest says how long a queue's oldest message has been due; nil where the platform measures it.
+	oldest func(ctx context.Context, backend string) (time.Duration, error)
 	ready  func(context.Context) error
 	// start takes over what a process that died had in hand.
 	start func(context.Context) error
@@ -136,9 +152,13 @@ type Server struct {
 	entities *catalog.Service
 	sealer   *secret.Sealer
 	tokens   *identity.Tokens
+	breaker  *breaker.Guard
 	sweeper  *sweep.Sweeper
 	metrics  *metric.Registry
-	handler  http.Handler
+	// spans and tracer are nil without a collector.
+	spans   *otlp.Exporter
+	tracer  *trace.Tracer
+	handler http.Handler
 
 	listener net.Listener
 	http     *http.Server
@@ -179,7 +199,16 @@ func Open(ctx context.Context, c Config) (_ *Server, err error) {
 	if c.Retention == 0 {
 		c.Retention = sqlitestore.DefaultRetention
 	}
-	s := &Server{c: c, failed: make(chan error, 1)}
+	c.metrics = metric.New()
+	if c.Log != nil {
+		c.Log = slog.New(logline.Handler(c.Log.Handler()))
+	}
+	c.Collector.Log, c.Collector.Version, c.Collector.Service = c.Log, c.Version, cmp.Or(c.Collector.Service, "longshore")
+	spans, err := otlp.Open(c.Collector)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{c: c, metrics: c.metrics, spans: spans, tracer: spans.Tracer(), failed: make(chan error, 1)}
 	s.background, s.stop = context.WithCancel(context.WithoutCancel(ctx))
 	if c.AWS {
 		s.stores, err = openAWS(ctx, c)
@@ -220,8 +249,6 @@ func Open(ctx context.Context, c Config) (_ *Server, err error) {
 // assemble builds the use cases, as the functions' mains do.
 func (s *Server) assemble() error {
 	c, st := s.c, s.stores
-	s.metrics = metric.New()
-	metrics := s.metrics
 	configured := c.configured
 	key, err := boot.Key("the token key", s.credentials.TokenKey)
 	if err != nil {
@@ -256,7 +283,7 @@ func (s *Server) assemble() error {
 	starter := trigger.New(trigger.Config{
 		Actions: cache, Entities: reader, Permissions: judge, Approvers: judge, Users: users, Runs: st.runs, Accepter: st.accepter, Sender: st.queue,
 		ApprovalTimeout: c.ApprovalTimeout, Mails: c.SESSender != "", BaseURL: c.BaseURL,
-		OrgID: s.credentials.OrgID, Configured: configured, GitHubApp: c.GitHub.App, Log: c.Log,
+		OrgID: s.credentials.OrgID, Configured: configured, GitHubApp: c.GitHub.App, Log: c.Log, Trace: s.tracer,
 		ClientSecret: s.credentials.ClientSecret, Key: key,
 		Secrets: organization.NewVault(st.organization, sealer), Sealer: sealer, Streamer: settings,
 	})
@@ -278,9 +305,11 @@ func (s *Server) assemble() error {
 		Catalog: entities, Audit: st.audit,
 		Organization: settings,
 		Decider:      approval.New(approval.Config{Runs: st.runs, Send: st.queue, Configured: configured, Log: c.Log}),
-		Log:          c.Log, Now: c.now, AgentKafka: s.agentKafka(), Sealer: sealer, Ready: st.ready, Metrics: metrics.Handler(),
-		GitHubEvents: s.githubEvents(), GitLabEvents: s.gitlabEvents(), Addresses: s.addresses,
+		Log:          c.Log, Now: c.now, AgentKafka: s.agentKafka(), Sealer: sealer, Ready: st.ready, Metrics: s.metricsHandler(), Trace: s.tracer,
+		Hosts: st.hosts, Configured: configured, Addresses: s.addresses,
+		GitHubEvents: s.githubEvents(), GitLabEvents: s.gitlabEvents(),
 	})
+	s.breaker = s.guard()
 	s.handles = map[string]handle{}
 	for _, b := range backends {
 		if !c.configured(b.name) {
@@ -294,7 +323,7 @@ func (s *Server) assemble() error {
 		Runs: st.runs, Log: c.Log,
 		Count: s.counting(queue.DeadLetter),
 	})
-	s.sweeper = sweep.New(sweep.Config{Runs: st.runs, Migrations: st.migrations, Send: st.queue, Configured: configured, Timeout: c.Timeout, Events: s.events, Log: c.Log})
+	s.sweeper = sweep.New(sweep.Config{Runs: st.runs, Migrations: st.migrations, Send: st.queue, Configured: configured, Timeout: c.Timeout, Events: s.events, Log: c.Log, Breaker: s.breaker, Now: c.clock})
 	return nil
 }
 
@@ -340,6 +369,7 @@ func (s *Server) Start(ctx context.Context) error {
 	}
 	s.loops.Go(func() { s.each(sweepEvery, s.sweep) })
 	s.loops.Go(func() { s.each(purgeEvery, s.purge) })
+	s.loops.Go(func() { s.spans.Run(s.background) })
 	return nil
 }
 
@@ -399,6 +429,8 @@ func (s *Server) Stop(ctx context.Context) error {
 	}()
 	select {
 	case <-done:
+		// The spans of what was in hand.
+		s.spans.Flush(ctx)
 		for _, closes := range s.closers {
 			closes()
 		}

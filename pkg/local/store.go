@@ -56,16 +56,25 @@ func overSQLite(ctx context.Context, c Config, db *sqlite.DB) (*stores, error) {
 	if err != nil {
 		return nil, err
 	}
-	messages, err := sqlitequeue.New(ctx, db, sqlitequeue.Options{Chaos: c.chaos})
+	clock := c.clock
+	if clock == nil {
+		clock = time.Now
+	}
+	hosts, err := sqlitestore.NewHosts(ctx, db, clock)
 	if err != nil {
 		return nil, err
 	}
-	commits := &Commits{DB: db, Runs: runs, Queue: messages, recent: newRecent()}
+	messages, err := sqlitequeue.New(ctx, db, sqlitequeue.Options{Chaos: c.chaos, Now: clock})
+	if err != nil {
+		return nil, err
+	}
+	commits := &Commits{DB: db, Runs: runs, Queue: messages, Metrics: c.metrics, recent: newRecent()}
+	metered := &run.Metered{Store: runs, Metrics: c.metrics}
 	settled := &settledReceipts{Settler: commits}
 	return &stores{
-		runs: runs, deliveries: &deliveries{runs, commits.recent}, actions: actions, catalog: entities, migrations: entities, audit: entries, organization: settings, queue: messages,
+		runs: metered, deliveries: &deliveries{metered, commits.recent}, actions: actions, catalog: entities, migrations: entities, audit: entries, organization: settings, queue: messages, hosts: hosts,
 		accepter: commits, settler: settled, acked: settled.acked, drains: true,
-		ready:  db.Ping,
+		oldest: messages.Oldest, ready: db.Ping,
 		follow: func(ctx context.Context, h feed.Handler) { changes.Follow(ctx, h, c.Log) },
 		start: func(ctx context.Context) error {
 			now := time.Now()
@@ -83,6 +92,9 @@ func overSQLite(ctx context.Context, c Config, db *sqlite.DB) (*stores, error) {
 				return err
 			}
 			if err := entities.Purge(ctx, now); err != nil {
+				return err
+			}
+			if err := hosts.Purge(ctx, now); err != nil {
 				return err
 			}
 			return entries.Purge(ctx, now)

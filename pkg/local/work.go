@@ -3,8 +3,10 @@ package local
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"time"
 
+	"longshore/pkg/metric"
 	"longshore/pkg/queue"
 )
 
@@ -87,13 +89,37 @@ func (s *Server) sweep(ctx context.Context) {
 		}
 		return
 	}
-	s.metrics.Observe("longshore_sweep_seconds", time.Since(began))
-	s.metrics.Set("longshore_sweep_lag_seconds", report.Lag.Seconds())
+	s.metrics.Observe(metric.SweepTime, time.Since(began))
+	s.metrics.Set(metric.SweepLag, report.Lag.Seconds())
 }
 
 func (s *Server) purge(ctx context.Context) {
 	if err := s.stores.purge(ctx, time.Now()); err != nil && s.background.Err() == nil {
 		s.c.Log.Error("delete what has expired", slog.Any("err", err))
+	}
+}
+
+// metricsHandler answers GET /metrics.
+func (s *Server) metricsHandler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.look(r.Context())
+		w.Header().Set("Content-Type", metric.ContentType)
+		_, _ = w.Write(s.metrics.Text())
+	})
+}
+
+// look sets the ages of the queues, which nobody needs between two looks.
+func (s *Server) look(ctx context.Context) {
+	if s.stores.oldest == nil {
+		return
+	}
+	for name := range s.handles {
+		age, err := s.stores.oldest(ctx, name)
+		if err != nil {
+			s.c.Log.WarnContext(ctx, "look up the age of a queue", slog.String("queue", name), slog.Any("err", err))
+			continue
+		}
+		s.metrics.Set(metric.QueueAge, age.Seconds(), "backend", name)
 	}
 }
 

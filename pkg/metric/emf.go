@@ -64,16 +64,18 @@ func (r *Registry) write() {
 			}
 			unit := "None"
 			l.values[name] = s.value
-			switch {
-			case f.kind == counter:
+			switch f.kind {
+			case counter:
 				unit = "Count"
 				s.value = 0
-			case f.kind == timing:
+			case timing:
 				unit = "Seconds"
 				l.values[name] = s.values
 				s.values = nil
-			case strings.HasSuffix(name, "_seconds"):
-				unit = "Seconds"
+			default:
+				if _, _, seconds := described(name); seconds {
+					unit = "Seconds"
+				}
 			}
 			s.touched = false
 			l.metrics = append(l.metrics, emfMetric{name, unit})
@@ -82,17 +84,18 @@ func (r *Registry) write() {
 	for _, key := range slices.Sorted(maps.Keys(lines)) {
 		l := lines[key]
 		dimensions := []string{}
-		for i := 0; i < len(l.labels); i += 2 {
+		labels := append(slices.Clip(r.common), l.labels...)
+		for i := 0; i < len(labels); i += 2 {
 			// CloudWatch refuses an empty dimension, and one over 1,024 characters.
-			value := strings.TrimSpace(l.labels[i+1])
-			if value == "" {
+			value := strings.TrimSpace(labels[i+1])
+			if value == "" || slices.Contains(dimensions, labels[i]) {
 				continue
 			}
 			if len(value) > 1024 {
 				value = strings.ToValidUTF8(value[:1024], "")
 			}
-			dimensions = append(dimensions, l.labels[i])
-			l.values[l.labels[i]] = value
+			dimensions = append(dimensions, labels[i])
+			l.values[labels[i]] = value
 		}
 		l.values["_aws"] = emfMeta{r.now().UnixMilli(), []emfDirective{{r.namespace, [][]string{dimensions}, l.metrics}}}
 		text, err := json.Marshal(l.values)

@@ -36,6 +36,7 @@ type Registry struct {
 	// emf is nil for Prometheus.
 	emf       io.Writer
 	namespace string
+	common    []string
 	now       func() time.Time
 	failed    error
 }
@@ -59,15 +60,15 @@ type series struct {
 	values  []float64
 }
 
-// New returns a registry for Handler.
+// New returns a registry for Text.
 func New() *Registry {
 	return &Registry{families: map[string]*family{}}
 }
 
 // NewEMF returns a registry whose Flush writes JSON lines to w, on Lambda the standard output, under
-// a namespace of CloudWatch. Now is the clock of their time stamps.
-func NewEMF(w io.Writer, namespace string, now func() time.Time) *Registry {
-	return &Registry{families: map[string]*family{}, emf: w, namespace: namespace, now: now}
+// a namespace of CloudWatch. Now is the clock of their time stamps; common are labels of every line.
+func NewEMF(w io.Writer, namespace string, now func() time.Time, common ...string) *Registry {
+	return &Registry{families: map[string]*family{}, emf: w, namespace: namespace, now: now, common: common}
 }
 
 // Add adds n, at least 0, to the counter of that name and labels. Labels are names and values in

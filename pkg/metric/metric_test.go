@@ -7,25 +7,22 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"longshore/pkg/metric"
 )
 
 func scrape(t *testing.T, r *metric.Registry) string {
 	t.Helper()
-	w := httptest.NewRecorder()
-	r.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
-	if got, want := w.Header().Get("Content-Type"), "text/plain; version=0.0.4; charset=utf-8"; got != want {
-		t.Errorf("Content-Type = %q, want %q", got, want)
-	}
-	return w.Body.String()
+	return string(r.Text())
 }
 
 func TestPrometheus(t *testing.T) {
@@ -201,7 +198,7 @@ func TestEMF(t *testing.T) {
 		}
 		return lines(t, &out)
 	}
-	r.Set("sweep_lag_seconds", 12.5)
+	r.Set("sweep_lag", 12.5)
 	r.Count("sent_total")
 	r.Add("sent_total", 2)
 	r.Count("deliveries_total", "backend", "webhook", "verdict", "retry", "host", "")
@@ -215,8 +212,8 @@ func TestEMF(t *testing.T) {
 	of := func(name, unit string) any { return map[string]any{"Name": name, "Unit": unit} }
 	want := []map[string]any{
 		{
-			"_aws":       meta([]any{}, of("sent_total", "Count"), of("sweep_lag_seconds", "Seconds")),
-			"sent_total": 3.0, "sweep_lag_seconds": 12.5,
+			"_aws":       meta([]any{}, of("sent_total", "Count"), of("sweep_lag", "Seconds")),
+			"sent_total": 3.0, "sweep_lag": 12.5,
 		},
 		{
 			"_aws":    meta([]any{"backend", "verdict"}, of("deliveries_total", "Count"), of("delivery_seconds", "Seconds")),
@@ -286,5 +283,139 @@ func TestEMFReportsTheWritersError(t *testing.T) {
 	}
 	if err := r.Flush(); err != nil {
 		t.Errorf("error once more: %v", err)
+	}
+}
+
+// The text is what Prometheus' own parser reads.
+func TestPrometheusReadsTheText(t *testing.T) {
+	t.Parallel()
+	r := metric.New()
+	record(r)
+	parser := expfmt.NewTextParser(model.LegacyValidation)
+	families, err := parser.TextToMetricFamilies(bytes.NewReader(r.Text()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range metric.Descriptions() {
+		f := families[d.Prometheus()]
+		if f == nil {
+			t.Errorf("no %s in the text", d.Prometheus())
+			continue
+		}
+		if f.GetHelp() != d.Help {
+			t.Errorf("help of %s: %q", f.GetName(), f.GetHelp())
+		}
+		var labels []string
+		for _, l := range f.Metric[0].Label {
+			labels = append(labels, l.GetName())
+		}
+		if diff := cmp.Diff(d.Labels, labels); diff != "" {
+			t.Errorf("labels of %s (-want +got):\n%s", f.GetName(), diff)
+		}
+	}
+	if len(families) != len(metric.Descriptions()) {
+		t.Errorf("%d families, want %d", len(families), len(metric.Descriptions()))
+	}
+}
+
+// record records each described metric once.
+func record(r *metric.Registry) {
+	for _, d := range metric.Descriptions() {
+		var labels []string
+		for _, name := range d.Labels {
+			labels = append(labels, name, "some\"thing\\")
+		}
+		switch {
+		case strings.HasSuffix(d.Prometheus(), "_total"):
+			r.Count(d.Name, labels...)
+		case d.Name == metric.SweepLag || d.Name == metric.QueueAge || d.Name == metric.FailingHosts:
+			r.Set(d.Name, 1.5, labels...)
+		default:
+			r.Observe(d.Name, time.Second, labels...)
+		}
+	}
+}
+
+// The schema is that of CloudWatch ("Specification: Embedded metric format", "JSON schema"), with what
+// the text of that page says beside it: up to 100 metrics and values, and that each name is a member.
+const emfSchema = `{
+  "type": "object", "required": ["_aws"],
+  "properties": {"_aws": {"type": "object", "required": ["Timestamp", "CloudWatchMetrics"], "properties": {
+    "Timestamp": {"type": "integer"},
+    "CloudWatchMetrics": {"type": "array", "items": {"type": "object", "required": ["Namespace", "Dimensions", "Metrics"], "properties": {
+      "Namespace": {"type": "string", "pattern": "^(.*)$", "minLength": 1},
+      "Dimensions": {"type": "array", "minItems": 1, "items": {"type": "array", "minItems": 1, "maxItems": 30,
+        "items": {"type": "string", "pattern": "^(.*)$", "minLength": 1, "maxLength": 250}}},
+      "Metrics": {"type": "array", "maxItems": 100, "items": {"type": "object", "required": ["Name"], "properties": {
+        "Name": {"type": "string", "pattern": "^(.*)$", "minLength": 1, "maxLength": 1024},
+        "Unit": {"enum": ["Seconds", "Microseconds", "Milliseconds", "Bytes", "Kilobytes", "Megabytes", "Gigabytes", "Terabytes", "Bits", "Kilobits", "Megabits", "Gigabits", "Terabits", "Percent", "Count", "Bytes/Second", "Count/Second", "None"]},
+        "StorageResolution": {"enum": [1, 60]}}}}}}}}}},
+  "additionalProperties": {"anyOf": [{"type": ["number", "string"]}, {"type": "array", "maxItems": 100, "items": {"type": "number"}}]}
+}`
+
+func TestEMFIsWhatCloudWatchReads(t *testing.T) {
+	t.Parallel()
+	document, err := jsonschema.UnmarshalJSON(strings.NewReader(emfSchema))
+	if err != nil {
+		t.Fatal(err)
+	}
+	compiler := jsonschema.NewCompiler()
+	if err := compiler.AddResource("emf.json", document); err != nil {
+		t.Fatal(err)
+	}
+	schema, err := compiler.Compile("emf.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	r := metric.NewEMF(&out, "Longshore", time.Now, "Stack", "prod")
+	for range 150 {
+		record(r)
+	}
+	if err := r.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for text := range strings.Lines(out.String()) {
+		if len(text) > 1<<20 {
+			t.Errorf("a line of %d bytes: a log event has at most 1 MiB", len(text))
+		}
+		line, err := jsonschema.UnmarshalJSON(strings.NewReader(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := schema.Validate(line); err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
+		var l struct {
+			AWS struct {
+				CloudWatchMetrics []struct {
+					Dimensions [][]string
+					Metrics    []struct{ Name, Unit string }
+				}
+			} `json:"_aws"`
+		}
+		var members map[string]any
+		if err := errors.Join(json.Unmarshal([]byte(text), &l), json.Unmarshal([]byte(text), &members)); err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range l.AWS.CloudWatchMetrics {
+			for _, name := range d.Dimensions[0] {
+				if value, ok := members[name].(string); !ok || value == "" {
+					t.Errorf("%s: the dimension %s has no value", text, name)
+				}
+			}
+			for _, m := range d.Metrics {
+				seen[m.Name] = true
+				if members[m.Name] == nil {
+					t.Errorf("%s: the metric %s has no value", text, m.Name)
+				}
+			}
+		}
+	}
+	for _, d := range metric.Descriptions() {
+		if !seen[d.Name] {
+			t.Errorf("no line has %s", d.Name)
+		}
 	}
 }

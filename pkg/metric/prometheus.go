@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
-	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,16 +26,12 @@ func (s *series) observe(seconds float64) {
 	s.value += seconds
 }
 
-// Handler answers GET with all metrics in Prometheus' text format, version 0.0.4, sorted by name.
-// A nil registry's answer is empty.
-func (r *Registry) Handler() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-		_, _ = w.Write(r.text())
-	})
-}
+// ContentType is that of Text.
+const ContentType = "text/plain; version=0.0.4; charset=utf-8"
 
-func (r *Registry) text() []byte {
+// Text is all metrics in Prometheus' text format, version 0.0.4, sorted by name; nothing for a nil
+// registry.
+func (r *Registry) Text() []byte {
 	if r == nil {
 		return nil
 	}
@@ -45,6 +40,10 @@ func (r *Registry) text() []byte {
 	var out bytes.Buffer
 	for _, name := range slices.Sorted(maps.Keys(r.families)) {
 		f := r.families[name]
+		name, help, _ := described(name)
+		if help != "" {
+			fmt.Fprintf(&out, "# HELP %s %s\n", name, help)
+		}
 		fmt.Fprintf(&out, "# TYPE %s %s\n", name, [...]string{counter: "counter", level: "gauge", timing: "histogram"}[f.kind])
 		for _, key := range slices.Sorted(maps.Keys(f.series)) {
 			s := f.series[key]

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"longshore/pkg/invocation"
+	"longshore/pkg/trace"
 )
 
 // Version is the version of Message that this code writes. It reads 1 to Version.
@@ -90,7 +91,8 @@ func Decode(text []byte) (Message, error) {
 // Sender puts messages on the queue of a backend.
 type Sender interface {
 	// Send returns once the message is kept. A delay is rounded up to whole seconds and is at most
-	// MaxDelay. Group is the fair queue's group, empty for none; a queue may ignore it.
+	// MaxDelay. Group is the fair queue's group, empty for none; a queue may ignore it. The trace that
+	// the context is at, if any, goes with the message.
 	// Errors: fault.Unavailable when the queue refuses or cannot be reached.
 	Send(ctx context.Context, backend string, m Message, delay time.Duration, group string) error
 }
@@ -104,7 +106,14 @@ type Received struct {
 	Body string
 	// Count says how often the message was received, this time included.
 	Count int
+	// Traceparent and Tracestate are those of the context that it was sent in, empty for none.
+	Traceparent, Tracestate string
+	// Sent is when the message came to the queue, on SQLite when it was due; zero if nobody knows.
+	Sent time.Time
 }
+
+// Trace returns the trace that the message belongs to, false for none.
+func (r *Received) Trace() (trace.Context, bool) { return trace.Parse(r.Traceparent, r.Tracestate) }
 
 // Queue is a sender whose messages can be taken off again. On Lambda the platform receives and
 // acknowledges; the local process uses this.

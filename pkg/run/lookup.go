@@ -65,6 +65,8 @@ type Finding struct {
 	Waiting string
 	// After is the least time until the next look-up, 0 for the usual.
 	After time.Duration
+	// NoAnswer says that nothing could be found out because the backend's host failed.
+	NoAnswer bool
 }
 
 // Found writes what a look-up or an event came to. It reports whether that changes anything of the

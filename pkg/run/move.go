@@ -40,9 +40,7 @@ const (
 // earlier claim left open is written down as interrupted. When the attempts are used up it takes no
 // lease but ends the run; ended says so.
 func (r *Run) Claim(now time.Time, generation int, owner string, lease time.Duration) (ended bool, err error) {
-	switch {
-	case r.Status != InProgress, r.Generation != generation, r.Delivery.State != Pending,
-		r.Delivery.NextTry.After(now.Add(ClaimSlack)), r.Delivery.Lease.After(now):
+	if !r.claimable(now, generation) {
 		return false, ErrNotDue
 	}
 	r.interrupt()
@@ -58,6 +56,12 @@ func (r *Run) Claim(now time.Time, generation int, owner string, lease time.Dura
 	r.Delivery.Sends = 0
 	r.Attempts = append(r.Attempts, Attempt{Generation: r.Generation, Number: len(r.Attempts) + 1, StartedAt: now, Open: true})
 	return false, nil
+}
+
+// claimable reports whether the run is to be delivered now, and by nobody else.
+func (r *Run) claimable(now time.Time, generation int) bool {
+	return r.Status == InProgress && r.Generation == generation && r.Delivery.State == Pending &&
+		!r.Delivery.NextTry.After(now.Add(ClaimSlack)) && !r.Delivery.Lease.After(now)
 }
 
 // interrupt closes an attempt that was left open.
@@ -263,7 +267,7 @@ func (r *Run) Redeliver(now time.Time, by string) (closed []Attempt, err error) 
 	r.EndedAt = time.Time{}
 	r.HasResponse = false
 	r.StartedAt, r.UpdatedAt, r.UpdatedBy = now, now, by
-	r.Delivery = Delivery{State: Pending}
+	r.Delivery = Delivery{State: Pending, Host: r.Delivery.Host}
 	r.Due = now.Add(Unsent)
 	return closed, nil
 }

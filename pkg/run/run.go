@@ -138,6 +138,9 @@ type Delivery struct {
 	NextTry time.Time
 	// Waiting says why the run is not being tried; empty when nothing holds it back.
 	Waiting string
+	// Host is where the run is delivered to: scheme, host and port. It is empty where that is not known
+	// or may not be shown.
+	Host string
 }
 
 // Attempt is one try to deliver a run. Both the API and the stores use its JSON form.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"longshore/pkg/breaker"
 	"longshore/pkg/fault"
 	"longshore/pkg/queue"
 	"longshore/pkg/run"
@@ -51,8 +52,13 @@ func (s *Sweeper) one(ctx context.Context, id string) (due time.Time, did result
 	plan.Attempts = slices.Clone(head.Attempts)
 	lookUp := plan.LookUp(now, timeout, s.c.Events(head.Backend))
 	step := run.Rest
+	var failing *breaker.Wait
 	if !lookUp {
 		step = plan.Sweep(now, timeout, waiting)
+		if step == run.Send {
+			failing = s.c.Breaker.Ask(ctx, head.Backend, head.Delivery.Host)
+			step = putOff(&plan, step, now, timeout, failing)
+		}
 	}
 	if step == run.Rest && plan.Due.Equal(head.Due) {
 		return due, skipped
@@ -62,7 +68,7 @@ func (s *Sweeper) one(ctx context.Context, id string) (due time.Time, did result
 		if lookUp {
 			m.Kind = queue.KindLookup
 		}
-		if err := s.c.Send.Send(ctx, head.Backend, m, 0, ""); err != nil {
+		if err := s.c.Send.Send(ctx, head.Backend, m, 0, head.Delivery.Host); err != nil {
 			log.WarnContext(ctx, "run not swept: its message cannot be sent", slog.Any("error", err))
 			return due, failed
 		}
@@ -79,12 +85,12 @@ func (s *Sweeper) one(ctx context.Context, id string) (due time.Time, did result
 			}
 			return &run.Write{}, nil
 		}
-		r.Sweep(now, timeout, waiting)
+		putOff(r, r.Sweep(now, timeout, waiting), now, timeout, failing)
 		write := &run.Write{}
 		switch {
 		case step == run.TimedOut:
 			write.Logs = head.Lines(now, overdue(head, timeout))
-		case waited == "" && r.Delivery.Waiting != "" && r.NoticeOf == "":
+		case waited == "" && waiting != "" && r.Delivery.Waiting != "" && r.NoticeOf == "":
 			write.Logs = []*run.Log{run.NewLog(now, id, run.Own, waiting)}
 		}
 		return write, nil
@@ -106,6 +112,14 @@ func (s *Sweeper) one(ctx context.Context, id string) (due time.Time, did result
 		return due, timedOut
 	}
 	return due, rested
+}
+
+// putOff lets a run that was to be sent wait while its host fails, and says what is left to do.
+func putOff(r *run.Run, step run.Step, now time.Time, timeout time.Duration, failing *breaker.Wait) run.Step {
+	if step == run.Send && failing != nil && r.PutOff(now, r.Generation, timeout, failing.Why, failing.Until) == nil {
+		return run.Rest
+	}
+	return step
 }
 
 // overdue is the log line of a run whose time is over.

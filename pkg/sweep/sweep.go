@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"longshore/pkg/breaker"
 	"longshore/pkg/queue"
 	"longshore/pkg/run"
 )
@@ -50,7 +51,9 @@ type Config struct {
 	Timeout func(backend string) time.Duration
 	// Events says whether a backend also reports by itself how its work ends, so that it is looked up
 	// less often; nil means that none does.
-	Events  func(backend string) bool
+	Events func(backend string) bool
+	// Breaker lets runs rest whose host fails; nil sends them.
+	Breaker *breaker.Guard
 	Limit   int
 	Workers int
 	Reserve time.Duration

@@ -60,6 +60,7 @@ func (t *Trigger) notices(p *plan, c *checked, now time.Time) (line string, err 
 			CreatedBy: run.Own, UpdatedBy: run.Own,
 		}
 		r.Start(now, waiting)
+		r.Delivery.Host = call.Host()
 		p.notices = append(p.notices, notice{r, &run.Body{Properties: []byte("{}"), Invocation: call}})
 	}
 	if waiting != "" {

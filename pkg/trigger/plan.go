@@ -112,6 +112,7 @@ func (t *Trigger) begin(p *plan, now time.Time) {
 	}
 	waiting := run.Waiting(r.Backend, t.Configured)
 	r.Start(now, waiting)
+	r.Delivery.Host = p.body.Invocation.Host()
 	p.line = firstLine(r.ID, waiting, now)
 	if waiting != "" {
 		return

@@ -26,6 +26,7 @@ import (
 	"longshore/pkg/queue"
 	"longshore/pkg/run"
 	"longshore/pkg/secret"
+	"longshore/pkg/trace"
 )
 
 // Deadline is how long inputs, entity and templates of one trigger may take together.
@@ -106,7 +107,9 @@ type Config struct {
 	// GitHubApp is the id of this deployment's GitHub App, empty for none: an INTEGRATION_ACTION of that
 	// installationId is dispatched, any other waits to be claimed.
 	GitHubApp string
-	Log       *slog.Logger
+	// Trace records a step for each run that is asked for; nil records none.
+	Trace *trace.Tracer
+	Log   *slog.Logger
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 	// NewID draws run ids; nil means run.NewID.
@@ -192,7 +195,9 @@ func (t *Trigger) now() time.Time { return t.Now().UTC().Truncate(time.Milliseco
 // fault.Forbidden for who may not execute the action, fault.Invalid for everything that the request or
 // the definition has wrong (condition_not_met, idempotency_key_reused, template_limit, …),
 // fault.Conflict request_in_progress, fault.Unavailable when nothing was accepted.
-func (t *Trigger) Start(ctx context.Context, q Request) (*Started, error) {
+func (t *Trigger) Start(ctx context.Context, q Request) (_ *Started, err error) {
+	ctx, span := t.Trace.Start(ctx, "trigger", trace.Internal, slog.String("longshore.action", q.Action))
+	defer func() { over(span, err) }()
 	now := t.now()
 	entry, err := t.find(ctx, q)
 	if err != nil {
@@ -225,6 +230,7 @@ func (t *Trigger) Start(ctx context.Context, q Request) (*Started, error) {
 			}
 		}
 	}
+	of(ctx, span, p.run)
 	if err := t.recordNotices(ctx, p); err != nil {
 		return nil, notRecorded(err)
 	}

@@ -48,7 +48,7 @@ func TestStart(t *testing.T) {
 			Backend: "webhook", Blueprint: "service", Source: "API", RequiredApproval: json.RawMessage("false"),
 			UserID: "client", CreatedBy: "client", UpdatedBy: "client",
 			CreatedAt: start, UpdatedAt: start, StartedAt: start,
-			Delivery: run.Delivery{State: run.Pending}, Due: start.Add(run.Unsent),
+			Delivery: run.Delivery{State: run.Pending, Host: "https://example.com:443"}, Due: start.Add(run.Unsent),
 		},
 		Body: run.Body{
 			Properties: json.RawMessage(`{"name":"<ü>","extra":[1e+21],"size":3}`),

@@ -54,6 +54,7 @@ type Backend struct {
 var (
 	_ backend.Backend  = (*Backend)(nil)
 	_ backend.Preparer = (*Backend)(nil)
+	_ backend.Hoster   = (*Backend)(nil)
 )
 
 // New returns a backend; its error says what is wrong with the URL.
@@ -76,6 +77,9 @@ func New(c Config) (*Backend, error) {
 	}
 	return &Backend{c: c, base: base}, nil
 }
+
+// Host implements backend.Hoster.
+func (b *Backend) Host() string { return backend.HostOf(b.base) }
 
 // Prepare implements backend.Preparer: without a secret to sign with nothing is sent.
 func (b *Backend) Prepare(ctx context.Context) error {
@@ -152,7 +156,7 @@ func (b *Backend) request(ctx context.Context, runID string, m method, secrets s
 		return nil, err
 	}
 	req.URL = u
-	backend.SetHeaders(req.Header, b.c.Version, runID, true)
+	backend.SetHeaders(ctx, req.Header, b.c.Version, runID, true)
 	if err := signature.Set(req.Header, secrets, runID, b.c.Now(), body); err != nil {
 		return nil, err
 	}

@@ -23,6 +23,7 @@ import (
 	"longshore/pkg/invocation"
 	"longshore/pkg/run"
 	"longshore/pkg/signature"
+	"longshore/pkg/trace"
 )
 
 const (
@@ -131,11 +132,12 @@ func TestRequest(t *testing.T) {
 			"/tfs/acme/_apis/public/distributedtask/webhooks/w?api-version=6.0-preview", `{}`,
 		},
 	}
+	position := trace.New()
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			url, requests := service(t, http.StatusOK)
-			got := open(t, azuredevops.Config{URL: url + test.base}).Call(t.Context(), attempt(test.payload))
+			got := open(t, azuredevops.Config{URL: url + test.base}).Call(trace.With(t.Context(), position), attempt(test.payload))
 			if diff := cmp.Diff(backend.Outcome{Verdict: run.Deliver, StatusCode: 200}, got); diff != "" {
 				t.Fatalf("outcome (-want +got):\n%s", diff)
 			}
@@ -145,7 +147,7 @@ func TestRequest(t *testing.T) {
 			}
 			for header, want := range map[string]string{
 				"Content-Type": "application/json", "User-Agent": "Longshore/test", "Idempotency-Key": runID,
-				"Webhook-Id": runID, "X-Port-Timestamp": "1700000000",
+				"Webhook-Id": runID, "X-Port-Timestamp": "1700000000", "Traceparent": position.Traceparent(),
 			} {
 				if got := r.Header.Get(header); got != want {
 					t.Errorf("header %s is %q, want %q", header, got, want)

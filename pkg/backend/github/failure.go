@@ -36,6 +36,7 @@ func (s *session) failure(ctx context.Context, resp *gogithub.Response, err erro
 		case errors.As(err, &fault):
 		case ctx.Err() != nil:
 			o.Error = egress.HostPort(s.backend.base) + " did not answer in time"
+			o.NoAnswer = true
 		case resp != nil && resp.Response != nil:
 			o.StatusCode = resp.StatusCode
 			o.Error = "GitHub's answer cannot be read"

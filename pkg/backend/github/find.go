@@ -12,6 +12,7 @@ import (
 	gogithub "github.com/google/go-github/v62/github"
 
 	"longshore/pkg/backend"
+	"longshore/pkg/breaker"
 	"longshore/pkg/run"
 )
 
@@ -120,7 +121,7 @@ func (b *Backend) LookUp(ctx context.Context, l backend.LookUp) run.Finding {
 
 // notFound is the finding of a look-up that failed.
 func notFound(o *backend.Outcome) run.Finding {
-	return run.Finding{Waiting: "the workflow run's state is not known: " + o.Error, After: o.RetryAfter}
+	return run.Finding{Waiting: "the workflow run's state is not known: " + o.Error, After: o.RetryAfter, NoAnswer: o.Result() == breaker.Failed}
 }
 
 // conclude says what the state of a workflow run means.

@@ -74,6 +74,7 @@ var (
 	_ backend.Backend  = (*Backend)(nil)
 	_ backend.Preparer = (*Backend)(nil)
 	_ backend.Lookuper = (*Backend)(nil)
+	_ backend.Hoster   = (*Backend)(nil)
 )
 
 // New returns a backend; its error says what is wrong with the URL.
@@ -116,6 +117,9 @@ func Allow(list, apiURL string) string {
 	}
 	return list + "," + egress.HostPort(base)
 }
+
+// Host implements backend.Hoster.
+func (b *Backend) Host() string { return backend.HostOf(b.base) }
 
 // Prepare implements backend.Preparer: without credentials nothing is called.
 func (b *Backend) Prepare(ctx context.Context) error {

@@ -3,6 +3,7 @@ package gitlab
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptrace"
@@ -96,6 +97,7 @@ func (x *exchange) outcome(now time.Time, secrets []string) backend.Outcome {
 		if x.err != nil {
 			cut := backend.Fault(x.err)
 			cut.StatusCode = o.StatusCode
+			cut.NoAnswer = cut.NoAnswer && !errors.Is(x.err, errTooLarge)
 			return cut
 		}
 		return o

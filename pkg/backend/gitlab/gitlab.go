@@ -44,12 +44,15 @@ type Config struct {
 // Backend delivers invocations of type GITLAB. It is safe for concurrent use.
 type Backend struct {
 	c Config
+	// host is where all calls go.
+	host string
 }
 
 var (
 	_ backend.Backend  = (*Backend)(nil)
 	_ backend.Preparer = (*Backend)(nil)
 	_ backend.Lookuper = (*Backend)(nil)
+	_ backend.Hoster   = (*Backend)(nil)
 )
 
 // New returns a backend; its error says what is wrong with the URL.
@@ -71,8 +74,11 @@ func New(c Config) (*Backend, error) {
 		return nil, errors.New("the URL of GitLab must be http or https with a host, without credentials and query")
 	}
 	c.URL = strings.TrimRight(c.URL, "/")
-	return &Backend{c: c}, nil
+	return &Backend{c: c, host: backend.HostOf(base)}, nil
 }
+
+// Host implements backend.Hoster.
+func (b *Backend) Host() string { return b.host }
 
 // Prepare implements backend.Preparer: without credentials nothing is sent.
 func (b *Backend) Prepare(ctx context.Context) error {

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"longshore/pkg/backend"
+	"longshore/pkg/breaker"
 	"longshore/pkg/run"
 )
 
@@ -74,5 +75,5 @@ func found(p pipeline) run.Finding {
 // unasked is the finding of a look-up that GitLab did not answer. Without an access token it may
 // answer none: its events end the run then.
 func unasked(o backend.Outcome) run.Finding {
-	return run.Finding{Waiting: "the pipeline could not be looked up: " + o.Error, After: o.RetryAfter}
+	return run.Finding{Waiting: "the pipeline could not be looked up: " + o.Error, After: o.RetryAfter, NoAnswer: o.Result() == breaker.Failed}
 }

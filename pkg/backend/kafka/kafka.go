@@ -11,12 +11,15 @@ package kafka
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -46,6 +49,8 @@ const (
 	// maxRecord is above what brokers take by default (1 MiB): they, not this client, say that a record
 	// is too large.
 	maxRecord = 16 << 20
+	// maxHost is how much of the brokers' addresses names them, in bytes: it is a part of a key.
+	maxHost = 200
 	// idle is how long a connection without use is kept; brokers close theirs after ten minutes.
 	idle = 5 * time.Minute
 )
@@ -99,6 +104,7 @@ type Backend struct {
 var (
 	_ backend.Backend  = (*Backend)(nil)
 	_ backend.Preparer = (*Backend)(nil)
+	_ backend.Hoster   = (*Backend)(nil)
 )
 
 // New returns a backend, which connects when it is first called. Its error names what is wrong with
@@ -285,6 +291,16 @@ func (b *Backend) value(ctx context.Context, c backend.Call) ([]byte, *backend.O
 	return refuse("the run's invocation is none of Kafka")
 }
 
+// Host implements backend.Hoster: the brokers together are one host.
+func (b *Backend) Host() string {
+	host := "kafka://" + strings.Join(b.c.Brokers, ",")
+	if len(host) > maxHost {
+		sum := sha256.Sum256([]byte(host))
+		host = host[:maxHost] + "~" + hex.EncodeToString(sum[:])
+	}
+	return host
+}
+
 // Prepare implements backend.Preparer: without a secret to sign with no attempt is made.
 func (b *Backend) Prepare(ctx context.Context) error {
 	if b.c.Secrets == nil {
@@ -348,10 +364,13 @@ func fault(err error) backend.Outcome {
 		o.Error = errNoCredentials.Error()
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, kgo.ErrRecordTimeout):
 		o.Error = "Kafka did not acknowledge the record in time"
+		o.NoAnswer = true
 	case errors.As(err, &opened):
 		o.Error = "no connection to Kafka's brokers"
+		o.NoAnswer = true
 	default:
 		o.Error = "the call to Kafka failed"
+		o.NoAnswer = true
 	}
 	return o
 }

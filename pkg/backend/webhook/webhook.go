@@ -160,7 +160,7 @@ func (b *Backend) request(ctx context.Context, runID string, w *invocation.Webho
 			req.Header[name] = append(req.Header[name], h.Value)
 		}
 	}
-	backend.SetHeaders(req.Header, b.c.Version, runID, body != nil)
+	backend.SetHeaders(ctx, req.Header, b.c.Version, runID, body != nil)
 	// The signature's headers replace those of the action.
 	if err := signature.Set(req.Header, secrets, runID, b.c.Now(), sent); err != nil {
 		return nil, "the call cannot be signed: the client secret is empty"

@@ -20,6 +20,7 @@ import (
 	"longshore/pkg/invocation"
 	"longshore/pkg/run"
 	"longshore/pkg/signature"
+	"longshore/pkg/trace"
 )
 
 const (
@@ -110,6 +111,34 @@ func TestBackend(t *testing.T) {
 					return attempt(w)
 				}
 			})
+		})
+	}
+}
+
+// The trace that a call is a part of goes with it, unless the action has a trace of its own.
+func TestTrace(t *testing.T) {
+	t.Parallel()
+	const ours, own = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "00-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-bbbbbbbbbbbbbbbb-00"
+	position, _ := trace.Parse(ours, "vendor=1")
+	for name, c := range map[string]struct {
+		headers           []invocation.Header
+		wantParent, state string
+	}{
+		"ours":               {nil, ours, "vendor=1"},
+		"the action's":       {[]invocation.Header{{Name: "TraceParent", Value: own}}, own, ""},
+		"the action's state": {[]invocation.Header{{Name: "tracestate", Value: "mine=1"}}, "", "mine=1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			base, requests := receiver(t)
+			call := invocation.Webhook{Method: "POST", URL: base, Body: text("{}"), Headers: c.headers}
+			if o := open(t, nil).Call(trace.With(t.Context(), position), attempt(call)); o.Verdict != run.Deliver {
+				t.Fatalf("verdict %v: %s", o.Verdict, o.Error)
+			}
+			got := (<-requests).Header
+			if got.Get("traceparent") != c.wantParent || got.Get("tracestate") != c.state {
+				t.Errorf("traceparent %q, tracestate %q, want %q, %q", got["Traceparent"], got["Tracestate"], c.wantParent, c.state)
+			}
 		})
 	}
 }

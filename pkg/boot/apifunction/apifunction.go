@@ -62,7 +62,7 @@ func NewWithKeys(e *boot.Env, users identity.Users, build func(api.Config, Keys)
 		}
 		current := access
 		current.Tokens = tokens
-		c := api.Config{Tokens: &current, Log: e.Log}
+		c := api.Config{Tokens: &current, Log: e.Log, Trace: e.Trace}
 		if e.BaseURL != "" {
 			c.Addresses = func() []string { return []string{e.BaseURL} }
 		}
@@ -71,9 +71,10 @@ func NewWithKeys(e *boot.Env, users identity.Users, build func(api.Config, Keys)
 		awssecret.Secret{Plain: own.Plain, PlainPrevious: own.Previous, ARN: own.ARN, Rotates: true},
 		awssecret.Secret{Plain: own.TokenKey, ARN: own.TokenKeyARN})
 	return awsevent.HTTP(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer e.Flush(r.Context())
 		h, err := handlers.Get(r.Context())
 		if err != nil {
-			e.Log.Error("build the API", "error", err)
+			e.Log.ErrorContext(r.Context(), "build the API", "error", err)
 			api.Fault(w, err)
 			return
 		}

@@ -4,15 +4,18 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
 	"longshore/pkg/api"
 	"longshore/pkg/boot"
 	"longshore/pkg/boot/awssecret"
 	"longshore/pkg/inbound"
 	"longshore/pkg/signature"
+	"longshore/pkg/store/dynamostore"
 )
 
 // Systems returns what completes the API's configuration with what other systems meet: the receivers of
-// their events, which end runs, and what agents reach Kafka with. Without the secret of a system its
+// their events, which end runs, what agents reach Kafka with, and which hosts fail. Without the secret of a system its
 // receiver answers that no such events are taken.
 func Systems(e *boot.Env, runs inbound.Runs) (func(*api.Config), error) {
 	var own struct {
@@ -39,10 +42,12 @@ func Systems(e *boot.Env, runs inbound.Runs) (func(*api.Config), error) {
 	if err != nil {
 		return nil, err
 	}
+	hosts := dynamostore.NewHosts(dynamodb.NewFromConfig(e.AWS), e.RunsTable, time.Now)
 	github, gitlab := cached(own.GitHubSecret, own.GitHubARN), cached(own.GitLabToken, own.GitLabARN)
 	return func(c *api.Config) {
 		c.GitHubEvents = &inbound.GitHub{Ender: ender, Secrets: github.Get}
 		c.GitLabEvents = &inbound.GitLab{Ender: ender, Tokens: gitlab.Get}
 		c.AgentKafka = agents
+		c.Hosts, c.Configured = hosts, e.Configured
 	}, nil
 }

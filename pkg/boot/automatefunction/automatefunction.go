@@ -14,6 +14,7 @@ import (
 	"longshore/pkg/awsevent"
 	"longshore/pkg/boot"
 	"longshore/pkg/feed"
+	"longshore/pkg/metric"
 	"longshore/pkg/store/dynamostore/dynamofeed"
 )
 
@@ -49,10 +50,10 @@ func New(e *boot.Env, d *dynamofeed.Decoder, h feed.Handler) (awsevent.Handler, 
 	if err := boot.Read(&c.Settings); err != nil {
 		return nil, fmt.Errorf("read settings: %w", err)
 	}
-	c.Count = func(event string) { e.Metrics.Count("changes", "Stack", e.Stack, "Event", event) }
+	c.Count = func(event string) { e.Metrics.Count(metric.Changes, "event", event) }
 	handle := Handler(c)
 	return func(ctx context.Context, event json.RawMessage) (any, error) {
-		defer e.Flush()
+		defer e.Flush(ctx)
 		return handle(ctx, event)
 	}, nil
 }

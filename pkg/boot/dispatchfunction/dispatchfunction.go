@@ -15,12 +15,13 @@ import (
 	"longshore/pkg/boot/awssecret"
 	"longshore/pkg/dispatch"
 	"longshore/pkg/queue/sqsqueue"
+	"longshore/pkg/run"
 	"longshore/pkg/store/dynamostore"
 )
 
 // Runs returns the store of runs.
-func Runs(e *boot.Env) *dynamostore.Runs {
-	return dynamostore.NewRuns(dynamodb.NewFromConfig(e.AWS), e.RunsTable, time.Duration(e.RunRetention), time.Now)
+func Runs(e *boot.Env) *run.Metered {
+	return e.Metered(dynamostore.NewRuns(dynamodb.NewFromConfig(e.AWS), e.RunsTable, time.Duration(e.RunRetention), time.Now))
 }
 
 // New returns the dispatcher of a backend, by its name.
@@ -34,8 +35,9 @@ func New(e *boot.Env, name string, b backend.Backend) (*dispatch.Dispatcher, err
 		Backend: b, Name: name, Runs: runs, Send: queues,
 		Settler:     &dispatch.StoreAndSend{Runs: runs, Send: queues, Log: e.Log},
 		Sealer:      sealer,
+		Breaker:     e.Guard(dynamostore.NewHosts(dynamodb.NewFromConfig(e.AWS), e.RunsTable, time.Now)),
 		CallTimeout: time.Duration(e.CallTimeout), Timeout: e.Timeout, Log: e.Log,
-		Count: func(ev dispatch.Event) { count(string(ev)) },
+		Count: func(ev dispatch.Event) { count(string(ev)) }, Metrics: e.Metrics, Trace: e.Trace,
 	}), nil
 }
 

@@ -56,6 +56,7 @@ func Run(t *testing.T, open func(t *testing.T, o Options) Queue) {
 		{"LongPollEndsWithContext", longPollEndsWithContext},
 		{"DuplicateIsHarmless", duplicateIsHarmless},
 		{"GroupIsOptional", groupIsOptional},
+		{"TraceGoesWithTheMessage", traceGoesWithTheMessage},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

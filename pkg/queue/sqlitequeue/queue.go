@@ -17,6 +17,7 @@ import (
 
 	"longshore/pkg/queue"
 	"longshore/pkg/sqlite"
+	"longshore/pkg/trace"
 )
 
 // Texts are short: the local process keeps invocations with their runs. Times are milliseconds since
@@ -32,6 +33,9 @@ CREATE TABLE messages (
 );
 CREATE INDEX messages_due ON messages (queue, due);
 `
+
+// The traceparent of a message, and behind a space its tracestate; empty for none.
+const schemaTrace = `ALTER TABLE messages ADD COLUMN trace TEXT NOT NULL DEFAULT ''`
 
 // Options are the settings of a queue. Zero ones are those of package queue.
 type Options struct {
@@ -79,7 +83,7 @@ func New(ctx context.Context, db *sqlite.DB, o Options) (*Queue, error) {
 	if q.now == nil {
 		q.now = time.Now
 	}
-	if err := db.Migrate(ctx, "queue", schema); err != nil {
+	if err := db.Migrate(ctx, "queue", schema, schemaTrace); err != nil {
 		return nil, err
 	}
 	if err := db.Write(ctx, q.start); err != nil {
@@ -103,7 +107,7 @@ func (q *Queue) start(tx *sqlite.Tx) error {
 
 // Send implements queue.Sender. The group is ignored.
 func (q *Queue) Send(ctx context.Context, backend string, m queue.Message, delay time.Duration, _ string) error {
-	send, err := q.Sending(backend, m, delay)
+	send, err := q.Sending(ctx, backend, m, delay)
 	if err != nil {
 		return err
 	}
@@ -111,8 +115,8 @@ func (q *Queue) Send(ctx context.Context, backend string, m queue.Message, delay
 }
 
 // SendTx is Send as a part of an operation.
-func (q *Queue) SendTx(tx *sqlite.Tx, backend string, m queue.Message, delay time.Duration) error {
-	send, err := q.Sending(backend, m, delay)
+func (q *Queue) SendTx(ctx context.Context, tx *sqlite.Tx, backend string, m queue.Message, delay time.Duration) error {
+	send, err := q.Sending(ctx, backend, m, delay)
 	if err != nil {
 		return err
 	}
@@ -121,13 +125,18 @@ func (q *Queue) SendTx(tx *sqlite.Tx, backend string, m queue.Message, delay tim
 
 // Sending encodes a message and returns the operation that sends it. The encoding is done by the
 // caller, not by the one goroutine that writes.
-func (q *Queue) Sending(backend string, m queue.Message, delay time.Duration) (func(*sqlite.Tx) error, error) {
+func (q *Queue) Sending(ctx context.Context, backend string, m queue.Message, delay time.Duration) (func(*sqlite.Tx) error, error) {
 	if delay > queue.MaxDelay {
 		return nil, fmt.Errorf("send message: a delay of %v, the longest is %v", delay, queue.MaxDelay)
 	}
 	text, err := queue.Encode(m)
 	if err != nil {
 		return nil, err
+	}
+	position := trace.From(ctx)
+	traced := position.Traceparent()
+	if position.State != "" {
+		traced += " " + position.State
 	}
 	wait := (max(delay, 0) + time.Second - 1).Truncate(time.Second)
 	return func(tx *sqlite.Tx) error {
@@ -138,8 +147,8 @@ func (q *Queue) Sending(backend string, m queue.Message, delay time.Duration) (f
 		}
 		for range copies {
 			q.lastID++
-			if _, err := tx.Exec("INSERT INTO messages (id, queue, due, receives, held, text) VALUES (?, ?, ?, 0, 0, ?)",
-				q.lastID, backend, due, text); err != nil {
+			if _, err := tx.Exec("INSERT INTO messages (id, queue, due, receives, held, text, trace) VALUES (?, ?, ?, 0, 0, ?, ?)",
+				q.lastID, backend, due, text, traced); err != nil {
 				return sqlite.Explain(err, "send message")
 			}
 		}

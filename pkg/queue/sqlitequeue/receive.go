@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"time"
 
 	"longshore/pkg/queue"
@@ -68,6 +69,7 @@ type candidate struct {
 	due      int64
 	receives int
 	text     []byte
+	trace    string
 }
 
 // take receives what is due now. If that is nothing, next is how long it is until something is; 0
@@ -116,10 +118,10 @@ func (q *Queue) due(tx *sqlite.Tx, backend string, now time.Time, limit int) ([]
 		look = 4 * limit
 	}
 	var due []candidate
-	err := tx.Each("SELECT id, due, receives, text FROM messages WHERE queue = ? AND due <= ? ORDER BY due LIMIT ?", []any{backend, now.UnixMilli(), look},
+	err := tx.Each("SELECT id, due, receives, text, trace FROM messages WHERE queue = ? AND due <= ? ORDER BY due LIMIT ?", []any{backend, now.UnixMilli(), look},
 		func(scan func(into ...any) error) error {
 			var c candidate
-			err := scan(&c.id, &c.due, &c.receives, &c.text)
+			err := scan(&c.id, &c.due, &c.receives, &c.text, &c.trace)
 			due = append(due, c)
 			return err
 		})
@@ -143,11 +145,28 @@ func (q *Queue) receive(tx *sqlite.Tx, backend string, now time.Time, c candidat
 		tx.AfterCommit(func() { q.wake(backend) })
 	}
 	c.receives++
+	parent, state, _ := strings.Cut(c.trace, " ")
+	r := queue.Received{
+		ID: strconv.FormatInt(c.id, 10), Receipt: formatReceipt(c.id, c.receives), Body: string(c.text), Count: c.receives,
+		Traceparent: parent, Tracestate: state,
+	}
+	if c.receives == 1 {
+		r.Sent = time.UnixMilli(c.due)
+	}
 	_, err := tx.Exec("UPDATE messages SET due = ?, receives = ?, held = 1 WHERE id = ?", due, c.receives, c.id)
-	return queue.Received{
-		ID: strconv.FormatInt(c.id, 10), Receipt: formatReceipt(c.id, c.receives),
-		Body: string(c.text), Count: c.receives,
-	}, true, err
+	return r, true, err
+}
+
+// Oldest returns how long the message has been due that waits for longest, 0 when none waits. Messages
+// that are in hand do not wait.
+func (q *Queue) Oldest(ctx context.Context, backend string) (time.Duration, error) {
+	var due int64
+	now := q.now()
+	err := q.db.Scan(ctx, "SELECT due FROM messages WHERE queue = ? ORDER BY due LIMIT 1", []any{backend}, &due)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, nil
+	}
+	return max(now.Sub(time.UnixMilli(due)), 0), err
 }
 
 // untilNext returns how long it is until the next message of a queue is due, 0 when it has none.

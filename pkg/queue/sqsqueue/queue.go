@@ -25,6 +25,7 @@ import (
 
 	"longshore/pkg/fault"
 	"longshore/pkg/queue"
+	"longshore/pkg/trace"
 )
 
 // Client is what a queue needs of SQS's client.
@@ -96,6 +97,12 @@ func (q *Queue) Send(ctx context.Context, backend string, m queue.Message, delay
 		MessageBody:  aws.String(permitted.Replace(string(body))),
 		DelaySeconds: seconds(min(delay, queue.MaxDelay)),
 	}
+	if c := trace.From(ctx); !c.None() {
+		input.MessageAttributes = map[string]types.MessageAttributeValue{traceparent: text(c.Traceparent())}
+		if c.State != "" {
+			input.MessageAttributes[tracestate] = text(c.State)
+		}
+	}
 	if group != "" && !q.ungrouped.Load() {
 		input.MessageGroupId = aws.String(groupID(group))
 	}
@@ -109,6 +116,13 @@ func (q *Queue) Send(ctx context.Context, backend string, m queue.Message, delay
 		return failed(err, "send to", backend)
 	}
 	return nil
+}
+
+// The attributes that the trace of a message travels in.
+const traceparent, tracestate = "traceparent", "tracestate"
+
+func text(s string) types.MessageAttributeValue {
+	return types.MessageAttributeValue{DataType: aws.String("String"), StringValue: aws.String(s)}
 }
 
 // maxGroup is the longest group id in characters (SQS, SendMessage: MessageGroupId).
@@ -144,7 +158,8 @@ func (q *Queue) Receive(ctx context.Context, backend string, limit int, wait tim
 		QueueUrl:                    url,
 		MaxNumberOfMessages:         int32(max(1, min(limit, maxBatch))),
 		WaitTimeSeconds:             seconds(min(wait, maxWait)),
-		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameApproximateReceiveCount},
+		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameApproximateReceiveCount, types.MessageSystemAttributeNameSentTimestamp},
+		MessageAttributeNames:       []string{traceparent, tracestate},
 	})
 	if err != nil {
 		return nil, failed(err, "receive from", backend)
@@ -157,6 +172,10 @@ func (q *Queue) Receive(ctx context.Context, backend string, limit int, wait tim
 		}
 		received[n] = queue.Received{
 			ID: aws.ToString(m.MessageId), Receipt: aws.ToString(m.ReceiptHandle), Body: aws.ToString(m.Body), Count: count,
+			Traceparent: aws.ToString(m.MessageAttributes[traceparent].StringValue), Tracestate: aws.ToString(m.MessageAttributes[tracestate].StringValue),
+		}
+		if sent, err := strconv.ParseInt(m.Attributes[string(types.MessageSystemAttributeNameSentTimestamp)], 10, 64); err == nil {
+			received[n].Sent = time.UnixMilli(sent)
 		}
 	}
 	return received, nil

@@ -169,6 +169,7 @@ func encodeHead(r *run.Run, n names, expires time.Time) (table.Item, error) {
 	i.SetInt("sends", int64(r.Delivery.Sends))
 	i.SetTime("nextTry", r.Delivery.NextTry)
 	i.SetText("waiting", r.Delivery.Waiting)
+	i.SetText("host", r.Delivery.Host)
 	if r.Private {
 		i["private"] = table.Text("true")
 	}
@@ -244,6 +245,7 @@ func (h head) run() (*run.Run, error) {
 			Sends:       int(i.Int("sends")),
 			NextTry:     i.Time("nextTry"),
 			Waiting:     i.Text("waiting"),
+			Host:        i.Text("host"),
 		},
 	}
 	r.Last, r.Cause = table.ReadAuthor(i["last"]), i.Cause()

@@ -109,6 +109,7 @@ func (c *coder) run(r *run.Run) {
 	c.flag(&r.Pending.Acknowledged)
 	c.author(&r.Last)
 	c.cause(&r.Cause)
+	text(c, &r.Delivery.Host)
 }
 
 func (c *coder) author(a *audit.Author) {
