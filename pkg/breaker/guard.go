@@ -175,10 +175,10 @@ func (c *Call) Leave(ctx context.Context, result Result, reason string) {
 		reason = strings.ToValidUTF8(reason[:MaxReason], "")
 	}
 	err := g.change(ctx, e, func(h *Host) bool {
-		switch {
-		case result == Answered:
+		switch result {
+		case Answered:
 			return h.Succeed()
-		case result == Failed:
+		case Failed:
 			return g.c.Rules.Fail(h, now, c.probe, reason)
 		}
 		return c.probe && h.Release()
