@@ -59,7 +59,7 @@ func TestBackends(t *testing.T) {
 		{"type":"KAFKA","configured":false,"hosts":[{"host":"kafka://b1:9092,b2:9092","state":"closed","failures":1,"openUntil":null}]},
 		{"type":"UPSERT_ENTITY","configured":false,"hosts":[]}]}`
 	var gotValue, wantValue any
-	if err := errors.Join(json.Unmarshal([]byte(got.text), &gotValue), json.Unmarshal([]byte(want), &wantValue)); err != nil {
+	if err := errors.Join(json.Unmarshal(got.text, &gotValue), json.Unmarshal([]byte(want), &wantValue)); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(wantValue, gotValue); diff != "" {

@@ -67,8 +67,8 @@ func TestFault(t *testing.T) {
 		want backend.Outcome
 	}{
 		{"refused", refused, backend.Outcome{Verdict: run.Fail, Error: refused.Sentence, StatusLabel: "delivery failed"}},
-		{"broken", broken, backend.Outcome{Verdict: run.Retry, Error: broken.Sentence, StatusLabel: "delivery failed"}},
-		{"wrapped", fmt.Errorf("POST https://x/secret: %w", broken), backend.Outcome{Verdict: run.Retry, Error: broken.Sentence, StatusLabel: "delivery failed"}},
+		{"broken", broken, backend.Outcome{Verdict: run.Retry, Error: broken.Sentence, StatusLabel: "delivery failed", NoAnswer: true}},
+		{"wrapped", fmt.Errorf("POST https://x/secret: %w", broken), backend.Outcome{Verdict: run.Retry, Error: broken.Sentence, StatusLabel: "delivery failed", NoAnswer: true}},
 		{"of another kind", errors.New("secret"), backend.Outcome{Verdict: run.Retry, Error: "the call failed", StatusLabel: "delivery failed"}},
 	}
 	for _, c := range cases {

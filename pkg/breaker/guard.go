@@ -39,13 +39,19 @@ type Guard struct {
 // errOvertaken is a write that others were ahead of each time.
 var errOvertaken = errors.New("others kept writing the host")
 
+// errBroken is a write that is not tried, because the store refused one just now: calls to a host follow
+// one another through its lock, and would all wait.
+var errBroken = errors.New("the store refused a write just now")
+
 type key struct{ backend, name string }
 
-// entry is what is known of a host, and since when; the lock is held while the store is asked.
+// entry is what is known of a host, and when it was read; the lock is held while the store is asked.
 type entry struct {
 	mu   sync.Mutex
 	host Host
 	read time.Time
+	// broken is when the store last refused a write; zero once it took one.
+	broken time.Time
 }
 
 const (
@@ -175,10 +181,10 @@ func (c *Call) Leave(ctx context.Context, result Result, reason string) {
 		reason = strings.ToValidUTF8(reason[:MaxReason], "")
 	}
 	err := g.change(ctx, e, func(h *Host) bool {
-		switch {
-		case result == Answered:
+		switch result {
+		case Answered:
 			return h.Succeed()
-		case result == Failed:
+		case Failed:
 			return g.c.Rules.Fail(h, now, c.probe, reason)
 		}
 		return c.probe && h.Release()
@@ -230,6 +236,8 @@ func (g *Guard) refresh(ctx context.Context, e *entry) {
 	h, err := g.c.Store.Host(ctx, e.host.Backend, e.host.Name)
 	if err != nil {
 		g.c.Log.WarnContext(ctx, "state of a host not read", slog.String("host", e.host.Name), slog.Any("error", err))
+		// Others wait for this read: they do not ask a store anew that is out of reach.
+		e.read = g.now()
 		return
 	}
 	// A read that lags takes back nothing that this process wrote.
@@ -269,12 +277,16 @@ func (g *Guard) change(ctx context.Context, e *entry, move func(*Host) bool) err
 		if !move(&next) {
 			return nil
 		}
+		if age := g.now().Sub(e.broken); !e.broken.IsZero() && age >= 0 && age < fresh {
+			return errBroken
+		}
 		next.Rev++
 		now, won, err := g.c.Store.PutHost(ctx, next)
 		if err != nil {
+			e.broken = g.now()
 			return err
 		}
-		e.read = g.now()
+		e.read, e.broken = g.now(), time.Time{}
 		if !won {
 			g.learn(e, now)
 			continue

@@ -193,6 +193,10 @@ func TestStoreFails(t *testing.T) {
 	if !strings.Contains(b.logs.String(), "throttled") {
 		t.Errorf("the log says nothing:\n%s", b.logs.String())
 	}
+	// Nobody waits long for a store that is out of reach: it is asked once in five seconds.
+	if b.store.reads != 1 || b.store.writes != 1 {
+		t.Errorf("%d reads and %d writes were tried, want 1 and 1", b.store.reads, b.store.writes)
+	}
 	b.store.err = nil
 	b.now = b.now.Add(5 * time.Second)
 	for range rules.Failures {

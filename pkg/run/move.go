@@ -127,6 +127,7 @@ func (r *Run) Settle(now time.Time, generation int, owner string, timeout time.D
 	if o.Verdict == Deliver || o.Verdict == Succeed {
 		r.Delivery.State = Delivered
 		r.Delivery.DeliveredAt = now
+		r.Delivery.Host = ""
 	}
 	if r.Status != InProgress {
 		return nil
@@ -192,7 +193,7 @@ func (r *Run) end(now time.Time, by string, status Status, label string) {
 	}
 	r.EndedAt, r.UpdatedAt, r.UpdatedBy = now, now, by
 	r.Due = time.Time{}
-	r.Delivery.Waiting = ""
+	r.Delivery.Waiting, r.Delivery.Host = "", ""
 	if !r.Delivery.Lease.After(now) {
 		r.interrupt()
 		r.Delivery.Lease = time.Time{}
@@ -267,7 +268,7 @@ func (r *Run) Redeliver(now time.Time, by string) (closed []Attempt, err error) 
 	r.EndedAt = time.Time{}
 	r.HasResponse = false
 	r.StartedAt, r.UpdatedAt, r.UpdatedBy = now, now, by
-	r.Delivery = Delivery{State: Pending, Host: r.Delivery.Host}
+	r.Delivery = Delivery{State: Pending}
 	r.Due = now.Add(Unsent)
 	return closed, nil
 }

@@ -138,8 +138,8 @@ type Delivery struct {
 	NextTry time.Time
 	// Waiting says why the run is not being tried; empty when nothing holds it back.
 	Waiting string
-	// Host is where the run is delivered to: scheme, host and port. It is empty where that is not known
-	// or may not be shown.
+	// Host is where the run is to be delivered: scheme, host and port. It is empty where that is not
+	// known or may not be shown, and once the run is delivered or has ended: heads stay small.
 	Host string
 }
 

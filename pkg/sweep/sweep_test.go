@@ -495,3 +495,15 @@ func TestLinks(t *testing.T) {
 		}
 	}
 }
+
+// A re-send is in the group of the run's host.
+func TestResendHasTheGroup(t *testing.T) {
+	t.Parallel()
+	b := newBench()
+	b.record(t, func(r *run.Run) { r.Delivery.Host = "https://example.com:443" })
+	b.now = start.Add(run.Unsent)
+	b.sweep(t)
+	if len(b.sent) != 1 || b.sent[0].Group != "https://example.com:443" {
+		t.Errorf("sent %+v, want one in the group of its host", b.sent)
+	}
+}

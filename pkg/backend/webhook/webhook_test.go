@@ -368,6 +368,7 @@ func TestCallTimeout(t *testing.T) {
 	got := b.Call(t.Context(), attempt(invocation.Webhook{Method: "POST", URL: server.URL}))
 	want := backend.Outcome{
 		Verdict: run.Retry, Error: strings.TrimPrefix(server.URL, "http://") + " did not answer in time", StatusLabel: "delivery failed",
+		NoAnswer: true,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("outcome (-want +got):\n%s", diff)

@@ -140,6 +140,7 @@ func TestHeadIsBelowAKiB(t *testing.T) {
 	r.Blueprint, r.Entity, r.ExternalRunID = long, long, long
 	r.UserID, r.UserEmail, r.CreatedBy, r.UpdatedBy = "usr_0123456789abcdef", "ada@example.com", "usr_0123456789abcdef", "client_0123456789ab"
 	r.ImpersonatedBy = "client_0123456789ab"
+	r.Delivery.Host = "https://hooks.checkout.example.com:443"
 	b.Properties = json.RawMessage(`{"a":"` + strings.Repeat("x", 100<<10) + `"}`)
 	if err := runs.Create(t.Context(), r, b); err != nil {
 		t.Fatal(err)
@@ -153,6 +154,8 @@ func TestHeadIsBelowAKiB(t *testing.T) {
 			})
 		},
 		func(r *run.Run) error {
+			// Reports come once the run is delivered.
+			r.Delivery.Host = ""
 			r.Summary, r.Link = strings.Repeat("s", 64<<10), json.RawMessage(`["https://example.com/`+strings.Repeat("l", 2000)+`"]`)
 			return nil
 		},
@@ -185,6 +188,7 @@ func TestHeadIsBelow16KiB(t *testing.T) {
 	r.Action = run.Action{Identifier: strings.Repeat("é", 100), Title: strings.Repeat("t", 300), Icon: strings.Repeat("i", 300), ID: "action_0123456789abcdef"}
 	r.Blueprint, r.Entity, r.ExternalRunID = strings.Repeat("é", 100), strings.Repeat("e", 1000), strings.Repeat("x", 500)
 	r.StatusLabel, r.Delivery.Waiting = strings.Repeat("l", 300), strings.Repeat("w", 300)
+	r.Delivery.Host = strings.Repeat("h", 300)
 	r.UserID, r.UserEmail = "usr_0123456789abcdef", strings.Repeat("m", 320)
 	for n := range run.MaxApprovers + 1 {
 		r.Decisions = append(r.Decisions, run.Decision{

@@ -207,7 +207,7 @@ func runTextComesBackAsItWas(t *testing.T, s RunStore) {
 		r.Cause = audit.Cause{EventID: "event_0", RunID: "r_0", Depth: 3}
 		r.Delivery = run.Delivery{
 			State: run.Pending, Owner: "owner", Lease: now.Add(lease), DeliveredAt: now.Add(2 * time.Second),
-			Sends: 4, NextTry: next, Waiting: text,
+			Sends: 4, NextTry: next, Waiting: text, Host: text,
 		}
 		r.Attempts = []run.Attempt{
 			{Generation: 3, Number: 1, StartedAt: now, DurationMs: 12, StatusCode: 503, Error: text, NextAttemptAt: &next},
