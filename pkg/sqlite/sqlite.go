@@ -133,9 +133,10 @@ func (db *DB) closeAll() error {
 // must not wait for another Write. If it returns an error, or panics, what it wrote is undone, and
 // Write returns the error as it is.
 //
-// Do runs at most once, and never after Write has returned. A caller whose context ends before its
-// turn gets fault.Unavailable; after that it waits for the commit, so that it always knows. A write
-// that the disk refuses is fault.Unavailable, too. Either write is absent.
+// Do may run again, on what the database held before, when another write of the transaction fails; it
+// never runs after Write has returned. A caller whose context ends before its turn gets
+// fault.Unavailable; after that it waits for the commit, so that it always knows. A write that the disk
+// refuses is fault.Unavailable, too. Either write is absent.
 func (db *DB) Write(ctx context.Context, do func(*Tx) error) error {
 	return db.writer.write(ctx, do)
 }

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"runtime"
@@ -46,9 +47,12 @@ type writer struct {
 
 	pool *sql.DB
 	conn *sql.Conn
-	// texts are the statements, prepared once.
-	texts map[string]*sql.Stmt
-	group []*operation
+	// queries are the statements that yield rows, writes those that change them; each is prepared once.
+	// database/sql would lock, convert and wrap at each write what this goroutine has to itself.
+	queries map[string]*sql.Stmt
+	writes  map[string]driver.StmtExecContext
+	args    []driver.NamedValue
+	group   []*operation
 	// wrote is how many operations of the group have written.
 	wrote uint64
 	tx    Tx
@@ -73,7 +77,8 @@ func startWriter(ctx context.Context, path string) (*writer, error) {
 		stopped: make(chan struct{}),
 		pool:    pool,
 		conn:    conn,
-		texts:   map[string]*sql.Stmt{},
+		queries: map[string]*sql.Stmt{},
+		writes:  map[string]driver.StmtExecContext{},
 	}
 	w.tx.w = w
 	go w.run()
@@ -85,8 +90,11 @@ func (w *writer) stop() error {
 	close(w.closing)
 	<-w.stopped
 	var errs []error
-	for _, s := range w.texts {
+	for _, s := range w.queries {
 		errs = append(errs, s.Close())
+	}
+	for _, s := range w.writes {
+		errs = append(errs, s.(driver.Stmt).Close())
 	}
 	return errors.Join(errs...)
 }
@@ -145,7 +153,7 @@ func (w *writer) run() {
 // commits them together.
 func (w *writer) commit(first *operation) {
 	w.group = w.group[:0]
-	w.tx.broken, w.tx.after, w.wrote = nil, w.tx.after[:0], 0
+	w.tx.broken, w.tx.after, w.tx.careful, w.wrote = nil, w.tx.after[:0], false, 0
 	err := w.exec("BEGIN IMMEDIATE")
 	w.perform(first, err)
 	w.drain(err)
@@ -194,7 +202,7 @@ func (w *writer) drain(err error) {
 	}
 }
 
-// perform runs one operation between savepoints, unless its caller is gone or the group has failed.
+// perform runs one operation, unless its caller is gone or the group has failed.
 func (w *writer) perform(o *operation, failed error) {
 	if !o.state.CompareAndSwap(waiting, taken) {
 		return
@@ -203,7 +211,34 @@ func (w *writer) perform(o *operation, failed error) {
 	if failed != nil {
 		return
 	}
-	w.tx.saved = false
+	w.do(o)
+	if o.err != nil && w.tx.wrote && !w.tx.careful && w.tx.broken == nil {
+		w.repeat(o)
+	}
+}
+
+// repeat takes back what an operation wrote before it failed. Savepoints would cost every operation, and
+// one that fails so late is rare: the whole transaction is rolled back, and the others are done again,
+// now and for the rest of this group between savepoints.
+func (w *writer) repeat(bad *operation) {
+	clear(w.tx.after)
+	w.tx.after, w.tx.careful, w.wrote = w.tx.after[:0], true, 0
+	if w.tx.broken = w.exec("ROLLBACK"); w.tx.broken == nil {
+		w.tx.broken = w.exec("BEGIN IMMEDIATE")
+	}
+	for _, o := range w.group {
+		if w.tx.broken != nil {
+			return
+		}
+		if o != bad {
+			w.do(o)
+		}
+	}
+}
+
+// do runs one operation and, if the group is careful, undoes what one that failed has written.
+func (w *writer) do(o *operation) {
+	w.tx.wrote = false
 	kept := len(w.tx.after)
 	o.err = w.try(o.do)
 	if unusable(o.err) {
@@ -215,13 +250,17 @@ func (w *writer) perform(o *operation, failed error) {
 	if o.err != nil {
 		w.tx.after = w.tx.after[:kept]
 	}
-	if !w.tx.saved {
+	if !w.tx.wrote {
+		return
+	}
+	if o.err == nil {
+		w.wrote++
+	}
+	if !w.tx.careful {
 		return
 	}
 	if o.err != nil {
 		w.tx.broken = w.exec("ROLLBACK TO operation")
-	} else {
-		w.wrote++
 	}
 	if w.tx.broken == nil {
 		w.tx.broken = w.exec("RELEASE operation")
@@ -238,23 +277,57 @@ func (w *writer) try(do func(*Tx) error) (err error) {
 	return do(&w.tx)
 }
 
-// statement returns a statement that is prepared for good.
-func (w *writer) statement(text string) (*sql.Stmt, error) {
-	if s, ok := w.texts[text]; ok {
+// query returns a statement that yields rows.
+func (w *writer) query(text string) (*sql.Stmt, error) {
+	if s, ok := w.queries[text]; ok {
 		return s, nil
 	}
 	s, err := w.conn.PrepareContext(context.Background(), text)
 	if err != nil {
 		return nil, err
 	}
-	w.texts[text] = s
+	w.queries[text] = s
 	return s, nil
 }
 
-func (w *writer) exec(text string) error {
-	s, err := w.statement(text)
-	if err == nil {
-		_, err = s.ExecContext(context.Background())
-	}
+// exec runs a statement that yields no rows.
+func (w *writer) exec(text string, args ...any) error {
+	_, err := w.change(text, args)
 	return err
+}
+
+// change runs a statement that yields no rows, and returns how many it changed.
+func (w *writer) change(text string, args []any) (int64, error) {
+	s, ok := w.writes[text]
+	if !ok {
+		err := w.conn.Raw(func(c any) error {
+			prepared, err := c.(driver.ConnPrepareContext).PrepareContext(context.Background(), text)
+			if err == nil {
+				s = prepared.(driver.StmtExecContext)
+			}
+			return err
+		})
+		if err != nil {
+			return 0, err
+		}
+		w.writes[text] = s
+	}
+	w.args = w.args[:0]
+	for i, arg := range args {
+		switch arg.(type) {
+		case string, int64, bool, []byte, nil:
+		default:
+			var err error
+			if arg, err = driver.DefaultParameterConverter.ConvertValue(arg); err != nil {
+				return 0, fmt.Errorf("argument %d: %w", i+1, err)
+			}
+		}
+		w.args = append(w.args, driver.NamedValue{Ordinal: i + 1, Value: arg})
+	}
+	result, err := s.ExecContext(context.Background(), w.args)
+	clear(w.args)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
 }

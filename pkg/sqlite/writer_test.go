@@ -24,9 +24,10 @@ func together(t *testing.T, db *sqlite.DB, operations ...func(*sqlite.Tx) error)
 	started, release := make(chan struct{}), make(chan struct{})
 	var all sync.WaitGroup
 	all.Go(func() {
-		// It writes nothing; its answer is that of the group.
+		// It writes nothing; its answer is that of the group. It may run again.
+		start := sync.OnceFunc(func() { close(started) })
 		_ = db.Write(t.Context(), func(*sqlite.Tx) error {
-			close(started)
+			start()
 			<-release
 			return nil
 		})
@@ -142,6 +143,44 @@ func TestFailedWriteIsAlone(t *testing.T) {
 				t.Errorf("after the commit: %d, want 100 from the write that was kept", got)
 			}
 		})
+	}
+}
+
+// Many that fail in one commit undo nothing of each other, and none sees what another failed to write.
+func TestFailedWritesAmongMany(t *testing.T) {
+	t.Parallel()
+	failure := errors.New("no")
+	db := newItems(t)
+	seen := make([]int, 30)
+	var operations []func(*sqlite.Tx) error
+	for i := range seen {
+		operations = append(operations, func(tx *sqlite.Tx) error {
+			if err := tx.Scan("SELECT count(*) FROM items", nil, &seen[i]); err != nil {
+				return err
+			}
+			err := insert(fmt.Sprintf("%02d", i))(tx)
+			if i%3 == 1 {
+				err = errors.Join(err, failure)
+			}
+			return err
+		})
+	}
+	before := db.Stats().Operations
+	var want []string
+	for i, err := range together(t, db, operations...) {
+		if bad := i%3 == 1; bad != errors.Is(err, failure) || !bad && err != nil {
+			t.Errorf("write %d: got error %v", i, err)
+		}
+		if seen[i] != len(want) {
+			t.Errorf("write %d saw %d items, want %d", i, seen[i], len(want))
+		}
+		if i%3 != 1 {
+			want = append(want, fmt.Sprintf("%02d", i))
+		}
+	}
+	wantNames(t, db, want...)
+	if got := db.Stats().Operations - before; got != uint64(len(want)) {
+		t.Errorf("%d operations counted, want %d", got, len(want))
 	}
 }
 
