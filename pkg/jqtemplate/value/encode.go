@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"unicode/utf8"
 )
@@ -119,14 +120,62 @@ func plain(b byte) bool {
 	return b-' ' < utf8.RuneSelf-' ' && b != '"' && b != '\\'
 }
 
+// plainLength is how many bytes a text begins with that stand for themselves, or a few less: it looks at
+// eight at once.
+func plainLength(s string) int {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	i := 0
+	for ; i+8 <= len(s); i += 8 {
+		t := s[i : i+8]
+		w := uint64(t[0]) | uint64(t[1])<<8 | uint64(t[2])<<16 | uint64(t[3])<<24 |
+			uint64(t[4])<<32 | uint64(t[5])<<40 | uint64(t[6])<<48 | uint64(t[7])<<56
+		quote, slash := w^('"'*ones), w^('\\'*ones)
+		// Each term has the highest bit of a byte set if that is below a space, a quote, a backslash or
+		// above ASCII; a borrow can set it for the byte behind one of those, too.
+		if ((w-' '*ones)|(quote-ones)|(slash-ones)|w)&highs != 0 {
+			break
+		}
+	}
+	return i
+}
+
+// StringSize is how long a text is as JSON; ok is false where Encoder would set Foreign.
+func StringSize(s string) (n int, ok bool) {
+	n = len(s) + 2
+	for i := plainLength(s); i < len(s); {
+		b := s[i]
+		switch {
+		case plain(b):
+			i++
+			continue
+		case b >= utf8.RuneSelf:
+			r, size := utf8.DecodeRuneInString(s[i:])
+			if r == utf8.RuneError && size == 1 {
+				return 0, false
+			}
+			i += size
+			continue
+		case b == 0:
+			return 0, false
+		case b == '"', b == '\\', b == '\b', b == '\f', b == '\n', b == '\r', b == '\t':
+			n++
+		default:
+			n += len(`\u0000`) - 1
+		}
+		i++
+		i += plainLength(s[i:])
+	}
+	return n, true
+}
+
 func (e *Encoder) String(s string) error {
 	if len(s) > e.Limit-len(e.Buf) {
 		return ErrTooLong
 	}
 	const hex = "0123456789abcdef"
-	buf := append(e.Buf, '"')
+	buf := append(slices.Grow(e.Buf, len(s)+2), '"')
 	start := 0
-	for i := 0; i < len(s); {
+	for i := plainLength(s); i < len(s); {
 		b := s[i]
 		if plain(b) {
 			i++
@@ -163,6 +212,7 @@ func (e *Encoder) String(s string) error {
 		}
 		i++
 		start = i
+		i += plainLength(s[i:])
 	}
 	buf = append(buf, s[start:]...)
 	e.Buf = append(buf, '"')
