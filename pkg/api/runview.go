@@ -1,20 +1,22 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"slices"
 
+	"longshore/pkg/invocation"
 	"longshore/pkg/run"
 )
 
 // runAnswer answers with one run.
 func runAnswer(status int, r *run.Record, actionDeleted bool) (*answer, error) {
-	text, err := showRun(r, actionDeleted)
+	text, err := appendRun([]byte(`{"ok":true,"run":`), r, actionDeleted)
 	if err != nil {
 		return nil, err
 	}
-	return &answer{status: status, text: slices.Concat([]byte(`{"ok":true,"run":`), text, []byte("}"))}, nil
+	return &answer{status: status, text: append(text, '}')}, nil
 }
 
 // runView is a run as every answer shows it. Members that Port's clients decode into anything but a
@@ -49,20 +51,38 @@ type runView struct {
 	UpdatedAt      string  `json:"updatedAt"`
 	EndedAt        *string `json:"endedAt,omitempty"`
 
-	// Payload is the rendered invocation method, secrets masked. It, properties and response are JSON
-	// texts of any size that we or a decoder have checked: they are written as they are.
-	Payload, Properties, Response json.RawMessage `json:"-"`
+	// Invocation has the payload, the rendered invocation method, secrets masked; nil for null. It,
+	// properties and response are of any size, and we or a decoder have checked them: they are written as
+	// they are.
+	Invocation           *invocation.Invocation `json:"-"`
+	Properties, Response json.RawMessage        `json:"-"`
 }
 
-// encode writes the view as JSON.
-func (v *runView) encode() (json.RawMessage, error) {
-	text, err := encode(v)
-	if err != nil {
+// usualView is room for what a view has beside its payload, properties and response.
+const usualView = 1 << 10
+
+// append writes the view as JSON behind a text.
+func (v *runView) append(text []byte) ([]byte, error) {
+	payload := json.RawMessage("null")
+	if v.Invocation != nil {
+		payload = orElse(v.Invocation.Payload, "null")
+	}
+	size := usualView + len(v.Properties) + len(payload) + len(v.Response)
+	if v.Invocation != nil && v.Invocation.Webhook != nil && v.Invocation.Webhook.Body != nil {
+		size += len(*v.Invocation.Webhook.Body)
+	}
+	b := bytes.NewBuffer(slices.Grow(text, size))
+	if err := encodeTo(b, v); err != nil {
 		return nil, err
 	}
-	text = slices.Grow(text[:len(text)-1], len(v.Properties)+len(v.Payload)+len(v.Response)+64)
-	text = append(append(text, `,"properties":`...), v.Properties...)
-	text = append(append(text, `,"payload":`...), v.Payload...)
+	text = b.Bytes()
+	text = append(append(text[:len(text)-1], `,"properties":`...), v.Properties...)
+	text = append(text, `,"payload":`...)
+	if v.Invocation != nil && v.Invocation.Webhook != nil {
+		text = v.Invocation.AppendReadable(text)
+	} else {
+		text = append(text, payload...)
+	}
 	if v.Response != nil {
 		text = append(append(text, `,"response":`...), v.Response...)
 	}
@@ -77,22 +97,27 @@ type named struct {
 	Deleted    bool    `json:"deleted"`
 }
 
-// showRun writes a run as answers have it. What would make it larger than an answer is left out: it
+// showRun writes a run as answers have it.
+func showRun(r *run.Record, actionDeleted bool) (json.RawMessage, error) {
+	return appendRun(nil, r, actionDeleted)
+}
+
+// appendRun writes a run as answers have it behind a text. What would make it larger than an answer is left out: it
 // was accepted, and its state must be seen. Inputs of 1 MiB can be that large, since a number of four
 // characters may be written with 21.
-func showRun(r *run.Record, actionDeleted bool) (json.RawMessage, error) {
+func appendRun(before []byte, r *run.Record, actionDeleted bool) ([]byte, error) {
 	v := newRunView(r, actionDeleted)
-	text, err := v.encode()
+	text, err := v.append(before)
 	for _, large := range []func(){
-		func() { v.Payload = json.RawMessage("null") },
+		func() { v.Invocation = nil },
 		func() { v.Response = nil },
 		func() { v.Properties = json.RawMessage("{}") },
 	} {
-		if err != nil || len(text) <= MaxAnswer-envelope {
+		if err != nil || len(text)-len(before) <= MaxAnswer-envelope {
 			break
 		}
 		large()
-		text, err = v.encode()
+		text, err = v.append(before)
 	}
 	return text, err
 }
@@ -102,7 +127,7 @@ func newRunView(r *run.Record, actionDeleted bool) *runView {
 		ID: r.ID, Status: r.Status, StatusLabel: orNil(r.StatusLabel),
 		Action: named{r.Action.Identifier, orNil(r.Action.Title), orNil(r.Action.Icon), actionDeleted},
 		Source: r.Source, Properties: orElse(r.Properties, "{}"), RequiredApproval: orElse(r.RequiredApproval, "false"), Approval: lastDecision(r.Run),
-		Payload: orElse(nil, "null"), Response: r.Response, Link: r.Link, Summary: r.Summary, ExternalRunID: r.ExternalRunID,
+		Invocation: r.Invocation, Response: r.Response, Link: r.Link, Summary: r.Summary, ExternalRunID: r.ExternalRunID,
 		Generation: r.Generation, Waiting: orNil(r.Delivery.Waiting),
 		User: orElse(r.User, "null"), UserID: r.UserID, CreatedBy: r.CreatedBy, UpdatedBy: r.UpdatedBy,
 		ImpersonatedBy: r.ImpersonatedBy,
@@ -117,9 +142,6 @@ func newRunView(r *run.Record, actionDeleted bool) *runView {
 	}
 	if r.Entity != "" {
 		v.Entity = &named{Identifier: r.Entity}
-	}
-	if r.Invocation != nil {
-		v.Payload = orElse(r.Invocation.Readable(), "null")
 	}
 	return v
 }
