@@ -207,8 +207,9 @@ func (rt *router) find(method, escaped string) match {
 		return match{}
 	}
 	var passed match
+	// Only a path that matches sets any.
+	params := map[string]string{}
 	for _, p := range rt.paths {
-		params := map[string]string{}
 		if !p.take(p.segments, segments, params) {
 			continue
 		}
@@ -226,7 +227,7 @@ func (rt *router) find(method, escaped string) match {
 			}
 			return m
 		}
-		passed = m
+		passed, params = m, map[string]string{}
 	}
 	return passed
 }

@@ -156,7 +156,7 @@ func each(ctx context.Context, log *slog.Logger, count func(Event), messages []q
 	failed := make([]bool, len(messages))
 	var all sync.WaitGroup
 	for i, m := range messages {
-		all.Go(func() {
+		one := func() {
 			log := log.With(slog.String("message_id", m.ID))
 			event, done := Broken, false
 			defer func() {
@@ -169,7 +169,13 @@ func each(ctx context.Context, log *slog.Logger, count func(Event), messages []q
 				failed[i] = !done
 			}()
 			event, done = handle(ctx, log, m)
-		})
+		}
+		if i < len(messages)-1 {
+			all.Go(one)
+			continue
+		}
+		// The last, often the only one, needs no goroutine of its own.
+		one()
 	}
 	all.Wait()
 	for i, m := range messages {

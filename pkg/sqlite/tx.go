@@ -36,11 +36,15 @@ func (tx *Tx) Scan(text string, args []any, into ...any) error {
 	if tx.broken != nil {
 		return tx.broken
 	}
-	s, err := tx.w.query(text)
-	if err != nil {
-		return tx.note(err)
+	found := false
+	err := tx.w.query(text, args, func(scan func(into ...any) error) (bool, error) {
+		found = true
+		return false, scan(into...)
+	})
+	if err == nil && !found {
+		return sql.ErrNoRows
 	}
-	return tx.note(s.QueryRowContext(context.Background(), args...).Scan(into...))
+	return tx.note(err)
 }
 
 // Each runs a SELECT and calls row with a function that reads each row's columns. Nothing may be
@@ -49,21 +53,9 @@ func (tx *Tx) Each(text string, args []any, row func(scan func(into ...any) erro
 	if tx.broken != nil {
 		return tx.broken
 	}
-	s, err := tx.w.query(text)
-	if err != nil {
-		return tx.note(err)
-	}
-	rows, err := s.QueryContext(context.Background(), args...)
-	if err != nil {
-		return tx.note(err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := row(rows.Scan); err != nil {
-			return tx.note(err)
-		}
-	}
-	return tx.note(rows.Err())
+	return tx.note(tx.w.query(text, args, func(scan func(into ...any) error) (bool, error) {
+		return true, row(scan)
+	}))
 }
 
 // AfterCommit has f called once what the operation wrote is on the disk, before its caller is

@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
 	"runtime"
 	"runtime/debug"
 	"sync/atomic"
@@ -47,15 +48,21 @@ type writer struct {
 
 	pool *sql.DB
 	conn *sql.Conn
-	// queries are the statements that yield rows, writes those that change them; each is prepared once.
-	// database/sql would lock, convert and wrap at each write what this goroutine has to itself.
-	queries map[string]*sql.Stmt
-	writes  map[string]driver.StmtExecContext
-	args    []driver.NamedValue
-	group   []*operation
+	// statements are prepared once. They are the driver's own: database/sql would lock, convert and wrap
+	// at each what this goroutine has to itself. Args are those of the one that runs.
+	statements map[string]statement
+	args       []driver.NamedValue
+	group      []*operation
 	// wrote is how many operations of the group have written.
 	wrote uint64
 	tx    Tx
+}
+
+// statement is what the driver prepares.
+type statement interface {
+	driver.Stmt
+	driver.StmtExecContext
+	driver.StmtQueryContext
 }
 
 // closed is the answer of a database that is being closed.
@@ -72,13 +79,12 @@ func startWriter(ctx context.Context, path string) (*writer, error) {
 		return nil, errors.Join(err, pool.Close())
 	}
 	w := &writer{
-		queue:   make(chan *operation, maxWaiting),
-		closing: make(chan struct{}),
-		stopped: make(chan struct{}),
-		pool:    pool,
-		conn:    conn,
-		queries: map[string]*sql.Stmt{},
-		writes:  map[string]driver.StmtExecContext{},
+		queue:      make(chan *operation, maxWaiting),
+		closing:    make(chan struct{}),
+		stopped:    make(chan struct{}),
+		pool:       pool,
+		conn:       conn,
+		statements: map[string]statement{},
 	}
 	w.tx.w = w
 	go w.run()
@@ -90,11 +96,8 @@ func (w *writer) stop() error {
 	close(w.closing)
 	<-w.stopped
 	var errs []error
-	for _, s := range w.queries {
+	for _, s := range w.statements {
 		errs = append(errs, s.Close())
-	}
-	for _, s := range w.writes {
-		errs = append(errs, s.(driver.Stmt).Close())
 	}
 	return errors.Join(errs...)
 }
@@ -277,52 +280,35 @@ func (w *writer) try(do func(*Tx) error) (err error) {
 	return do(&w.tx)
 }
 
-// query returns a statement that yields rows.
-func (w *writer) query(text string) (*sql.Stmt, error) {
-	if s, ok := w.queries[text]; ok {
+// statement returns a statement that is prepared for good.
+func (w *writer) statement(text string) (statement, error) {
+	if s, ok := w.statements[text]; ok {
 		return s, nil
 	}
-	s, err := w.conn.PrepareContext(context.Background(), text)
-	if err != nil {
-		return nil, err
-	}
-	w.queries[text] = s
-	return s, nil
+	err := w.conn.Raw(func(c any) error {
+		prepared, err := c.(driver.ConnPrepareContext).PrepareContext(context.Background(), text)
+		if err == nil {
+			w.statements[text] = prepared.(statement)
+		}
+		return err
+	})
+	return w.statements[text], err
 }
 
-// exec runs a statement that yields no rows.
-func (w *writer) exec(text string, args ...any) error {
-	_, err := w.change(text, args)
+// exec runs a statement without arguments.
+func (w *writer) exec(text string) error {
+	_, err := w.change(text, nil)
 	return err
 }
 
 // change runs a statement that yields no rows, and returns how many it changed.
 func (w *writer) change(text string, args []any) (int64, error) {
-	s, ok := w.writes[text]
-	if !ok {
-		err := w.conn.Raw(func(c any) error {
-			prepared, err := c.(driver.ConnPrepareContext).PrepareContext(context.Background(), text)
-			if err == nil {
-				s = prepared.(driver.StmtExecContext)
-			}
-			return err
-		})
-		if err != nil {
-			return 0, err
-		}
-		w.writes[text] = s
+	s, err := w.statement(text)
+	if err != nil {
+		return 0, err
 	}
-	w.args = w.args[:0]
-	for i, arg := range args {
-		switch arg.(type) {
-		case string, int64, bool, []byte, nil:
-		default:
-			var err error
-			if arg, err = driver.DefaultParameterConverter.ConvertValue(arg); err != nil {
-				return 0, fmt.Errorf("argument %d: %w", i+1, err)
-			}
-		}
-		w.args = append(w.args, driver.NamedValue{Ordinal: i + 1, Value: arg})
+	if err := w.bind(args); err != nil {
+		return 0, err
 	}
 	result, err := s.ExecContext(context.Background(), w.args)
 	clear(w.args)
@@ -330,4 +316,98 @@ func (w *writer) change(text string, args []any) (int64, error) {
 		return 0, err
 	}
 	return result.RowsAffected()
+}
+
+// query runs a statement that yields rows, and calls row with a function that reads each row's columns
+// until it returns false or an error.
+func (w *writer) query(text string, args []any, row func(scan func(into ...any) error) (bool, error)) (err error) {
+	s, err := w.statement(text)
+	if err != nil {
+		return err
+	}
+	if err := w.bind(args); err != nil {
+		return err
+	}
+	rows, err := s.QueryContext(context.Background(), w.args)
+	clear(w.args)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	values := make([]driver.Value, len(rows.Columns()))
+	scan := func(into ...any) error {
+		if len(into) != len(values) {
+			return fmt.Errorf("a row of %d columns is read into %d variables", len(values), len(into))
+		}
+		for i, v := range values {
+			if err := assign(into[i], v); err != nil {
+				return fmt.Errorf("column %d: %w", i+1, err)
+			}
+		}
+		return nil
+	}
+	for {
+		if err := rows.Next(values); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if more, err := row(scan); !more || err != nil {
+			return err
+		}
+	}
+}
+
+// bind sets args as database/sql would give them to the driver.
+func (w *writer) bind(args []any) error {
+	w.args = w.args[:0]
+	for i, arg := range args {
+		switch arg.(type) {
+		case string, int64, bool, []byte, nil:
+		default:
+			var err error
+			if arg, err = driver.DefaultParameterConverter.ConvertValue(arg); err != nil {
+				return fmt.Errorf("argument %d: %w", i+1, err)
+			}
+		}
+		w.args = append(w.args, driver.NamedValue{Ordinal: i + 1, Value: arg})
+	}
+	return nil
+}
+
+// assign reads a column into a variable as database/sql does, of the types that operations use: it refuses
+// any other, and what is not of its kind. The driver hands out bytes that are the caller's.
+func assign(into any, v driver.Value) error {
+	ok := true
+	switch d := into.(type) {
+	case *int64:
+		*d, ok = v.(int64)
+	case *int:
+		var n int64
+		n, ok = v.(int64)
+		*d = int(n)
+	case *bool:
+		var n int64
+		n, ok = v.(int64)
+		*d = n != 0
+	case *string:
+		*d, ok = v.(string)
+	case *[]byte:
+		switch v := v.(type) {
+		case nil:
+			*d = nil
+		case string:
+			*d = []byte(v)
+		default:
+			*d, ok = v.([]byte)
+		}
+	case sql.Scanner:
+		return d.Scan(v)
+	default:
+		return fmt.Errorf("cannot read into %T", into)
+	}
+	if !ok {
+		return fmt.Errorf("%T cannot be read into %T", v, into)
+	}
+	return nil
 }

@@ -6,18 +6,38 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"sync"
 	"unicode/utf8"
 )
 
 // Encode writes a value as JavaScript's JSON.stringify would: compact, no HTML or ASCII escaping,
 // JavaScript's number text, integer-like keys first, ascending. NaN and infinities become null, bytes
 // that are no UTF-8 become U+FFFD. It panics when v holds anything but the types of a JSON value.
-func Encode(v any) []byte {
-	e := Encoder{Buf: make([]byte, 0, 512), Limit: math.MaxInt, MaxDepth: math.MaxInt}
+func Encode(v any) []byte { return encode(v, nil, slices.Clone[[]byte]) }
+
+// EncodeString is Encode for who needs the text as a string.
+func EncodeString(v any) string {
+	return encode(v, nil, func(text []byte) string { return string(text) })
+}
+
+// buffers are where values are written that are then copied in their size. It keeps none that is larger
+// than what is usual.
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
+const usualText = 64 << 10
+
+func encode[T any](v any, number func(buf []byte, f float64) []byte, keep func([]byte) T) T {
+	buffer := buffers.Get().(*[]byte)
+	e := Encoder{Buf: (*buffer)[:0], Limit: math.MaxInt, MaxDepth: math.MaxInt, Number: number}
 	if err := e.Value(v, 0); err != nil {
 		panic(err) // Cannot happen without limits.
 	}
-	return e.Buf
+	text := keep(e.Buf)
+	if cap(e.Buf) <= usualText {
+		*buffer = e.Buf
+		buffers.Put(buffer)
+	}
+	return text
 }
 
 // The limits of a value: its text's length, and how deep it nests.
@@ -41,11 +61,7 @@ type Encoder struct {
 // EncodePython writes a value as Encode does, but numbers as Python's json.dumps writes those that it
 // has read from what Encode writes: whoever reads the text with Python and writes it again has the same.
 func EncodePython(v any) []byte {
-	e := Encoder{Buf: make([]byte, 0, 512), Limit: math.MaxInt, MaxDepth: math.MaxInt, Number: appendPython}
-	if err := e.Value(v, 0); err != nil {
-		panic(err) // Cannot happen without limits.
-	}
-	return e.Buf
+	return encode(v, appendPython, slices.Clone[[]byte])
 }
 
 // appendPython writes a number as float.__repr__ does. It differs from JavaScript below 1e-4, where
