@@ -35,8 +35,9 @@ type measure struct {
 	Most   float64 `json:"max"`
 	Floor  string  `json:"floor"`
 	Goal   string  `json:"goal"`
-	// Met is whether the median is as good as the floor, or as the goal: "no", "floor" or "goal".
-	Met string `json:"met"`
+	// Met is whether the median is as good as the floor, or as the goal: "no", "floor" or "goal"; empty
+	// for a figure without either.
+	Met string `json:"met,omitempty"`
 	// Values are those of the rounds.
 	Values []float64 `json:"values"`
 }
@@ -55,6 +56,8 @@ func (b *bench) add(number int, name, floor, goal string, values ...float64) {
 	}
 	m := measure{Number: number, Name: name, Median: median(values), Least: slices.Min(values), Most: slices.Max(values), Floor: floor, Goal: goal, Met: "no", Values: values}
 	switch {
+	case floor == "":
+		m.Met = ""
 	case reaches(m.Median, goal):
 		m.Met = "goal"
 	case reaches(m.Median, floor):

@@ -221,8 +221,11 @@ func startOn(core int, c *exec.Cmd) (begun time.Time, err error) {
 }
 
 // pin binds all threads of a process to one core.
-func pin(pid, core int) error {
-	return exec.Command("taskset", "-a", "-p", "-c", strconv.Itoa(core), strconv.Itoa(pid)).Run()
+func pin(pid, core int) error { return bind(pid, strconv.Itoa(core)) }
+
+// bind binds all threads of a process to a list of cores, as taskset takes it.
+func bind(pid int, cores string) error {
+	return exec.Command("taskset", "-a", "-p", "-c", cores, strconv.Itoa(pid)).Run()
 }
 
 // processorTime is what a process has used, user and system (proc(5), stat, fields 14 and 15, in

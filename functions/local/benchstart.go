@@ -13,6 +13,8 @@ import (
 )
 
 const (
+	// size is the number of the figures that are the executables' sizes.
+	size = 15
 	// hello is the function that others' starts are compared with.
 	hello = "hello"
 	// starts is how often each program is started.
@@ -22,7 +24,7 @@ const (
 )
 
 // starts makes measures 13 and 14: how long programs take from exec to their first answer or poll, each
-// beside a function of aws-lambda-go that does nothing. It also prints how large they are.
+// beside a function of aws-lambda-go that does nothing. How large they are is told, too.
 func (b *bench) starts(ctx context.Context) error {
 	if b.Functions == "" {
 		return errors.New("no --functions were given")
@@ -38,14 +40,14 @@ func (b *bench) starts(ctx context.Context) error {
 		if err != nil {
 			continue
 		}
-		fmt.Fprintf(b.s.err, "%-22s %6.1f MB\n", f.Name(), float64(info.Size())/1e6)
+		b.add(size, "executable of "+f.Name()+", MB", "", "", float64(info.Size())/1e6)
 		if f.Name() != hello {
 			names = append(names, f.Name())
 		}
 	}
 	if exe, err := os.Executable(); err == nil {
 		if info, err := os.Stat(exe); err == nil {
-			fmt.Fprintf(b.s.err, "%-22s %6.1f MB\n", filepath.Base(exe), float64(info.Size())/1e6)
+			b.add(size, "executable of local, MB", "", "", float64(info.Size())/1e6)
 		}
 	}
 	dir, err := os.MkdirTemp("", "longshore-bench")

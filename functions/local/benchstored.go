@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"longshore/pkg/invocation"
@@ -19,7 +18,9 @@ import (
 
 const (
 	// fillFor bounds how long runs are stored for measures 10 and 11.
-	fillFor = 5 * time.Minute
+	fillFor = 3 * time.Minute
+	// fillSlice is how many of them are written at once.
+	fillSlice = 1_000
 	// fewStored is what many stored runs are compared with.
 	fewStored = 1_000
 	// listedAtOnce is how many runs measure 11 lists, listings how often.
@@ -41,7 +42,9 @@ func (b *bench) stored(ctx context.Context) error {
 		return err
 	}
 	begun := time.Now()
+	_ = bind(os.Getpid(), "0-1")
 	n, err := fill(ctx, many, b.Stored)
+	_ = pin(os.Getpid(), 1)
 	if err != nil {
 		return err
 	}
@@ -91,36 +94,29 @@ func fill(ctx context.Context, data string, n int) (stored int, err error) {
 	}()
 	until := time.Now().Add(fillFor)
 	now := time.Now().UTC().Truncate(time.Millisecond)
-	var next, done atomic.Int64
-	var workers sync.WaitGroup
-	failed := make(chan error, 1)
-	for range 64 {
-		workers.Go(func() {
-			for {
-				i := int(next.Add(1)) - 1
-				if i >= n || time.Now().After(until) || ctx.Err() != nil || len(failed) > 0 {
-					return
-				}
-				at := now.Add(-30 * 24 * time.Hour / time.Duration(n) * time.Duration(n-i))
-				r, body := storedRun(i, at)
-				if err := runs.Create(ctx, r, body); err != nil {
-					select {
-					case failed <- err:
-					default:
-					}
-					return
-				}
-				done.Add(1)
+	step := 30 * 24 * time.Hour / time.Duration(n)
+	for i := 0; i < n && time.Now().Before(until); i = stored {
+		var creations []func(*sqlite.Tx) error
+		for ; i < n && len(creations) < fillSlice; i++ {
+			create, err := runs.Creation(storedRun(i, now.Add(-step*time.Duration(n-i))))
+			if err != nil {
+				return stored, err
 			}
-		})
+			creations = append(creations, create)
+		}
+		if err := db.Write(ctx, func(tx *sqlite.Tx) error {
+			for _, create := range creations {
+				if err := create(tx); err != nil {
+					return err
+				}
+			}
+			return nil
+		}); err != nil {
+			return stored, err
+		}
+		stored += len(creations)
 	}
-	workers.Wait()
-	select {
-	case err := <-failed:
-		return 0, err
-	default:
-		return int(done.Load()), ctx.Err()
-	}
+	return stored, nil
 }
 
 // storedRun is the run of that number.
