@@ -17,6 +17,8 @@ import (
 const (
 	// maxGroup is how many operations share a commit at most: it bounds how long the first waits.
 	maxGroup = 500
+	// yields is how often the writer waits, each time a moment, for what an early answer sets off.
+	yields = 20
 	// maxWaiting is how many operations wait before callers do.
 	maxWaiting = 4 * maxGroup
 )
@@ -29,6 +31,8 @@ type operation struct {
 	state atomic.Int32
 	// err is what do returned, until the commit.
 	err error
+	// early has the operation answered before the commit; answered is that it was.
+	early, answered bool
 }
 
 // States of an operation.
@@ -55,6 +59,9 @@ type writer struct {
 	group      []*operation
 	// wrote is how many operations of the group have written.
 	wrote uint64
+	// answers is how many of the group were answered early, and failing that the last commit failed.
+	answers int
+	failing bool
 	tx    Tx
 }
 
@@ -102,11 +109,11 @@ func (w *writer) stop() error {
 	return errors.Join(errs...)
 }
 
-func (w *writer) write(ctx context.Context, do func(*Tx) error) error {
+func (w *writer) write(ctx context.Context, do func(*Tx) error, early bool) error {
 	if err := ctx.Err(); err != nil {
 		return Explain(err, "wait for the writer")
 	}
-	o := &operation{do: do, answer: make(chan error, 1)}
+	o := &operation{do: do, answer: make(chan error, 1), early: early}
 	select {
 	case w.queue <- o:
 	case <-ctx.Done():
@@ -155,7 +162,7 @@ func (w *writer) run() {
 // about to come (without that a process with one CPU would never group anything), runs theirs, and
 // commits them together.
 func (w *writer) commit(first *operation) {
-	w.group = w.group[:0]
+	w.group, w.answers = w.group[:0], 0
 	w.tx.broken, w.tx.after, w.tx.careful, w.wrote = nil, w.tx.after[:0], false, 0
 	err := w.exec("BEGIN IMMEDIATE")
 	w.perform(first, err)
@@ -163,6 +170,11 @@ func (w *writer) commit(first *operation) {
 	if err == nil && w.tx.broken == nil {
 		runtime.Gosched()
 		w.drain(nil)
+		// Who was answered early is about to write more, perhaps from other threads.
+		for i := 0; i < yields && w.answers > 0 && len(w.group) < maxGroup && w.tx.broken == nil; i++ {
+			runtime.Gosched()
+			w.drain(nil)
+		}
 	}
 	if err == nil {
 		err = w.tx.broken
@@ -173,8 +185,9 @@ func (w *writer) commit(first *operation) {
 	if err != nil {
 		// SQLite may have rolled back by itself; then this one has nothing to do and says so.
 		_ = w.exec("ROLLBACK")
-		err = Explain(err, "write to the database")
+		err, w.failing = Explain(err, "write to the database"), true
 	} else {
+		w.failing = false
 		if w.wrote > 0 {
 			w.commits.Add(1)
 			w.operations.Add(w.wrote)
@@ -187,7 +200,9 @@ func (w *writer) commit(first *operation) {
 		if err != nil {
 			o.err = err
 		}
-		o.answer <- o.err
+		if !o.answered {
+			o.answer <- o.err
+		}
 		w.group[i] = nil
 	}
 	clear(w.tx.after)
@@ -258,6 +273,11 @@ func (w *writer) do(o *operation) {
 	}
 	if o.err == nil {
 		w.wrote++
+		if o.early && !o.answered && !w.failing {
+			o.answered = true
+			w.answers++
+			o.answer <- nil
+		}
 	}
 	if !w.tx.careful {
 		return

@@ -184,6 +184,88 @@ func TestFailedWritesAmongMany(t *testing.T) {
 	}
 }
 
+// An early answer comes before the commit, which it shares with what it sets off; and it stays, though a
+// write that fails has it done again.
+func TestEarlyAnswer(t *testing.T) {
+	t.Parallel()
+	db := newItems(t)
+	before := db.Stats().Commits
+	failure := errors.New("no")
+	returned := make(chan error, 1)
+	started, release := make(chan struct{}), make(chan struct{})
+	start := sync.OnceFunc(func() { close(started) })
+	var all sync.WaitGroup
+	all.Go(func() {
+		_ = db.Write(t.Context(), func(*sqlite.Tx) error {
+			start()
+			<-release
+			return nil
+		})
+	})
+	<-started
+	runs := 0
+	wait := func(write func()) {
+		waiting := db.Stats().Waiting
+		all.Go(write)
+		for db.Stats().Waiting == waiting {
+			runtime.Gosched()
+		}
+	}
+	wait(func() {
+		returned <- db.WriteEarly(t.Context(), func(tx *sqlite.Tx) error {
+			runs++
+			return insert("early")(tx)
+		})
+	})
+	wait(func() {
+		err := db.Write(t.Context(), func(tx *sqlite.Tx) error {
+			// It would wait for ever if the answer waited for the commit.
+			if err := <-returned; err != nil {
+				t.Errorf("early write: %v", err)
+			}
+			return errors.Join(insert("bad")(tx), failure)
+		})
+		if !errors.Is(err, failure) {
+			t.Errorf("bad write: got error %v", err)
+		}
+	})
+	wait(func() {
+		if err := db.Write(t.Context(), insert("late")); err != nil {
+			t.Errorf("late write: %v", err)
+		}
+	})
+	close(release)
+	all.Wait()
+	wantNames(t, db, "early", "late")
+	if got := db.Stats().Commits - before; got != 1 || runs != 2 {
+		t.Errorf("%d commits, the early write ran %d times; want 1 and 2", got, runs)
+	}
+}
+
+// While commits fail an early answer waits for them, so that whoever asks for one after the other rests.
+func TestEarlyAnswerWaitsWhileCommitsFail(t *testing.T) {
+	t.Parallel()
+	db := newItems(t)
+	full := func(tx *sqlite.Tx) error {
+		if _, err := tx.Exec("PRAGMA max_page_count = 1"); err != nil {
+			return err
+		}
+		_, err := tx.Exec("INSERT INTO items (name, size) VALUES ('big', zeroblob(1000000))")
+		return err
+	}
+	if err := db.Write(t.Context(), full); fault.KindOf(err) != fault.Unavailable {
+		t.Fatalf("write on a full disk: got error %v, want unavailable", err)
+	}
+	before := db.Stats().Commits
+	if err := db.WriteEarly(t.Context(), insert("small")); err != nil {
+		t.Errorf("early write: %v", err)
+	}
+	if got := db.Stats().Commits - before; got != 1 {
+		t.Errorf("%d commits when the answer came, want 1", got)
+	}
+	wantNames(t, db, "small")
+}
+
 func TestReadOnlyOperationCostsNoCommit(t *testing.T) {
 	t.Parallel()
 	db := newItems(t)
