@@ -62,7 +62,7 @@ type writer struct {
 	// answers is how many of the group were answered early, and failing that the last commit failed.
 	answers int
 	failing bool
-	tx    Tx
+	tx      Tx
 }
 
 // statement is what the driver prepares.
