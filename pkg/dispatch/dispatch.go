@@ -154,9 +154,9 @@ func each(ctx context.Context, log *slog.Logger, count func(Event), messages []q
 	handle func(context.Context, *slog.Logger, queue.Received) (Event, bool),
 ) (again []string) {
 	failed := make([]bool, len(messages))
-	var all sync.WaitGroup
+	all := calls{alone: len(messages) == 1}
 	for i, m := range messages {
-		one := func() {
+		all.Go(func() {
 			log := log.With(slog.String("message_id", m.ID))
 			event, done := Broken, false
 			defer func() {
@@ -169,13 +169,7 @@ func each(ctx context.Context, log *slog.Logger, count func(Event), messages []q
 				failed[i] = !done
 			}()
 			event, done = handle(ctx, log, m)
-		}
-		if i < len(messages)-1 {
-			all.Go(one)
-			continue
-		}
-		// The last, often the only one, needs no goroutine of its own.
-		one()
+		})
 	}
 	all.Wait()
 	for i, m := range messages {
@@ -184,6 +178,21 @@ func each(ctx context.Context, log *slog.Logger, count func(Event), messages []q
 		}
 	}
 	return again
+}
+
+// calls are made at once; one that is alone needs no goroutine of its own.
+type calls struct {
+	sync.WaitGroup
+
+	alone bool
+}
+
+func (c *calls) Go(f func()) {
+	if c.alone {
+		f()
+		return
+	}
+	c.WaitGroup.Go(f)
 }
 
 // describe says what a panic was without its value, which may hold anything, unless it is the
