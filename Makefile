@@ -10,10 +10,10 @@ export AWS_EC2_METADATA_DISABLED := true
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint fuzz contract bench build fmt
+.PHONY: help run demo test lint fuzz contract bench bench-compare build fmt
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: bin/longshore ## serve on 127.0.0.1:8080, data in ./.longshore
 	@bin/longshore serve
@@ -39,20 +39,39 @@ fuzz: ## every fuzz target for FUZZTIME each (10s); what one finds stays in its 
 contract: bin/longshore ## ask a fresh server what its OpenAPI document promises (schemathesis)
 	@.ci/contract bin/longshore
 
-bench: bin/longshore ## the figures: rendering, process, store, catalog; LONGSHORE_SCALE=1 adds 100,000 entities on DynamoDB Local
-	go test -run '^$$' -bench . -benchmem ./pkg/jqtemplate ./pkg/signature ./pkg/trigger ./pkg/automation ./pkg/dispatch
-	go test -timeout 2h -run '^$$' -bench '^BenchmarkCatalogAtScale$$' -benchtime 1x ./pkg/local
-	LONGSHORE_REQUIRE_SERVICES=1 go test -count 1 -run '^TestCostOfOneRun$$' -v ./functions | grep 'one run'
-	bin/longshore bench-process
+# Where the figures are kept: results.json, and results.txt for bench-compare.
+BENCH ?= bin/bench
+BENCHED := $(FUNCTIONS:%=bin/bench/%/bootstrap) bin/bench/hello/bootstrap
+bench: bin/longshore $(BENCHED) ## the figures, kept in BENCH (bin/bench); LONGSHORE_SCALE=1 adds 100,000 entities on DynamoDB Local, LONGSHORE_BENCH_STORED=0 leaves out 1,000,000 stored runs
+	@mkdir -p $(BENCH)
+	go test -run '^$$' -bench . -benchmem ./pkg/jqtemplate ./pkg/signature ./pkg/trigger ./pkg/automation ./pkg/dispatch >$(BENCH)/go.txt
+	@cat $(BENCH)/go.txt
+	go test -timeout 2h -run '^$$' -bench '^BenchmarkCatalogAtScale$$' -benchtime 1x ./pkg/local >$(BENCH)/catalog.txt
+	@cat $(BENCH)/catalog.txt
+	LONGSHORE_REQUIRE_SERVICES=1 go test -count 1 -run '^TestCostOfOneRun$$' -v ./functions | grep 'one run' >$(BENCH)/cost.txt
+	@cat $(BENCH)/cost.txt
+	bin/longshore bench-process --functions bin/bench --results $(BENCH)/results.json --samples $(BENCH)/process.txt
+	@cat $(BENCH)/go.txt $(BENCH)/catalog.txt $(BENCH)/process.txt >$(BENCH)/results.txt
+
+BENCHSTAT := go run golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
+bench-compare: ## compare two results.txt of bench: make bench-compare OLD=… NEW=…
+	$(BENCHSTAT) $(OLD) $(NEW)
 
 build: bin/longshore $(FUNCTIONS:%=bin/%/bootstrap) ## the local binary, and each function for Lambda, into bin/
 
 fmt: ## format the code
 	$(LINT) fmt ./...
 
-.PHONY: bin/longshore $(FUNCTIONS:%=bin/%/bootstrap)
+.PHONY: bin/longshore $(FUNCTIONS:%=bin/%/bootstrap) $(BENCHED)
 bin/longshore:
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $@ ./functions/local
 
 $(FUNCTIONS:%=bin/%/bootstrap): bin/%/bootstrap:
 	CGO_ENABLED=0 GOOS=linux GOARCH=$(GOARCH_LAMBDA) go build -trimpath -tags lambda.norpc -ldflags '$(LDFLAGS)' -o $@ ./functions/$*
+
+# For this machine.
+$(FUNCTIONS:%=bin/bench/%/bootstrap): bin/bench/%/bootstrap:
+	CGO_ENABLED=0 go build -trimpath -tags lambda.norpc -ldflags '$(LDFLAGS)' -o $@ ./functions/$*
+
+bin/bench/hello/bootstrap:
+	CGO_ENABLED=0 go build -trimpath -tags lambda.norpc -ldflags '$(LDFLAGS)' -o $@ ./testdata/bench/hello

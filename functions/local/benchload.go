@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -77,7 +78,7 @@ func newLoad(ctx context.Context, url string, to *arrivals) (*load, error) {
 		return nil, err
 	}
 	l.token = login.AccessToken
-	return l, l.post(ctx, "/v1/actions", map[string]any{
+	action := map[string]any{
 		"identifier": "bench",
 		"trigger": map[string]any{"type": "self-service", "operation": "CREATE", "userInputs": map[string]any{
 			"properties": map[string]any{"name": map[string]any{"type": "string"}, "text": map[string]any{"type": "string"}},
@@ -90,15 +91,28 @@ func newLoad(ctx context.Context, url string, to *arrivals) (*load, error) {
 				"labels": map[string]any{"app": "{{ .inputs.name | ascii_downcase }}", "team": "payments"},
 			},
 		},
-	}, nil)
+	}
+	err := l.post(ctx, "/v1/actions", action, nil)
+	if errors.Is(err, errTaken) {
+		// The data directory was used before, with another receiver.
+		err = l.send(ctx, http.MethodPut, "/v1/actions/bench", action, nil)
+	}
+	return l, err
 }
 
+// errTaken is a name that is taken.
+var errTaken = errors.New("409 Conflict")
+
 func (l *load) post(ctx context.Context, path string, body, into any) error {
+	return l.send(ctx, http.MethodPost, path, body, into)
+}
+
+func (l *load) send(ctx context.Context, method, path string, body, into any) error {
 	text, err := json.Marshal(body)
 	if err != nil {
 		return err
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, l.url+path, bytes.NewReader(text))
+	request, err := http.NewRequestWithContext(ctx, method, l.url+path, bytes.NewReader(text))
 	if err != nil {
 		return err
 	}
@@ -113,8 +127,11 @@ func (l *load) post(ctx context.Context, path string, body, into any) error {
 	if err != nil {
 		return err
 	}
-	if answer.StatusCode/100 != 2 {
-		return fmt.Errorf("POST %s: %s: %.200s", path, answer.Status, text)
+	switch {
+	case answer.StatusCode == http.StatusConflict:
+		return fmt.Errorf("%s %s: %w: %.200s", method, path, errTaken, text)
+	case answer.StatusCode/100 != 2:
+		return fmt.Errorf("%s %s: %s: %.200s", method, path, answer.Status, text)
 	}
 	if into == nil {
 		return nil

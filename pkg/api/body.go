@@ -1,9 +1,9 @@
 package api
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -13,9 +13,17 @@ import (
 	"longshore/pkg/jqtemplate"
 )
 
+// usualBody is how long a body may say that it is and be believed before it is there.
+const usualBody = 64 << 10
+
 // readBody reads a whole body of at most MaxBody bytes.
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
+	var b bytes.Buffer
+	if n := r.ContentLength; n > 0 {
+		// Room for more is made once it has come, and for bytes.Buffer's last look whether there is more.
+		b.Grow(int(min(n, usualBody)) + bytes.MinRead)
+	}
+	_, err := b.ReadFrom(http.MaxBytesReader(w, r.Body, MaxBody))
 	var over *http.MaxBytesError
 	switch {
 	case errors.As(err, &over):
@@ -23,7 +31,7 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	case err != nil:
 		return nil, fault.Wrap(fault.Invalid, err, "the body could not be read to its end")
 	}
-	return text, nil
+	return b.Bytes(), nil
 }
 
 // body takes the members of a request's JSON object one by one and gathers the faults.

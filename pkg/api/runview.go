@@ -3,23 +3,27 @@ package api
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
 
 	"longshore/pkg/run"
 )
 
 // runAnswer answers with one run.
 func runAnswer(status int, r *run.Record, actionDeleted bool) (*answer, error) {
-	text, err := showRun(r, actionDeleted)
+	text, err := appendRun([]byte(`{"ok":true,"run":`), r, actionDeleted)
 	if err != nil {
 		return nil, err
 	}
-	return &answer{status: status, text: slices.Concat([]byte(`{"ok":true,"run":`), text, []byte("}"))}, nil
+	return &answer{status: status, text: append(text, '}')}, nil
 }
 
 // showRun writes a run as answers have it.
 func showRun(r *run.Record, actionDeleted bool) (json.RawMessage, error) {
-	return run.View(r, actionDeleted, MaxAnswer-envelope)
+	return appendRun(nil, r, actionDeleted)
+}
+
+// appendRun writes a run as answers have it behind a text.
+func appendRun(before []byte, r *run.Record, actionDeleted bool) ([]byte, error) {
+	return run.AppendView(before, r, actionDeleted, MaxAnswer-envelope)
 }
 
 func orNil(text string) *string {

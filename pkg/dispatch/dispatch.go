@@ -185,7 +185,7 @@ func each(ctx context.Context, log *slog.Logger, count func(Event), messages []q
 	handle func(context.Context, *slog.Logger, queue.Received) (Event, bool),
 ) (again []string) {
 	failed := make([]bool, len(messages))
-	var all sync.WaitGroup
+	all := calls{alone: len(messages) == 1}
 	for i, m := range messages {
 		all.Go(func() {
 			ctx := begin(ctx, m)
@@ -209,6 +209,21 @@ func each(ctx context.Context, log *slog.Logger, count func(Event), messages []q
 		}
 	}
 	return again
+}
+
+// calls are made at once; one that is alone needs no goroutine of its own.
+type calls struct {
+	sync.WaitGroup
+
+	alone bool
+}
+
+func (c *calls) Go(f func()) {
+	if c.alone {
+		f()
+		return
+	}
+	c.WaitGroup.Go(f)
 }
 
 // describe says what a panic was without its value, which may hold anything, unless it is the

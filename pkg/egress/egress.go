@@ -30,6 +30,8 @@ const (
 	// request seldom meets one that is being closed. It is compared with the wall clock as well,
 	// which goes on while a Lambda is frozen.
 	idleTimeout = 4 * time.Second
+	// writeBuffer takes a usual request whole, so that it is sent by one system call.
+	writeBuffer = 16 << 10
 	// maxIdle connections are kept to one host, maxIdleAll to all together.
 	maxIdle, maxIdleAll = 100, 200
 )
@@ -75,6 +77,7 @@ func New(c Config) *Client {
 		MaxIdleConnsPerHost:    maxIdle,
 		IdleConnTimeout:        idleTimeout,
 		MaxResponseHeaderBytes: maxHeader,
+		WriteBufferSize:        writeBuffer,
 		// The answer is kept as the target wrote it.
 		DisableCompression: true,
 	}

@@ -130,6 +130,9 @@ func InvalidDetails(details []Detail) error {
 
 // KindOf returns the kind of the first Error in err's chain, Internal when there is none.
 func KindOf(err error) Kind {
+	if err == nil {
+		return Internal
+	}
 	var e *Error
 	if errors.As(err, &e) {
 		return e.Kind

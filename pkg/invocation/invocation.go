@@ -103,13 +103,21 @@ func (i *Invocation) Readable() json.RawMessage {
 	if i.Webhook == nil {
 		return i.Payload
 	}
+	return i.AppendReadable(nil)
+}
+
+// AppendReadable appends what Readable returns.
+func (i *Invocation) AppendReadable(text []byte) []byte {
+	if i.Webhook == nil {
+		return append(text, i.Payload...)
+	}
 	w := i.Webhook
 	headers := make(map[string]string, len(w.Headers))
 	for _, h := range w.Headers {
 		headers[h.Name] = h.Value
 	}
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
+	b := bytes.NewBuffer(text)
+	e := json.NewEncoder(b)
 	e.SetEscapeHTML(false)
 	// Strings and booleans can always be written.
 	_ = e.Encode(struct {

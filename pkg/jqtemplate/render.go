@@ -34,7 +34,7 @@ type rendering struct {
 
 func newRendering(ctx context.Context, data *Data, o Options) *rendering {
 	return &rendering{ctx: ctx, data: data, options: o, left: maxOutput,
-		scratch: make([]byte, 0, 1024), text: make([]byte, 0, 256)}
+		scratch: make([]byte, 0, 256), text: make([]byte, 0, 256)}
 }
 
 func (r *rendering) close() {
@@ -131,6 +131,11 @@ func (w *whole) render(r *rendering, depth int) (any, bool, error) {
 	v, defined, err := r.evaluate(w.expression)
 	if err != nil || !defined {
 		return nil, false, err
+	}
+	if s, isText := v.(string); isText {
+		if n, ok := value.StringSize(s); ok {
+			return v, true, r.spend(n)
+		}
 	}
 	r.scratch, v, err = r.write(r.scratch[:0], v, depth)
 	if err != nil {

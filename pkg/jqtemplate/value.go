@@ -13,3 +13,6 @@ func Decode(text []byte) (any, error) { return value.Decode(text) }
 
 // Encode writes a value as JavaScript's JSON.stringify would; see value.Encode.
 func Encode(v any) []byte { return value.Encode(v) }
+
+// EncodeString is Encode for who needs the text as a string.
+func EncodeString(v any) string { return value.EncodeString(v) }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"longshore/pkg/invocation"
 	"slices"
 	"time"
 )
@@ -40,20 +41,38 @@ type view struct {
 	UpdatedAt      string  `json:"updatedAt"`
 	EndedAt        *string `json:"endedAt,omitempty"`
 
-	// Payload is the rendered invocation method, secrets masked. It, properties and response are JSON
-	// texts of any size that we or a decoder have checked: they are written as they are.
-	Payload, Properties, Response json.RawMessage `json:"-"`
+	// Invocation has the payload, the rendered invocation method, secrets masked; nil for null. It,
+	// properties and response are of any size, and we or a decoder have checked them: they are written as
+	// they are.
+	Invocation           *invocation.Invocation `json:"-"`
+	Properties, Response json.RawMessage        `json:"-"`
 }
 
-// encode writes the view as JSON.
-func (v *view) encode() (json.RawMessage, error) {
-	text, err := encodeView(v)
-	if err != nil {
+// usualView is room for what a view has beside its payload, properties and response.
+const usualView = 1 << 10
+
+// append writes the view as JSON behind a text.
+func (v *view) append(text []byte) ([]byte, error) {
+	payload := json.RawMessage("null")
+	if v.Invocation != nil {
+		payload = orElse(v.Invocation.Payload, "null")
+	}
+	size := usualView + len(v.Properties) + len(payload) + len(v.Response)
+	if v.Invocation != nil && v.Invocation.Webhook != nil && v.Invocation.Webhook.Body != nil {
+		size += len(*v.Invocation.Webhook.Body)
+	}
+	b := bytes.NewBuffer(slices.Grow(text, size))
+	if err := encodeView(b, v); err != nil {
 		return nil, err
 	}
-	text = slices.Grow(text[:len(text)-1], len(v.Properties)+len(v.Payload)+len(v.Response)+64)
-	text = append(append(text, `,"properties":`...), v.Properties...)
-	text = append(append(text, `,"payload":`...), v.Payload...)
+	text = b.Bytes()
+	text = append(append(text[:len(text)-1], `,"properties":`...), v.Properties...)
+	text = append(text, `,"payload":`...)
+	if v.Invocation != nil && v.Invocation.Webhook != nil {
+		text = v.Invocation.AppendReadable(text)
+	} else {
+		text = append(text, payload...)
+	}
 	if v.Response != nil {
 		text = append(append(text, `,"response":`...), v.Response...)
 	}
@@ -72,18 +91,23 @@ type named struct {
 // is left out: it was accepted, and its state must be seen. Inputs of 1 MiB can be larger than an answer,
 // since a number of four characters may be written with 21.
 func View(r *Record, actionDeleted bool, limit int) (json.RawMessage, error) {
+	return AppendView(nil, r, actionDeleted, limit)
+}
+
+// AppendView writes what View returns behind a text.
+func AppendView(before []byte, r *Record, actionDeleted bool, limit int) ([]byte, error) {
 	v := newView(r, actionDeleted)
-	text, err := v.encode()
+	text, err := v.append(before)
 	for _, large := range []func(){
-		func() { v.Payload = json.RawMessage("null") },
+		func() { v.Invocation = nil },
 		func() { v.Response = nil },
 		func() { v.Properties = json.RawMessage("{}") },
 	} {
-		if err != nil || len(text) <= limit {
+		if err != nil || len(text)-len(before) <= limit {
 			break
 		}
 		large()
-		text, err = v.encode()
+		text, err = v.append(before)
 	}
 	return text, err
 }
@@ -93,7 +117,7 @@ func newView(r *Record, actionDeleted bool) *view {
 		ID: r.ID, Status: r.Status, StatusLabel: orNil(r.StatusLabel),
 		Action: named{r.Action.Identifier, orNil(r.Action.Title), orNil(r.Action.Icon), actionDeleted},
 		Source: r.Source, Properties: orElse(r.Properties, "{}"), RequiredApproval: orElse(r.RequiredApproval, "false"), Approval: lastDecision(r.Run),
-		Payload: orElse(nil, "null"), Response: r.Response, Link: r.Link, Summary: r.Summary, ExternalRunID: r.ExternalRunID,
+		Invocation: r.Invocation, Response: r.Response, Link: r.Link, Summary: r.Summary, ExternalRunID: r.ExternalRunID,
 		Generation: r.Generation, Waiting: orNil(r.Delivery.Waiting),
 		User: orElse(r.User, "null"), UserID: r.UserID, CreatedBy: r.CreatedBy, UpdatedBy: r.UpdatedBy,
 		ImpersonatedBy: r.ImpersonatedBy,
@@ -108,9 +132,6 @@ func newView(r *Record, actionDeleted bool) *view {
 	}
 	if r.Entity != "" {
 		v.Entity = &named{Identifier: r.Entity}
-	}
-	if r.Invocation != nil {
-		v.Payload = orElse(r.Invocation.Readable(), "null")
 	}
 	return v
 }
@@ -134,14 +155,14 @@ func lastDecision(r *Run) *decisionView {
 
 // encodeView writes compact JSON that is not made safe for HTML: what a client sent comes back as long as
 // it was.
-func encodeView(v any) ([]byte, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
+func encodeView(b *bytes.Buffer, v any) error {
+	e := json.NewEncoder(b)
 	e.SetEscapeHTML(false)
 	if err := e.Encode(v); err != nil {
-		return nil, fmt.Errorf("show run: %w", err)
+		return fmt.Errorf("show run: %w", err)
 	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+	b.Truncate(b.Len() - len("\n"))
+	return nil
 }
 
 func orNil(text string) *string {

@@ -133,11 +133,20 @@ func (db *DB) closeAll() error {
 // must not wait for another Write. If it returns an error, or panics, what it wrote is undone, and
 // Write returns the error as it is.
 //
-// Do runs at most once, and never after Write has returned. A caller whose context ends before its
-// turn gets fault.Unavailable; after that it waits for the commit, so that it always knows. A write
-// that the disk refuses is fault.Unavailable, too. Either write is absent.
+// Do may run again, on what the database held before, when another write of the transaction fails; it
+// never runs after Write has returned. A caller whose context ends before its turn gets
+// fault.Unavailable; after that it waits for the commit, so that it always knows. A write that the disk
+// refuses is fault.Unavailable, too. Either write is absent.
 func (db *DB) Write(ctx context.Context, do func(*Tx) error) error {
-	return db.writer.write(ctx, do)
+	return db.writer.write(ctx, do, false)
+}
+
+// WriteEarly is Write for what may be lost, such as a mark that is set again: it returns once do has run
+// and may write what comes of that in the same transaction. What it wrote is on the disk no later than what
+// is written behind it. Do may run again after WriteEarly has returned, so it tells what it found the first
+// time only. While commits fail, it waits for them as Write does.
+func (db *DB) WriteEarly(ctx context.Context, do func(*Tx) error) error {
+	return db.writer.write(ctx, do, true)
 }
 
 // Rows runs a SELECT on a connection that cannot write. The statement is prepared once for each

@@ -12,8 +12,10 @@ import (
 // white space behind.
 type Tx struct {
 	w *writer
-	// saved says that the operation has a savepoint; one that only reads needs none.
-	saved bool
+	// wrote says that the operation has written; one that only reads needs no savepoint.
+	wrote bool
+	// careful says that each operation that writes has a savepoint of its own.
+	careful bool
 	// broken is an error after which the transaction is lost for the whole group.
 	broken error
 	// after is called once the group is on the disk.
@@ -25,15 +27,8 @@ func (tx *Tx) Exec(text string, args ...any) (changed int64, err error) {
 	if err := tx.save(); err != nil {
 		return 0, err
 	}
-	s, err := tx.w.statement(text)
-	if err != nil {
-		return 0, tx.note(err)
-	}
-	result, err := s.ExecContext(context.Background(), args...)
-	if err != nil {
-		return 0, tx.note(err)
-	}
-	return result.RowsAffected()
+	changed, err = tx.w.change(text, args)
+	return changed, tx.note(err)
 }
 
 // Scan runs a SELECT and reads its first row; sql.ErrNoRows when there is none.
@@ -41,11 +36,15 @@ func (tx *Tx) Scan(text string, args []any, into ...any) error {
 	if tx.broken != nil {
 		return tx.broken
 	}
-	s, err := tx.w.statement(text)
-	if err != nil {
-		return tx.note(err)
+	found := false
+	err := tx.w.query(text, args, func(scan func(into ...any) error) (bool, error) {
+		found = true
+		return false, scan(into...)
+	})
+	if err == nil && !found {
+		return sql.ErrNoRows
 	}
-	return tx.note(s.QueryRowContext(context.Background(), args...).Scan(into...))
+	return tx.note(err)
 }
 
 // Each runs a SELECT and calls row with a function that reads each row's columns. Nothing may be
@@ -54,39 +53,26 @@ func (tx *Tx) Each(text string, args []any, row func(scan func(into ...any) erro
 	if tx.broken != nil {
 		return tx.broken
 	}
-	s, err := tx.w.statement(text)
-	if err != nil {
-		return tx.note(err)
-	}
-	rows, err := s.QueryContext(context.Background(), args...)
-	if err != nil {
-		return tx.note(err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := row(rows.Scan); err != nil {
-			return tx.note(err)
-		}
-	}
-	return tx.note(rows.Err())
+	return tx.note(tx.w.query(text, args, func(scan func(into ...any) error) (bool, error) {
+		return true, row(scan)
+	}))
 }
 
 // AfterCommit has f called once what the operation wrote is on the disk, before its caller is
 // answered. F must not block.
 func (tx *Tx) AfterCommit(f func()) { tx.after = append(tx.after, f) }
 
-// save sets the operation's savepoint before its first write.
+// save comes before an operation's first write.
 func (tx *Tx) save() error {
-	if tx.broken != nil {
+	if tx.broken != nil || tx.wrote {
 		return tx.broken
 	}
-	if tx.saved {
-		return nil
+	if tx.careful {
+		if err := tx.w.exec("SAVEPOINT operation"); err != nil {
+			return tx.note(err)
+		}
 	}
-	if err := tx.w.exec("SAVEPOINT operation"); err != nil {
-		return tx.note(err)
-	}
-	tx.saved = true
+	tx.wrote = true
 	return nil
 }
 

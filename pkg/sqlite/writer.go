@@ -3,8 +3,10 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
 	"runtime"
 	"runtime/debug"
 	"sync/atomic"
@@ -15,6 +17,8 @@ import (
 const (
 	// maxGroup is how many operations share a commit at most: it bounds how long the first waits.
 	maxGroup = 500
+	// yields is how often the writer waits, each time a moment, for what an early answer sets off.
+	yields = 20
 	// maxWaiting is how many operations wait before callers do.
 	maxWaiting = 4 * maxGroup
 )
@@ -27,6 +31,8 @@ type operation struct {
 	state atomic.Int32
 	// err is what do returned, until the commit.
 	err error
+	// early has the operation answered before the commit; answered is that it was.
+	early, answered bool
 }
 
 // States of an operation.
@@ -46,12 +52,24 @@ type writer struct {
 
 	pool *sql.DB
 	conn *sql.Conn
-	// texts are the statements, prepared once.
-	texts map[string]*sql.Stmt
-	group []*operation
+	// statements are prepared once. They are the driver's own: database/sql would lock, convert and wrap
+	// at each what this goroutine has to itself. Args are those of the one that runs.
+	statements map[string]statement
+	args       []driver.NamedValue
+	group      []*operation
 	// wrote is how many operations of the group have written.
 	wrote uint64
-	tx    Tx
+	// answers is how many of the group were answered early, and failing that the last commit failed.
+	answers int
+	failing bool
+	tx      Tx
+}
+
+// statement is what the driver prepares.
+type statement interface {
+	driver.Stmt
+	driver.StmtExecContext
+	driver.StmtQueryContext
 }
 
 // closed is the answer of a database that is being closed.
@@ -68,12 +86,12 @@ func startWriter(ctx context.Context, path string) (*writer, error) {
 		return nil, errors.Join(err, pool.Close())
 	}
 	w := &writer{
-		queue:   make(chan *operation, maxWaiting),
-		closing: make(chan struct{}),
-		stopped: make(chan struct{}),
-		pool:    pool,
-		conn:    conn,
-		texts:   map[string]*sql.Stmt{},
+		queue:      make(chan *operation, maxWaiting),
+		closing:    make(chan struct{}),
+		stopped:    make(chan struct{}),
+		pool:       pool,
+		conn:       conn,
+		statements: map[string]statement{},
 	}
 	w.tx.w = w
 	go w.run()
@@ -85,17 +103,17 @@ func (w *writer) stop() error {
 	close(w.closing)
 	<-w.stopped
 	var errs []error
-	for _, s := range w.texts {
+	for _, s := range w.statements {
 		errs = append(errs, s.Close())
 	}
 	return errors.Join(errs...)
 }
 
-func (w *writer) write(ctx context.Context, do func(*Tx) error) error {
+func (w *writer) write(ctx context.Context, do func(*Tx) error, early bool) error {
 	if err := ctx.Err(); err != nil {
 		return Explain(err, "wait for the writer")
 	}
-	o := &operation{do: do, answer: make(chan error, 1)}
+	o := &operation{do: do, answer: make(chan error, 1), early: early}
 	select {
 	case w.queue <- o:
 	case <-ctx.Done():
@@ -144,14 +162,19 @@ func (w *writer) run() {
 // about to come (without that a process with one CPU would never group anything), runs theirs, and
 // commits them together.
 func (w *writer) commit(first *operation) {
-	w.group = w.group[:0]
-	w.tx.broken, w.tx.after, w.wrote = nil, w.tx.after[:0], 0
+	w.group, w.answers = w.group[:0], 0
+	w.tx.broken, w.tx.after, w.tx.careful, w.wrote = nil, w.tx.after[:0], false, 0
 	err := w.exec("BEGIN IMMEDIATE")
 	w.perform(first, err)
 	w.drain(err)
 	if err == nil && w.tx.broken == nil {
 		runtime.Gosched()
 		w.drain(nil)
+		// Who was answered early is about to write more, perhaps from other threads.
+		for i := 0; i < yields && w.answers > 0 && len(w.group) < maxGroup && w.tx.broken == nil; i++ {
+			runtime.Gosched()
+			w.drain(nil)
+		}
 	}
 	if err == nil {
 		err = w.tx.broken
@@ -162,8 +185,9 @@ func (w *writer) commit(first *operation) {
 	if err != nil {
 		// SQLite may have rolled back by itself; then this one has nothing to do and says so.
 		_ = w.exec("ROLLBACK")
-		err = Explain(err, "write to the database")
+		err, w.failing = Explain(err, "write to the database"), true
 	} else {
+		w.failing = false
 		if w.wrote > 0 {
 			w.commits.Add(1)
 			w.operations.Add(w.wrote)
@@ -176,7 +200,9 @@ func (w *writer) commit(first *operation) {
 		if err != nil {
 			o.err = err
 		}
-		o.answer <- o.err
+		if !o.answered {
+			o.answer <- o.err
+		}
 		w.group[i] = nil
 	}
 	clear(w.tx.after)
@@ -194,7 +220,7 @@ func (w *writer) drain(err error) {
 	}
 }
 
-// perform runs one operation between savepoints, unless its caller is gone or the group has failed.
+// perform runs one operation, unless its caller is gone or the group has failed.
 func (w *writer) perform(o *operation, failed error) {
 	if !o.state.CompareAndSwap(waiting, taken) {
 		return
@@ -203,7 +229,34 @@ func (w *writer) perform(o *operation, failed error) {
 	if failed != nil {
 		return
 	}
-	w.tx.saved = false
+	w.do(o)
+	if o.err != nil && w.tx.wrote && !w.tx.careful && w.tx.broken == nil {
+		w.repeat(o)
+	}
+}
+
+// repeat takes back what an operation wrote before it failed. Savepoints would cost every operation, and
+// one that fails so late is rare: the whole transaction is rolled back, and the others are done again,
+// now and for the rest of this group between savepoints.
+func (w *writer) repeat(bad *operation) {
+	clear(w.tx.after)
+	w.tx.after, w.tx.careful, w.wrote = w.tx.after[:0], true, 0
+	if w.tx.broken = w.exec("ROLLBACK"); w.tx.broken == nil {
+		w.tx.broken = w.exec("BEGIN IMMEDIATE")
+	}
+	for _, o := range w.group {
+		if w.tx.broken != nil {
+			return
+		}
+		if o != bad {
+			w.do(o)
+		}
+	}
+}
+
+// do runs one operation and, if the group is careful, undoes what one that failed has written.
+func (w *writer) do(o *operation) {
+	w.tx.wrote = false
 	kept := len(w.tx.after)
 	o.err = w.try(o.do)
 	if unusable(o.err) {
@@ -215,13 +268,22 @@ func (w *writer) perform(o *operation, failed error) {
 	if o.err != nil {
 		w.tx.after = w.tx.after[:kept]
 	}
-	if !w.tx.saved {
+	if !w.tx.wrote {
+		return
+	}
+	if o.err == nil {
+		w.wrote++
+		if o.early && !o.answered && !w.failing {
+			o.answered = true
+			w.answers++
+			o.answer <- nil
+		}
+	}
+	if !w.tx.careful {
 		return
 	}
 	if o.err != nil {
 		w.tx.broken = w.exec("ROLLBACK TO operation")
-	} else {
-		w.wrote++
 	}
 	if w.tx.broken == nil {
 		w.tx.broken = w.exec("RELEASE operation")
@@ -239,22 +301,133 @@ func (w *writer) try(do func(*Tx) error) (err error) {
 }
 
 // statement returns a statement that is prepared for good.
-func (w *writer) statement(text string) (*sql.Stmt, error) {
-	if s, ok := w.texts[text]; ok {
+func (w *writer) statement(text string) (statement, error) {
+	if s, ok := w.statements[text]; ok {
 		return s, nil
 	}
-	s, err := w.conn.PrepareContext(context.Background(), text)
-	if err != nil {
-		return nil, err
-	}
-	w.texts[text] = s
-	return s, nil
+	err := w.conn.Raw(func(c any) error {
+		prepared, err := c.(driver.ConnPrepareContext).PrepareContext(context.Background(), text)
+		if err == nil {
+			w.statements[text] = prepared.(statement)
+		}
+		return err
+	})
+	return w.statements[text], err
 }
 
+// exec runs a statement without arguments.
 func (w *writer) exec(text string) error {
-	s, err := w.statement(text)
-	if err == nil {
-		_, err = s.ExecContext(context.Background())
-	}
+	_, err := w.change(text, nil)
 	return err
+}
+
+// change runs a statement that yields no rows, and returns how many it changed.
+func (w *writer) change(text string, args []any) (int64, error) {
+	s, err := w.statement(text)
+	if err != nil {
+		return 0, err
+	}
+	if err := w.bind(args); err != nil {
+		return 0, err
+	}
+	result, err := s.ExecContext(context.Background(), w.args)
+	clear(w.args)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+// query runs a statement that yields rows, and calls row with a function that reads each row's columns
+// until it returns false or an error.
+func (w *writer) query(text string, args []any, row func(scan func(into ...any) error) (bool, error)) (err error) {
+	s, err := w.statement(text)
+	if err != nil {
+		return err
+	}
+	if err := w.bind(args); err != nil {
+		return err
+	}
+	rows, err := s.QueryContext(context.Background(), w.args)
+	clear(w.args)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	values := make([]driver.Value, len(rows.Columns()))
+	scan := func(into ...any) error {
+		if len(into) != len(values) {
+			return fmt.Errorf("a row of %d columns is read into %d variables", len(values), len(into))
+		}
+		for i, v := range values {
+			if err := assign(into[i], v); err != nil {
+				return fmt.Errorf("column %d: %w", i+1, err)
+			}
+		}
+		return nil
+	}
+	for {
+		if err := rows.Next(values); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if more, err := row(scan); !more || err != nil {
+			return err
+		}
+	}
+}
+
+// bind sets args as database/sql would give them to the driver.
+func (w *writer) bind(args []any) error {
+	w.args = w.args[:0]
+	for i, arg := range args {
+		switch arg.(type) {
+		case string, int64, bool, []byte, nil:
+		default:
+			var err error
+			if arg, err = driver.DefaultParameterConverter.ConvertValue(arg); err != nil {
+				return fmt.Errorf("argument %d: %w", i+1, err)
+			}
+		}
+		w.args = append(w.args, driver.NamedValue{Ordinal: i + 1, Value: arg})
+	}
+	return nil
+}
+
+// assign reads a column into a variable as database/sql does, of the types that operations use: it refuses
+// any other, and what is not of its kind. The driver hands out bytes that are the caller's.
+func assign(into any, v driver.Value) error {
+	ok := true
+	switch d := into.(type) {
+	case *int64:
+		*d, ok = v.(int64)
+	case *int:
+		var n int64
+		n, ok = v.(int64)
+		*d = int(n)
+	case *bool:
+		var n int64
+		n, ok = v.(int64)
+		*d = n != 0
+	case *string:
+		*d, ok = v.(string)
+	case *[]byte:
+		switch v := v.(type) {
+		case nil:
+			*d = nil
+		case string:
+			*d = []byte(v)
+		default:
+			*d, ok = v.([]byte)
+		}
+	case sql.Scanner:
+		return d.Scan(v)
+	default:
+		return fmt.Errorf("cannot read into %T", into)
+	}
+	if !ok {
+		return fmt.Errorf("%T cannot be read into %T", v, into)
+	}
+	return nil
 }

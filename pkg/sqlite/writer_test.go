@@ -24,9 +24,10 @@ func together(t *testing.T, db *sqlite.DB, operations ...func(*sqlite.Tx) error)
 	started, release := make(chan struct{}), make(chan struct{})
 	var all sync.WaitGroup
 	all.Go(func() {
-		// It writes nothing; its answer is that of the group.
+		// It writes nothing; its answer is that of the group. It may run again.
+		start := sync.OnceFunc(func() { close(started) })
 		_ = db.Write(t.Context(), func(*sqlite.Tx) error {
-			close(started)
+			start()
 			<-release
 			return nil
 		})
@@ -143,6 +144,126 @@ func TestFailedWriteIsAlone(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Many that fail in one commit undo nothing of each other, and none sees what another failed to write.
+func TestFailedWritesAmongMany(t *testing.T) {
+	t.Parallel()
+	failure := errors.New("no")
+	db := newItems(t)
+	seen := make([]int, 30)
+	var operations []func(*sqlite.Tx) error
+	for i := range seen {
+		operations = append(operations, func(tx *sqlite.Tx) error {
+			if err := tx.Scan("SELECT count(*) FROM items", nil, &seen[i]); err != nil {
+				return err
+			}
+			err := insert(fmt.Sprintf("%02d", i))(tx)
+			if i%3 == 1 {
+				err = errors.Join(err, failure)
+			}
+			return err
+		})
+	}
+	before := db.Stats().Operations
+	var want []string
+	for i, err := range together(t, db, operations...) {
+		if bad := i%3 == 1; bad != errors.Is(err, failure) || !bad && err != nil {
+			t.Errorf("write %d: got error %v", i, err)
+		}
+		if seen[i] != len(want) {
+			t.Errorf("write %d saw %d items, want %d", i, seen[i], len(want))
+		}
+		if i%3 != 1 {
+			want = append(want, fmt.Sprintf("%02d", i))
+		}
+	}
+	wantNames(t, db, want...)
+	if got := db.Stats().Operations - before; got != uint64(len(want)) {
+		t.Errorf("%d operations counted, want %d", got, len(want))
+	}
+}
+
+// An early answer comes before the commit, which it shares with what it sets off; and it stays, though a
+// write that fails has it done again.
+func TestEarlyAnswer(t *testing.T) {
+	t.Parallel()
+	db := newItems(t)
+	before := db.Stats().Commits
+	failure := errors.New("no")
+	returned := make(chan error, 1)
+	started, release := make(chan struct{}), make(chan struct{})
+	start := sync.OnceFunc(func() { close(started) })
+	var all sync.WaitGroup
+	all.Go(func() {
+		_ = db.Write(t.Context(), func(*sqlite.Tx) error {
+			start()
+			<-release
+			return nil
+		})
+	})
+	<-started
+	runs := 0
+	wait := func(write func()) {
+		waiting := db.Stats().Waiting
+		all.Go(write)
+		for db.Stats().Waiting == waiting {
+			runtime.Gosched()
+		}
+	}
+	wait(func() {
+		returned <- db.WriteEarly(t.Context(), func(tx *sqlite.Tx) error {
+			runs++
+			return insert("early")(tx)
+		})
+	})
+	wait(func() {
+		err := db.Write(t.Context(), func(tx *sqlite.Tx) error {
+			// It would wait for ever if the answer waited for the commit.
+			if err := <-returned; err != nil {
+				t.Errorf("early write: %v", err)
+			}
+			return errors.Join(insert("bad")(tx), failure)
+		})
+		if !errors.Is(err, failure) {
+			t.Errorf("bad write: got error %v", err)
+		}
+	})
+	wait(func() {
+		if err := db.Write(t.Context(), insert("late")); err != nil {
+			t.Errorf("late write: %v", err)
+		}
+	})
+	close(release)
+	all.Wait()
+	wantNames(t, db, "early", "late")
+	if got := db.Stats().Commits - before; got != 1 || runs != 2 {
+		t.Errorf("%d commits, the early write ran %d times; want 1 and 2", got, runs)
+	}
+}
+
+// While commits fail an early answer waits for them, so that whoever asks for one after the other rests.
+func TestEarlyAnswerWaitsWhileCommitsFail(t *testing.T) {
+	t.Parallel()
+	db := newItems(t)
+	full := func(tx *sqlite.Tx) error {
+		if _, err := tx.Exec("PRAGMA max_page_count = 1"); err != nil {
+			return err
+		}
+		_, err := tx.Exec("INSERT INTO items (name, size) VALUES ('big', zeroblob(1000000))")
+		return err
+	}
+	if err := db.Write(t.Context(), full); fault.KindOf(err) != fault.Unavailable {
+		t.Fatalf("write on a full disk: got error %v, want unavailable", err)
+	}
+	before := db.Stats().Commits
+	if err := db.WriteEarly(t.Context(), insert("small")); err != nil {
+		t.Errorf("early write: %v", err)
+	}
+	if got := db.Stats().Commits - before; got != 1 {
+		t.Errorf("%d commits when the answer came, want 1", got)
+	}
+	wantNames(t, db, "small")
 }
 
 func TestReadOnlyOperationCostsNoCommit(t *testing.T) {

@@ -65,6 +65,7 @@ func email(c identity.Caller) string {
 func user(c identity.Caller) *jqtemplate.Object {
 	names := []string{"id", "email", "firstName", "lastName", "phoneNumber", "picture", "providers", "status", "createdAt", "updatedAt"}
 	o := new(jqtemplate.Object)
+	o.Grow(len(names))
 	for _, name := range names {
 		o.Set(name, nil)
 	}

@@ -52,6 +52,7 @@ type member struct {
 
 func object(members ...member) *jqtemplate.Object {
 	o := new(jqtemplate.Object)
+	o.Grow(len(members))
 	for _, m := range members {
 		o.Set(m.name, m.value)
 	}

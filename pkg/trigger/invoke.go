@@ -75,7 +75,8 @@ func invokeV1(d *action.Definition, inputs *jqtemplate.Object, message []byte) (
 	case typeWebhook:
 		var f faults
 		literal, _ := get(method, "url").(string)
-		i := f.webhook(method, literal, message, false)
+		body := string(message)
+		i := f.webhook(method, literal, &body, false)
 		i.Webhook.Message = i.Webhook.Agent
 		return i, fault.InvalidDetails(f)
 	case typeGitHub:

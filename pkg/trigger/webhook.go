@@ -59,7 +59,7 @@ func (f *faults) boolean(path string, value any, absent bool) bool {
 
 // webhook makes an HTTP call of a rendered method, or of one of the first generation. Literal is its
 // URL's text up to the first expression; body is the text to send, nil for none.
-func (f *faults) webhook(method *jqtemplate.Object, literal string, body []byte, array bool) *invocation.Invocation {
+func (f *faults) webhook(method *jqtemplate.Object, literal string, body *string, array bool) *invocation.Invocation {
 	w := &invocation.Webhook{
 		URL:          f.url(get(method, "url")),
 		Literal:      literal,
@@ -78,10 +78,7 @@ func (f *faults) webhook(method *jqtemplate.Object, literal string, body []byte,
 	if w.Agent {
 		i.Backend = invocation.BackendAgent
 	}
-	if body != nil {
-		text := string(body)
-		w.Body = &text
-	}
+	w.Body = body
 	return i
 }
 
@@ -172,14 +169,14 @@ func isToken(text string) bool {
 func isControl(r rune) bool { return r < ' ' && r != '\t' || r == 0x7F }
 
 // body encodes a body; absent and null are none.
-func (f *faults) body(value any) (text []byte, array bool) {
+func (f *faults) body(value any) (text *string, array bool) {
 	switch value.(type) {
 	case nil:
 		return nil, false
-	case *jqtemplate.Object:
-		return jqtemplate.Encode(value), false
-	case []any:
-		return jqtemplate.Encode(value), true
+	case *jqtemplate.Object, []any:
+		encoded := jqtemplate.EncodeString(value)
+		_, array = value.([]any)
+		return &encoded, array
 	}
 	f.kind("body", "must be an object or an array", value)
 	return nil, false

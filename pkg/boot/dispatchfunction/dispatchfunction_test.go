@@ -59,7 +59,7 @@ func (b *target) Call(ctx context.Context, c backend.Call) backend.Outcome {
 type world struct {
 	t      *testing.T
 	env    *boot.Env
-	runs   *dynamostore.Runs
+	runs   run.Store
 	queues *sqsqueue.Queue
 	out    bytes.Buffer
 	handle awsevent.Handler

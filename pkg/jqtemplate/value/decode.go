@@ -260,7 +260,7 @@ func (d *decoder) digits() error {
 func (d *decoder) string() (string, error) {
 	d.at++
 	start := d.at
-	for i := start; i < len(d.text); i++ {
+	for i := start + plainLength(d.text[start:]); i < len(d.text); i++ {
 		c := d.text[i]
 		if c >= ' ' && c != '"' && c != '\\' {
 			continue

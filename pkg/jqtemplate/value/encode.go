@@ -4,19 +4,40 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
+	"sync"
 	"unicode/utf8"
 )
 
 // Encode writes a value as JavaScript's JSON.stringify would: compact, no HTML or ASCII escaping,
 // JavaScript's number text, integer-like keys first, ascending. NaN and infinities become null, bytes
 // that are no UTF-8 become U+FFFD. It panics when v holds anything but the types of a JSON value.
-func Encode(v any) []byte {
-	e := Encoder{Buf: make([]byte, 0, 512), Limit: math.MaxInt, MaxDepth: math.MaxInt}
+func Encode(v any) []byte { return encode(v, nil, slices.Clone[[]byte]) }
+
+// EncodeString is Encode for who needs the text as a string.
+func EncodeString(v any) string {
+	return encode(v, nil, func(text []byte) string { return string(text) })
+}
+
+// buffers are where values are written that are then copied in their size. It keeps none that is larger
+// than what is usual.
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
+const usualText = 64 << 10
+
+func encode[T any](v any, number func(buf []byte, f float64) []byte, keep func([]byte) T) T {
+	buffer := buffers.Get().(*[]byte)
+	e := Encoder{Buf: (*buffer)[:0], Limit: math.MaxInt, MaxDepth: math.MaxInt, Number: number}
 	if err := e.Value(v, 0); err != nil {
 		panic(err) // Cannot happen without limits.
 	}
-	return e.Buf
+	text := keep(e.Buf)
+	if cap(e.Buf) <= usualText {
+		*buffer = e.Buf
+		buffers.Put(buffer)
+	}
+	return text
 }
 
 // The limits of a value: its text's length, and how deep it nests.
@@ -40,11 +61,7 @@ type Encoder struct {
 // EncodePython writes a value as Encode does, but numbers as Python's json.dumps writes those that it
 // has read from what Encode writes: whoever reads the text with Python and writes it again has the same.
 func EncodePython(v any) []byte {
-	e := Encoder{Buf: make([]byte, 0, 512), Limit: math.MaxInt, MaxDepth: math.MaxInt, Number: appendPython}
-	if err := e.Value(v, 0); err != nil {
-		panic(err) // Cannot happen without limits.
-	}
-	return e.Buf
+	return encode(v, appendPython, slices.Clone[[]byte])
 }
 
 // appendPython writes a number as float.__repr__ does. It differs from JavaScript below 1e-4, where
@@ -119,14 +136,62 @@ func plain(b byte) bool {
 	return b-' ' < utf8.RuneSelf-' ' && b != '"' && b != '\\'
 }
 
+// plainLength is how many bytes a text begins with that stand for themselves, or a few less: it looks at
+// eight at once.
+func plainLength(s string) int {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	i := 0
+	for ; i+8 <= len(s); i += 8 {
+		t := s[i : i+8]
+		w := uint64(t[0]) | uint64(t[1])<<8 | uint64(t[2])<<16 | uint64(t[3])<<24 |
+			uint64(t[4])<<32 | uint64(t[5])<<40 | uint64(t[6])<<48 | uint64(t[7])<<56
+		quote, slash := w^('"'*ones), w^('\\'*ones)
+		// Each term has the highest bit of a byte set if that is below a space, a quote, a backslash or
+		// above ASCII; a borrow can set it for the byte behind one of those, too.
+		if ((w-' '*ones)|(quote-ones)|(slash-ones)|w)&highs != 0 {
+			break
+		}
+	}
+	return i
+}
+
+// StringSize is how long a text is as JSON; ok is false where Encoder would set Foreign.
+func StringSize(s string) (n int, ok bool) {
+	n = len(s) + 2
+	for i := plainLength(s); i < len(s); {
+		b := s[i]
+		switch {
+		case plain(b):
+			i++
+			continue
+		case b >= utf8.RuneSelf:
+			r, size := utf8.DecodeRuneInString(s[i:])
+			if r == utf8.RuneError && size == 1 {
+				return 0, false
+			}
+			i += size
+			continue
+		case b == 0:
+			return 0, false
+		case b == '"', b == '\\', b == '\b', b == '\f', b == '\n', b == '\r', b == '\t':
+			n++
+		default:
+			n += len(`\u0000`) - 1
+		}
+		i++
+		i += plainLength(s[i:])
+	}
+	return n, true
+}
+
 func (e *Encoder) String(s string) error {
 	if len(s) > e.Limit-len(e.Buf) {
 		return ErrTooLong
 	}
 	const hex = "0123456789abcdef"
-	buf := append(e.Buf, '"')
+	buf := append(slices.Grow(e.Buf, len(s)+2), '"')
 	start := 0
-	for i := 0; i < len(s); {
+	for i := plainLength(s); i < len(s); {
 		b := s[i]
 		if plain(b) {
 			i++
@@ -163,6 +228,7 @@ func (e *Encoder) String(s string) error {
 		}
 		i++
 		start = i
+		i += plainLength(s[i:])
 	}
 	buf = append(buf, s[start:]...)
 	e.Buf = append(buf, '"')

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -305,5 +306,35 @@ func TestWithLeavesTheOthers(t *testing.T) {
 	}
 	if base.Len() != 1 {
 		t.Errorf("got %s", value.Encode(base))
+	}
+}
+
+// Texts are looked at eight bytes at once: each byte is written as it is alone, wherever it stands.
+func TestEveryByteOfAText(t *testing.T) {
+	t.Parallel()
+	for b := range 256 {
+		alone := string(value.Encode(string([]byte{byte(b)})))
+		alone = alone[1 : len(alone)-1]
+		for length := 1; length <= 18; length++ {
+			for at := range length {
+				before, after := strings.Repeat("~", at), strings.Repeat(" ", length-at-1)
+				s := before + string([]byte{byte(b)}) + after
+				want := `"` + before + alone + after + `"`
+				if got := string(value.Encode(s)); got != want {
+					t.Fatalf("%q is written as %s, want %s", s, got, want)
+				}
+				n, ok := value.StringSize(s)
+				if plain := b != 0 && b < utf8.RuneSelf; ok != plain || ok && n != len(want) {
+					t.Fatalf("%q has size %d, %t; want %d, %t", s, n, ok, len(want), plain)
+				}
+				read, err := value.Decode([]byte(want))
+				if err != nil || ok && read != s {
+					t.Fatalf("%s is read as %q, %v", want, read, err)
+				}
+				if _, err := value.Decode([]byte(`"` + s + `"`)); (err == nil) != (b >= ' ' && b != '"' && b != '\\' && b < utf8.RuneSelf) {
+					t.Fatalf("%q in a text: got error %v", s, err)
+				}
+			}
+		}
 	}
 }

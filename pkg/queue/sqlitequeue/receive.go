@@ -78,8 +78,17 @@ func (q *Queue) take(ctx context.Context, backend string, limit int) (taken []qu
 	if limit <= 0 {
 		return nil, 0, nil
 	}
-	err = q.db.Write(ctx, func(tx *sqlite.Tx) error {
-		taken, next = nil, 0
+	// Messages are handed out before the commit, so that it is that of their claims, too. If it fails, they
+	// are as if nobody had received them, and so are their claims.
+	told := false
+	err = q.db.WriteEarly(ctx, func(tx *sqlite.Tx) (err error) {
+		var found []queue.Received
+		var wait time.Duration
+		defer func() {
+			if !told && err == nil {
+				taken, next, told = found, wait, true
+			}
+		}()
 		now := q.now()
 		for {
 			due, err := q.due(tx, backend, now, limit)
@@ -87,7 +96,7 @@ func (q *Queue) take(ctx context.Context, backend string, limit int) (taken []qu
 				return err
 			}
 			if len(due) == 0 {
-				next, err = q.untilNext(tx, backend, now)
+				wait, err = q.untilNext(tx, backend, now)
 				return err
 			}
 			for _, c := range due {
@@ -96,10 +105,10 @@ func (q *Queue) take(ctx context.Context, backend string, limit int) (taken []qu
 					return err
 				}
 				if ok {
-					taken = append(taken, r)
+					found = append(found, r)
 				}
 			}
-			if len(taken) > 0 {
+			if len(found) > 0 {
 				return nil
 			}
 			// All of them were used up: there may be others behind.

@@ -250,6 +250,11 @@ func encodeInvocation(i *invocation.Invocation) ([]byte, error) {
 		return nil, nil
 	}
 	var out bytes.Buffer
+	out.Grow(256 + len(i.Payload))
+	if i.Webhook != nil && i.Webhook.Body != nil {
+		// Each quote in it gets a backslash.
+		out.Grow(256 + len(*i.Webhook.Body) + len(*i.Webhook.Body)/8)
+	}
 	encoder := json.NewEncoder(&out)
 	encoder.SetEscapeHTML(false)
 	if err := encoder.Encode(i); err != nil {
