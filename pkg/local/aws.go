@@ -86,15 +86,15 @@ func openAWS(ctx context.Context, c Config) (*stores, error) {
 	return &stores{
 		runs: runs, deliveries: runs, queue: queues,
 		actions: actions, catalog: entities, audit: entries, organization: settings,
-		migrations: dynamostore.NewMigrations(table, c.CatalogTable),
-		accepter:   &trigger.StoreAndSend{Store: runs, Sender: queues, Log: c.Log},
-		settler:    &dispatch.StoreAndSend{Runs: runs, Send: queues, Log: c.Log},
-		acked:      func(string) bool { return false },
-		drains:     urls[queue.DeadLetter] != "",
-		ready:      ready,
-		start:      func(context.Context) error { return nil },
-		purge:      func(context.Context, time.Time) error { return nil },
-		close:      func() error { return nil },
+		migrations: dynamostore.NewMigrations(table, c.CatalogTable), timers: dynamostore.NewTimers(table, c.CatalogTable),
+		accepter: &trigger.StoreAndSend{Store: runs, Sender: queues, Log: c.Log},
+		settler:  &dispatch.StoreAndSend{Runs: runs, Send: queues, Log: c.Log},
+		acked:    func(string) bool { return false },
+		drains:   urls[queue.DeadLetter] != "",
+		ready:    ready,
+		start:    func(context.Context) error { return nil },
+		purge:    func(context.Context, time.Time) error { return nil },
+		close:    func() error { return nil },
 	}, nil
 }
 

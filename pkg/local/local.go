@@ -96,6 +96,7 @@ type stores struct {
 	organization organization.Store
 	audit        audit.Store
 	migrations   sweep.Migrations
+	timers       sweep.Timers
 	queue        queue.Queue
 	accepter     trigger.Accepter
 	settler      dispatch.Settler
@@ -274,7 +275,7 @@ func (s *Server) assemble() error {
 		Runs: st.runs, Log: c.Log,
 		Count: s.counting(queue.DeadLetter),
 	})
-	s.sweeper = sweep.New(sweep.Config{Runs: st.runs, Migrations: st.migrations, Send: st.queue, Configured: configured, Timeout: c.Timeout, Events: s.events, Log: c.Log})
+	s.sweeper = sweep.New(sweep.Config{Runs: st.runs, Migrations: st.migrations, Timers: st.timers, Send: st.queue, Configured: configured, Timeout: c.Timeout, Events: s.events, Log: c.Log})
 	return nil
 }
 

@@ -57,7 +57,7 @@ func overSQLite(ctx context.Context, c Config, db *sqlite.DB) (*stores, error) {
 	commits := &Commits{DB: db, Runs: runs, Queue: messages, recent: newRecent()}
 	settled := &settledReceipts{Settler: commits}
 	return &stores{
-		runs: runs, deliveries: &deliveries{runs, commits.recent}, actions: actions, catalog: entities, migrations: entities, audit: entries, organization: settings, queue: messages,
+		runs: runs, deliveries: &deliveries{runs, commits.recent}, actions: actions, catalog: entities, migrations: entities, timers: entities, audit: entries, organization: settings, queue: messages,
 		accepter: commits, settler: settled, acked: settled.acked, drains: true,
 		ready: db.Ping,
 		start: func(ctx context.Context) error {
