@@ -54,6 +54,9 @@ type Timer struct {
 	// Property is the name of the property and At its value, with millisecond precision, in UTC.
 	Property string
 	At       time.Time
+	// Fired is when the clock saw that At had passed: the event's time. It is the same each time that the
+	// timer is told, while At may lie years back.
+	Fired time.Time
 }
 
 // Handler does what changes set off.

@@ -8,6 +8,7 @@ import (
 
 	"longshore/pkg/catalog"
 	"longshore/pkg/event"
+	"longshore/pkg/feed"
 	"longshore/pkg/sqlite"
 	"longshore/pkg/timer"
 )
@@ -98,11 +99,11 @@ func fireTx(tx *sqlite.Tx, key catalog.Key, entityID string, e timer.Timer, now 
 	if err != nil || n == 0 {
 		return false, sqlite.Explain(err, "keep the event of a timer")
 	}
-	return true, changeOfTimer(tx, key, entityID, e)
+	return true, changeOfTimer(tx, &feed.Timer{Key: key, EntityID: entityID, Property: e.Property, At: e.At, Fired: now.UTC().Truncate(time.Millisecond)})
 }
 
 // changeOfTimer tells the change feed that a timer has ended.
-func changeOfTimer(_ *sqlite.Tx, _ catalog.Key, _ string, _ timer.Timer) error { return nil }
+func changeOfTimer(_ *sqlite.Tx, _ *feed.Timer) error { return nil }
 
 // purgeTimers removes the events of timers that were fired long ago.
 func (s *Catalog) purgeTimers(ctx context.Context, now time.Time) error {

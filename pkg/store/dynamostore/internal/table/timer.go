@@ -131,8 +131,8 @@ func (t Table) FireTimers(ctx context.Context, late timer.Late, now time.Time) (
 	ended, ahead := timer.Split(timers, now)
 	for _, e := range ended {
 		_, won, err := t.Put(ctx, TimerEvent{
-			Partition: late.Partition, Identifier: i.Text("identifier"), EntityID: i.Text("id"), Property: e.Property, At: e.At,
-		}.item(now), "attribute_not_exists(pk)", nil)
+			Partition: late.Partition, Identifier: i.Text("identifier"), EntityID: i.Text("id"), Property: e.Property, At: e.At, Fired: now,
+		}.item(), "attribute_not_exists(pk)", nil)
 		if err != nil {
 			return fired, err
 		}
@@ -167,23 +167,26 @@ const (
 
 // TimerEvent is the item that says that a timer property of an entity has ended. The table's stream carries
 // it, once, to what it sets off. Its attributes, beside the keys event#<id> and event, and ttl: entities
-// (the entity's partition), identifier and id (of the entity), property, and at (milliseconds since 1970).
+// (the entity's partition), identifier and id (of the entity), property, at and firedAt
+// (milliseconds since 1970).
 type TimerEvent struct {
 	// Partition is the entity's.
 	Partition            string
 	Identifier, EntityID string
 	Property             string
-	At                   time.Time
+	// At is the property's value, Fired when the clock saw that it had passed.
+	At, Fired time.Time
 }
 
-func (e TimerEvent) item(now time.Time) Item {
+func (e TimerEvent) item() Item {
 	i := NewItem(TimerEventPrefix+event.TimerID(e.EntityID, e.Property, e.At), timerEventSort)
 	i.SetText("entities", e.Partition)
 	i.SetText("identifier", e.Identifier)
 	i.SetText("id", e.EntityID)
 	i.SetText("property", e.Property)
 	i.SetTime("at", e.At)
-	i.SetExpiry(now.Add(timerEventLifetime))
+	i.SetTime("firedAt", e.Fired)
+	i.SetExpiry(e.Fired.Add(timerEventLifetime))
 	i.SetMark(NewMark())
 	return i
 }
@@ -192,6 +195,6 @@ func (e TimerEvent) item(now time.Time) Item {
 func ReadTimerEvent(i Item) TimerEvent {
 	return TimerEvent{
 		Partition: i.Text("entities"), Identifier: i.Text("identifier"), EntityID: i.Text("id"),
-		Property: i.Text("property"), At: i.Time("at"),
+		Property: i.Text("property"), At: i.Time("at"), Fired: i.Time("firedAt"),
 	}
 }
