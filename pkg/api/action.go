@@ -125,6 +125,9 @@ func (s *server) createAction(r *request) (*answer, error) {
 		return nil, err
 	}
 	by := s.author(r)
+	if err := action.CheckPassed(definition, nil, by.At); err != nil {
+		return nil, err
+	}
 	record := &action.Record{
 		Identifier: d.Identifier, ID: action.NewID(), Definition: definition,
 		CreatedAt: by.At, UpdatedAt: by.At, CreatedBy: by.ID, UpdatedBy: by.ID,
@@ -173,6 +176,9 @@ func (s *server) replace(r *request, d *action.Definition, definition json.RawMe
 	record.Identifier, record.Definition = d.Identifier, definition
 	by := s.author(r)
 	record.UpdatedAt, record.UpdatedBy = by.At, by.ID
+	if err := action.CheckPassed(definition, old.Record.Definition, by.At); err != nil {
+		return nil, err
+	}
 	if err := record.Fits(); err != nil {
 		return nil, err
 	}
@@ -209,7 +215,7 @@ func (s *server) define(r *request) (*action.Definition, json.RawMessage, error)
 		return nil, nil, noRoute()
 	}
 	d, err := action.Parse(r.body)
-	if err != nil {
+	if err = action.CheckTimetable(r.body, err); err != nil {
 		return nil, nil, fmt.Errorf("read definition: %w", err)
 	}
 	var missing []fault.Detail
