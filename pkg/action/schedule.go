@@ -45,7 +45,9 @@ func TimetableOf(definition json.RawMessage) (t Timetable, ok bool) {
 }
 
 // Schedule compiles the timetable. Its faults are schedule.Parse's.
-func (t Timetable) Schedule() (*schedule.Schedule, error) { return schedule.Parse(t.Expression, t.Timezone) }
+func (t Timetable) Schedule() (*schedule.Schedule, error) {
+	return schedule.Parse(t.Expression, t.Timezone)
+}
 
 // CheckTimetable adds what is wrong with a definition's expression and time zone to the error of Parse, nil
 // for none. A definition is checked when it is saved, not when it is read: a time zone that the machine of
