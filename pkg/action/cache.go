@@ -117,6 +117,9 @@ type listed struct {
 // NewCache returns a cache over a store.
 func NewCache(s Store) *Cache { return &Cache{store: s, kept: map[string]*slot{}} }
 
+// Stamp returns the store's: what List returns stays the same until it moves.
+func (c *Cache) Stamp(ctx context.Context) (int64, error) { return c.store.Stamp(ctx) }
+
 // Get returns a definition by identifier; it reads the stamp, and the definition only when that
 // moved. fault.NotFound when there is none. For a stored definition that cannot be read it returns
 // both the entry and its Err.

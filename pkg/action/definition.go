@@ -51,6 +51,9 @@ type Definition struct {
 	// automation's event, and that of an UPSERT_ENTITY unless it is a template. One that an input of
 	// format entity has is none of them: values of such an input are looked up when they are given.
 	Named []NamedBlueprint
+	// Event is what starts an automation, and Rule its condition, nil for none.
+	Event Event
+	Rule  *Rule
 	// Condition is for the entities that a DAY-2 or DELETE action may run on, nil for all.
 	Condition *catalog.Search
 	// RequiredApproval is as it was sent, nil when absent. ApprovalRequired is its meaning.

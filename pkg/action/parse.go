@@ -2,7 +2,6 @@ package action
 
 import (
 	"encoding/json"
-	"fmt"
 	"net/url"
 	"strings"
 
@@ -160,12 +159,7 @@ func (p *parser) trigger(o *jqtemplate.Object) {
 	case Automation:
 		p.faults.Validate(p.schemas.automation, p.plain["trigger"], "trigger")
 		p.names(document.Object(o, "event"), "trigger.event", "blueprintIdentifier")
-		expressions, _ := document.Member(document.Object(o, "condition"), "expressions").([]any)
-		for i, e := range expressions {
-			if e, ok := e.(string); ok {
-				p.expression(fmt.Sprintf("trigger.condition.expressions[%d]", i), e)
-			}
-		}
+		p.event(o)
 	}
 }
 
@@ -226,11 +220,4 @@ func (p *parser) method(o *jqtemplate.Object) {
 	}
 	d.Method.Template, d.Method.Secrets = t, t.Members("secrets")
 	d.Warnings = append(d.Warnings, t.Warnings()...)
-}
-
-// expression compiles an expression and keeps a warning when it does not compile.
-func (p *parser) expression(path, expression string) {
-	if _, w := document.Expression(path, expression); w != nil {
-		p.d.Warnings = append(p.d.Warnings, *w)
-	}
 }

@@ -57,13 +57,6 @@ type approverView struct {
 	Description *string           `json:"description"`
 }
 
-// approvalView is the latest decision on a run.
-type approvalView struct {
-	UserID      string            `json:"userId"`
-	State       run.DecisionState `json:"state"`
-	Description string            `json:"description"`
-}
-
 // listApprovers answers GET /v1/actions/runs/{run_id}/approvers.
 func (s *server) listApprovers(r *request) (*answer, error) {
 	q := r.query()
@@ -83,16 +76,6 @@ func (s *server) listApprovers(r *request) (*answer, error) {
 		OK        bool           `json:"ok"`
 		Approvers []approverView `json:"approvers"`
 	}{true, views})
-}
-
-// lastDecision is a run's approval member, nil before anybody has decided.
-func lastDecision(r *run.Run) *approvalView {
-	n := len(r.Decisions)
-	if n == 0 {
-		return nil
-	}
-	d := r.Decisions[n-1]
-	return &approvalView{d.UserID, d.State, d.Description}
 }
 
 // address is the scheme and host that a request came to. A gateway in front says which scheme its

@@ -17,111 +17,9 @@ func runAnswer(status int, r *run.Record, actionDeleted bool) (*answer, error) {
 	return &answer{status: status, text: slices.Concat([]byte(`{"ok":true,"run":`), text, []byte("}"))}, nil
 }
 
-// runView is a run as every answer shows it. Members that Port's clients decode into anything but a
-// nullable type are left out when there is nothing to say.
-type runView struct {
-	ID               string          `json:"id"`
-	Status           run.Status      `json:"status"`
-	StatusLabel      *string         `json:"statusLabel"`
-	Action           named           `json:"action"`
-	Blueprint        *named          `json:"blueprint"`
-	Entity           *named          `json:"entity"`
-	Source           string          `json:"source"`
-	RequiredApproval json.RawMessage `json:"requiredApproval"`
-	Approval         *approvalView   `json:"approval"`
-	Link             json.RawMessage `json:"link,omitempty"`
-	Summary          string          `json:"summary,omitempty"`
-	ExternalRunID    string          `json:"externalRunId,omitempty"`
-	Generation       int             `json:"generation"`
-	// Waiting says why a run in progress is not being tried.
-	Waiting *string `json:"waiting"`
-	// The three are there for a run that an agent or an integration has to fetch.
-	InstallationID   string          `json:"installationId,omitempty"`
-	PendingExecution *bool           `json:"pendingExecution,omitempty"`
-	ClaimedUntil     *string         `json:"claimedUntil,omitempty"`
-	User             json.RawMessage `json:"user"`
-	UserID           string          `json:"userId"`
-	CreatedBy        string          `json:"createdBy"`
-	UpdatedBy        string          `json:"updatedBy,omitempty"`
-	// ImpersonatedBy is the client that started the run for its user.
-	ImpersonatedBy string  `json:"impersonatedBy,omitempty"`
-	CreatedAt      string  `json:"createdAt"`
-	UpdatedAt      string  `json:"updatedAt"`
-	EndedAt        *string `json:"endedAt,omitempty"`
-
-	// Payload is the rendered invocation method, secrets masked. It, properties and response are JSON
-	// texts of any size that we or a decoder have checked: they are written as they are.
-	Payload, Properties, Response json.RawMessage `json:"-"`
-}
-
-// encode writes the view as JSON.
-func (v *runView) encode() (json.RawMessage, error) {
-	text, err := encode(v)
-	if err != nil {
-		return nil, err
-	}
-	text = slices.Grow(text[:len(text)-1], len(v.Properties)+len(v.Payload)+len(v.Response)+64)
-	text = append(append(text, `,"properties":`...), v.Properties...)
-	text = append(append(text, `,"payload":`...), v.Payload...)
-	if v.Response != nil {
-		text = append(append(text, `,"response":`...), v.Response...)
-	}
-	return append(text, '}'), nil
-}
-
-// named is an action, a blueprint or an entity as a run names it.
-type named struct {
-	Identifier string  `json:"identifier"`
-	Title      *string `json:"title"`
-	Icon       *string `json:"icon"`
-	Deleted    bool    `json:"deleted"`
-}
-
-// showRun writes a run as answers have it. What would make it larger than an answer is left out: it
-// was accepted, and its state must be seen. Inputs of 1 MiB can be that large, since a number of four
-// characters may be written with 21.
+// showRun writes a run as answers have it.
 func showRun(r *run.Record, actionDeleted bool) (json.RawMessage, error) {
-	v := newRunView(r, actionDeleted)
-	text, err := v.encode()
-	for _, large := range []func(){
-		func() { v.Payload = json.RawMessage("null") },
-		func() { v.Response = nil },
-		func() { v.Properties = json.RawMessage("{}") },
-	} {
-		if err != nil || len(text) <= MaxAnswer-envelope {
-			break
-		}
-		large()
-		text, err = v.encode()
-	}
-	return text, err
-}
-
-func newRunView(r *run.Record, actionDeleted bool) *runView {
-	v := &runView{
-		ID: r.ID, Status: r.Status, StatusLabel: orNil(r.StatusLabel),
-		Action: named{r.Action.Identifier, orNil(r.Action.Title), orNil(r.Action.Icon), actionDeleted},
-		Source: r.Source, Properties: orElse(r.Properties, "{}"), RequiredApproval: orElse(r.RequiredApproval, "false"), Approval: lastDecision(r.Run),
-		Payload: orElse(nil, "null"), Response: r.Response, Link: r.Link, Summary: r.Summary, ExternalRunID: r.ExternalRunID,
-		Generation: r.Generation, Waiting: orNil(r.Delivery.Waiting),
-		User: orElse(r.User, "null"), UserID: r.UserID, CreatedBy: r.CreatedBy, UpdatedBy: r.UpdatedBy,
-		ImpersonatedBy: r.ImpersonatedBy,
-		CreatedAt:      stamp(r.CreatedAt), UpdatedAt: stamp(r.UpdatedAt), EndedAt: stampOrNil(r.EndedAt),
-	}
-	if r.Pending.Installation != "" {
-		pending := r.PendingKey() != ""
-		v.InstallationID, v.PendingExecution, v.ClaimedUntil = r.Pending.Installation, &pending, stampOrNil(r.Pending.ClaimedUntil)
-	}
-	if r.Blueprint != "" {
-		v.Blueprint = &named{Identifier: r.Blueprint}
-	}
-	if r.Entity != "" {
-		v.Entity = &named{Identifier: r.Entity}
-	}
-	if r.Invocation != nil {
-		v.Payload = orElse(r.Invocation.Readable(), "null")
-	}
-	return v
+	return run.View(r, actionDeleted, MaxAnswer-envelope)
 }
 
 func orNil(text string) *string {
@@ -129,13 +27,6 @@ func orNil(text string) *string {
 		return nil
 	}
 	return &text
-}
-
-func orElse(text json.RawMessage, absent string) json.RawMessage {
-	if len(text) == 0 {
-		return json.RawMessage(absent)
-	}
-	return text
 }
 
 // attemptView is an attempt as answers show it; what is not known is null.

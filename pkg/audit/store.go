@@ -64,6 +64,11 @@ type Store interface {
 	//
 	// Fault.Unavailable when the store is throttled or cannot be reached.
 	List(ctx context.Context, f Filter) (*Page, error)
+	// Missing returns those of some entries that are not kept, nil ones left out. It may return one that was
+	// kept a moment ago.
+	//
+	// Fault.Unavailable as List.
+	Missing(ctx context.Context, entries ...*Entry) ([]*Entry, error)
 }
 
 // Kept returns those of some entries that are not nil: writes take nil for none.

@@ -101,6 +101,10 @@ type Store interface {
 	Blueprints(ctx context.Context) ([]*Blueprint, error)
 	// Blueprint returns one blueprint. fault.NotFound when there is none.
 	Blueprint(ctx context.Context, identifier string) (*Blueprint, error)
+	// DeletedBlueprint returns a blueprint that was deleted less than an hour ago, by its internal id; that of
+	// one which has another identifier now may be returned too. fault.NotFound when there is none, or when its
+	// identifier has been used again.
+	DeletedBlueprint(ctx context.Context, id string) (*Blueprint, error)
 	// CreateBlueprint keeps a new blueprint. fault.Conflict, identifier_taken, when the identifier is taken.
 	CreateBlueprint(ctx context.Context, b *Blueprint, entries ...*audit.Entry) error
 	// ReplaceBlueprint puts b in the place of the blueprint called identifier, whose ID and Rev must

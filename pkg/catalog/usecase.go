@@ -147,6 +147,10 @@ func (s *Service) kept(r *Blueprint) *Kept {
 			return &k
 		}
 	}
+	return compileBlueprint(r)
+}
+
+func compileBlueprint(r *Blueprint) *Kept {
 	k := &Kept{Record: r}
 	d, err := ParseBlueprint(r.Definition)
 	if err != nil {

@@ -131,6 +131,7 @@ func (b *bench) record(t testing.TB, edits ...func(*run.Run, *run.Body)) *run.Ru
 	r := &run.Run{
 		ID: run.NewID(b.now), Backend: "webhook", Action: run.Action{Identifier: "deploy"},
 		UserID: "user_ada", UserEmail: "ada@example.com", CreatedBy: "user_ada", Source: run.SourceUI,
+		Cause: audit.Cause{EventID: "event_1", RunID: "r_0", Depth: 3},
 	}
 	r.Start(b.now, "")
 	body := &run.Body{Invocation: call()}
@@ -145,7 +146,10 @@ func (b *bench) record(t testing.TB, edits ...func(*run.Run, *run.Body)) *run.Ru
 
 // author is who a call of a run is made for, at the time of the first one.
 func author(r *run.Run) audit.Author {
-	return audit.Author{ID: "user_ada", Email: "ada@example.com", Origin: "UI", RunID: r.ID, At: start}
+	return audit.Author{
+		ID: "user_ada", Email: "ada@example.com", Origin: "UI", RunID: r.ID, At: start,
+		Cause: audit.Cause{EventID: "event_1", RunID: r.ID, Depth: 3},
+	}
 }
 
 func received(id string, m queue.Message) queue.Received {

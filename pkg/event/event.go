@@ -6,9 +6,11 @@
 package event
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"time"
 )
@@ -60,4 +62,43 @@ type Event struct {
 func ID(parts ...string) string {
 	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
 	return "event_" + hex.EncodeToString(sum[:16])
+}
+
+// timeFormat is RFC 3339 with milliseconds, of times in UTC.
+const timeFormat = "2006-01-02T15:04:05.000Z"
+
+// JSON returns the event object that conditions, templates and changelogs see. Its members always come in the
+// same order; nothing in it is changed to be safe in HTML.
+func (e *Event) JSON(orgID string) (json.RawMessage, error) {
+	type diff struct {
+		Before json.RawMessage `json:"before"`
+		After  json.RawMessage `json:"after"`
+	}
+	type by struct {
+		OrgID  string `json:"orgId"`
+		UserID string `json:"userId"`
+	}
+	type trigger struct {
+		By     by     `json:"by"`
+		Origin string `json:"origin"`
+		At     string `json:"at"`
+	}
+	v := struct {
+		ID       string          `json:"id"`
+		Action   string          `json:"action"`
+		Resource string          `json:"resourceType"`
+		Trigger  trigger         `json:"trigger"`
+		Context  json.RawMessage `json:"context"`
+		Diff     *diff           `json:"diff"`
+	}{e.ID, e.Action, e.Resource, trigger{by{orgID, e.UserID}, e.Origin, e.At.UTC().Format(timeFormat)}, e.Context, nil}
+	if e.Resource != Schedule {
+		v.Diff = &diff{e.Before, e.After}
+	}
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(v); err != nil {
+		return nil, fmt.Errorf("write event %s: %w", e.ID, err)
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }

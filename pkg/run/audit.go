@@ -77,9 +77,12 @@ func sameDecision(a, b Decision) bool {
 	return a.UserID == b.UserID && a.State == b.State && a.Description == b.Description && a.At.Equal(b.At)
 }
 
-// Author is the run's user as the author of a change that is tied to the run.
+// Author is the run's user as the author of a change that the run makes and is the cause of.
 func (r *Run) Author(now time.Time) audit.Author {
-	return audit.Author{ID: r.UserID, Email: r.UserEmail, Origin: r.Source, RunID: r.ID, At: now.UTC().Truncate(time.Millisecond)}
+	return audit.Author{
+		ID: r.UserID, Email: r.UserEmail, Origin: r.Source, RunID: r.ID, At: now.UTC().Truncate(time.Millisecond),
+		Cause: audit.Cause{EventID: r.Cause.EventID, RunID: r.ID, Depth: r.Cause.Depth},
+	}
 }
 
 func entry(action string, r *Run, by audit.Author) audit.Entry {

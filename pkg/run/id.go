@@ -2,6 +2,8 @@ package run
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
 	"strings"
 	"time"
 )
@@ -15,13 +17,19 @@ func NewID(now time.Time) string { return newID('r', now) }
 // NewNoticeID returns the id of a delivery that is no run: as NewID, with "d_" in front.
 func NewNoticeID(now time.Time) string { return newID('d', now) }
 
-func newID(kind byte, now time.Time) string {
+// timed begins an id: its first 10 characters are set.
+func timed(kind byte, at time.Time) [18]byte {
 	id := [18]byte{0: kind, 1: '_'}
-	ms := max(now.UnixMilli(), 0)
+	ms := max(at.UnixMilli(), 0)
 	for i := 9; i >= 2; i-- {
 		id[i] = idAlphabet[ms%62]
 		ms /= 62
 	}
+	return id
+}
+
+func newID(kind byte, now time.Time) string {
+	id := timed(kind, now)
 	// 248 is the largest multiple of 62 in a byte; larger bytes would favour some characters.
 	var random [16]byte
 	for i := 10; i < len(id); {
@@ -32,6 +40,19 @@ func newID(kind byte, now time.Time) string {
 				i++
 			}
 		}
+	}
+	return string(id[:])
+}
+
+// DerivedID returns the id of the run that an event starts of an automation, the same each time: 8
+// characters for the milliseconds of the event's time, 8 of a hash of the event's id and the automation's
+// internal one.
+func DerivedID(at time.Time, eventID, automationID string) string {
+	id := timed('r', at)
+	sum := sha256.Sum256([]byte(eventID + "\x00" + automationID))
+	for i, n := 10, binary.BigEndian.Uint64(sum[:]); i < len(id); i++ {
+		id[i] = idAlphabet[n%62]
+		n /= 62
 	}
 	return string(id[:])
 }

@@ -88,25 +88,32 @@ func (t *Trigger) render(ctx context.Context, c *checked, id string, now time.Ti
 	if err != nil {
 		return nil, err
 	}
+	t.begin(p, now)
+	if d.ApprovalRequired {
+		return p, t.await(p, c, now)
+	}
+	return p, nil
+}
+
+// begin puts the run of a plan that has its invocation into its first state, and makes its message.
+func (t *Trigger) begin(p *plan, now time.Time) {
+	r := p.run
 	r.Backend = p.body.Invocation.Backend
 	if p.installation != "" {
 		r.Pending = run.Claimable{Installation: p.installation, Method: p.body.Invocation.Type}
 	}
 	waiting := run.Waiting(r.Backend, t.Configured)
 	r.Start(now, waiting)
-	p.line = firstLine(id, waiting, now)
-	if waiting == "" {
-		p.message = &queue.Message{
-			V: queue.Version, PK: id, Generation: r.Generation, Kind: queue.KindRun, Invocation: p.body.Invocation,
-		}
-		if p.body.Secrets {
-			p.message.Invocation = nil
-		}
+	p.line = firstLine(r.ID, waiting, now)
+	if waiting != "" {
+		return
 	}
-	if d.ApprovalRequired {
-		return p, t.await(p, c, now)
+	p.message = &queue.Message{
+		V: queue.Version, PK: r.ID, Generation: r.Generation, Kind: queue.KindRun, Invocation: p.body.Invocation,
 	}
-	return p, nil
+	if p.body.Secrets {
+		p.message.Invocation = nil
+	}
 }
 
 // firstLine is the log line of a run that waits, nil for any other.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"strings"
 	"time"
 
@@ -58,6 +59,21 @@ func recordTx(tx *sqlite.Tx, entries []*audit.Entry) error {
 		}
 	}
 	return nil
+}
+
+// Missing implements audit.Store.
+func (s *Audit) Missing(ctx context.Context, entries ...*audit.Entry) ([]*audit.Entry, error) {
+	var missing []*audit.Entry
+	for _, e := range audit.Kept(entries) {
+		var one int
+		switch err := s.db.Scan(ctx, "SELECT 1 FROM audits WHERE id = ?", []any{e.ID}, &one); {
+		case errors.Is(err, sql.ErrNoRows):
+			missing = append(missing, e)
+		case err != nil:
+			return nil, sqlite.Explain(err, "look for audit entry")
+		}
+	}
+	return missing, nil
 }
 
 const wholeEntry = `SELECT id, action, resource, identifier, blueprint, entity, by_id, by_email, origin, tied, at, before, after

@@ -15,8 +15,11 @@ func noBlueprint(identifier string) error {
 	return fault.New(fault.NotFound, "", "there is no blueprint %q", identifier)
 }
 
-const wholeBlueprint = `SELECT identifier, id, definition, permissions, page, deleting,
-	created_at, updated_at, created_by, updated_by, rev FROM blueprints WHERE deleted_at = 0 `
+const (
+	anyBlueprint = `SELECT identifier, id, definition, permissions, page, deleting,
+	created_at, updated_at, created_by, updated_by, rev FROM blueprints WHERE `
+	wholeBlueprint = anyBlueprint + "deleted_at = 0 "
+)
 
 // Blueprints implements catalog.Store.
 func (s *Catalog) Blueprints(ctx context.Context) ([]*catalog.Blueprint, error) {
@@ -31,6 +34,18 @@ func (s *Catalog) Blueprint(ctx context.Context, identifier string) (*catalog.Bl
 	}
 	if len(all) == 0 {
 		return nil, noBlueprint(identifier)
+	}
+	return all[0], nil
+}
+
+// DeletedBlueprint implements catalog.Store.
+func (s *Catalog) DeletedBlueprint(ctx context.Context, id string) (*catalog.Blueprint, error) {
+	all, err := s.readBlueprints(ctx, anyBlueprint+"deleted_at > 0 AND id = ? ORDER BY rev DESC LIMIT 1", id)
+	if err != nil {
+		return nil, err
+	}
+	if len(all) == 0 {
+		return nil, fault.New(fault.NotFound, "", "there is no such deleted blueprint")
 	}
 	return all[0], nil
 }

@@ -37,6 +37,7 @@ func Audit(t *testing.T, open func(t *testing.T) AuditStores) {
 	}{
 		{"AuditByEachFilter", auditByEachFilter},
 		{"AuditSameEventOnce", auditSameEventOnce},
+		{"AuditMissing", auditMissing},
 		{"AuditTextComesBackAsItWas", auditTextComesBackAsItWas},
 		{"AuditLargeEntry", auditLargeEntry},
 		{"AuditPaging", auditPaging},
@@ -74,6 +75,32 @@ func recordAll(t *testing.T, s audit.Store, entries ...*audit.Entry) {
 	t.Helper()
 	if err := s.Record(t.Context(), entries...); err != nil {
 		t.Fatalf("record: %v", err)
+	}
+}
+
+func auditMissing(t *testing.T, s AuditStores) {
+	now := startOfTest()
+	var entries, odd []*audit.Entry
+	for n := range 250 {
+		e := newChange(now.Add(time.Duration(n)*time.Minute), fmt.Sprint("e", n))
+		entries = append(entries, e)
+		if n%2 == 1 {
+			odd = append(odd, e)
+		}
+	}
+	for n := 0; n < len(entries); n += 2 {
+		recordAll(t, s, entries[n])
+	}
+	// Of what was kept a moment ago some may still be missing.
+	eventually(t, func() string {
+		missing, err := s.Missing(t.Context(), append(entries, nil)...)
+		if err != nil {
+			t.Fatalf("look for entries: %v", err)
+		}
+		return cmp.Diff(odd, missing)
+	})
+	if none, err := s.Missing(t.Context()); err != nil || len(none) != 0 {
+		t.Errorf("of no entries %v are missing, %v", none, err)
 	}
 }
 

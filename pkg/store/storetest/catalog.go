@@ -39,6 +39,7 @@ func Catalog(t *testing.T, open func(t *testing.T) catalog.Store) {
 		{"BlueprintDelete", blueprintDelete},
 		{"BlueprintDeleteRefusedInUse", blueprintDeleteRefusedInUse},
 		{"BlueprintDeleteNamesAuthor", blueprintDeleteNamesAuthor},
+		{"BlueprintDeletedIsKnown", blueprintDeletedIsKnown},
 		{"BlueprintDeleting", blueprintDeleting},
 		{"BlueprintConcurrentCreateOneWins", blueprintConcurrentCreateOneWins},
 		{"BlueprintConcurrentReplaceOneWins", blueprintConcurrentReplaceOneWins},

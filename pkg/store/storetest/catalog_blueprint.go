@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -241,6 +242,33 @@ func blueprintDeleteNamesAuthor(t *testing.T, s catalog.Store) {
 	if diff := cmp.Diff(by, tombstones.BlueprintDeletedBy(t, "service")); diff != "" {
 		t.Errorf("deleted by (-want +got):\n%s", diff)
 	}
+}
+
+// What is told of a change of an entity may come after its blueprint is gone.
+func blueprintDeletedIsKnown(t *testing.T, s catalog.Store) {
+	now := startOfTest()
+	by := author("client_2", now.Add(time.Second))
+	b, other := createBlueprint(t, s, newBlueprint("service", now)), createBlueprint(t, s, newBlueprint("other", now))
+	missing := func(id string) {
+		t.Helper()
+		if got, err := s.DeletedBlueprint(t.Context(), id); fault.KindOf(err) != fault.NotFound {
+			t.Errorf("deleted blueprint %s is %+v, %v; want none", id, got, err)
+		}
+	}
+	missing(b.ID)
+	renamed := *b
+	renamed.Identifier = "renamed"
+	last := replaceBlueprint(t, s, "service", &renamed)
+	deleteBlueprint(t, s, last, by)
+	got, err := s.DeletedBlueprint(t.Context(), b.ID)
+	if err != nil {
+		t.Fatalf("read the deleted blueprint: %v", err)
+	}
+	if got.Identifier != "renamed" || got.ID != b.ID || !bytes.Equal(got.Definition, last.Definition) {
+		t.Errorf("deleted blueprint is %+v, want %+v", got, last)
+	}
+	missing(other.ID)
+	missing("bp_none")
 }
 
 func blueprintDeleting(t *testing.T, s catalog.Store) {

@@ -7,10 +7,13 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"longshore/pkg/audit"
 	"longshore/pkg/catalog"
+	"longshore/pkg/fault"
 	"longshore/pkg/store/dynamostore/internal/table"
 )
 
@@ -42,6 +45,31 @@ func (s *Catalog) Blueprint(ctx context.Context, identifier string) (*catalog.Bl
 		return nil, err
 	}
 	return s.readBlueprint(i)
+}
+
+// DeletedBlueprint implements catalog.Store.
+func (s *Catalog) DeletedBlueprint(ctx context.Context, id string) (*catalog.Blueprint, error) {
+	var last table.Item
+	err := s.table.Query(ctx, &dynamodb.QueryInput{
+		KeyConditionExpression:    aws.String("pk = :pk"),
+		FilterExpression:          aws.String("attribute_exists(deleted) AND id = :id"),
+		ExpressionAttributeValues: map[string]types.AttributeValue{":pk": table.Text(s.partition), ":id": table.Text(id)},
+		ConsistentRead:            aws.Bool(true),
+	}, func(page []map[string]types.AttributeValue) bool {
+		for _, i := range page {
+			if i := table.Item(i); last == nil || i.Int("rev") > last.Int("rev") {
+				last = i
+			}
+		}
+		return true
+	})
+	if err != nil {
+		return nil, err
+	}
+	if last == nil {
+		return nil, fault.New(fault.NotFound, "", "there is no such deleted blueprint")
+	}
+	return s.readBlueprint(last)
 }
 
 // CreateBlueprint implements catalog.Store.

@@ -124,21 +124,34 @@ type Name struct{ PK, SK string }
 
 // Batch reads up to BatchKeys items, consistently. Missing ones are not in the result.
 func (t Table) Batch(ctx context.Context, names []Name) (map[Name]Item, error) {
-	keys := make([]map[string]types.AttributeValue, len(names))
+	return t.batch(ctx, names, types.KeysAndAttributes{ConsistentRead: aws.Bool(true)})
+}
+
+// There reports which of up to BatchKeys items are there; it may lag behind writes by a moment.
+func (t Table) There(ctx context.Context, names []Name) (map[Name]bool, error) {
+	items, err := t.batch(ctx, names, types.KeysAndAttributes{ProjectionExpression: aws.String("pk, sk")})
+	there := make(map[Name]bool, len(items))
+	for n := range items {
+		there[n] = true
+	}
+	return there, err
+}
+
+// batch reads items as said in how, whose keys are not set.
+func (t Table) batch(ctx context.Context, names []Name, how types.KeysAndAttributes) (map[Name]Item, error) {
+	how.Keys = make([]map[string]types.AttributeValue, len(names))
 	for x, n := range names {
-		keys[x] = Key(n.PK, n.SK)
+		how.Keys[x] = Key(n.PK, n.SK)
 	}
 	items := make(map[Name]Item, len(names))
 	// A table that is throttled answers a part of the keys, or none.
-	for try := 0; len(keys) > 0; try++ {
+	for try := 0; len(how.Keys) > 0; try++ {
 		if try > 0 {
 			if err := Rest(ctx, try); err != nil {
 				return nil, Failed(err, "wait for unread items")
 			}
 		}
-		out, err := t.Client.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: map[string]types.KeysAndAttributes{
-			t.Name: {Keys: keys, ConsistentRead: aws.Bool(true)},
-		}})
+		out, err := t.Client.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: map[string]types.KeysAndAttributes{t.Name: how}})
 		if err != nil {
 			return nil, Failed(err, "get a batch of items")
 		}
@@ -146,8 +159,8 @@ func (t Table) Batch(ctx context.Context, names []Name) (map[Name]Item, error) {
 			i := Item(found)
 			items[Name{i.Text("pk"), i.Text("sk")}] = i
 		}
-		keys = out.UnprocessedKeys[t.Name].Keys
-		if len(keys) > 0 && try >= MaxTries {
+		how.Keys = out.UnprocessedKeys[t.Name].Keys
+		if len(how.Keys) > 0 && try >= MaxTries {
 			return nil, Busy(errors.New("get a batch of items: some stay unread"))
 		}
 	}
