@@ -40,7 +40,8 @@ type Run struct {
 	Before, After *run.Record
 }
 
-// Action is a change of a definition.
+// Action is a change of a definition. One whose identifier changed is deleted and created under the same
+// internal id, in any order: the changes of two identifiers have none.
 type Action struct {
 	// Before is nil for a new definition, After for a deleted one.
 	Before, After *action.Record

@@ -17,6 +17,8 @@ import (
 // definitions of one identifier ever share one. One database has one Actions at a time.
 type Actions struct {
 	db *sqlite.DB
+	// Feed tells of the definitions' changes; nil for none.
+	Feed *Feed
 	// stamp is the stored one, so that no trigger has to read it: only this process moves it.
 	stamp atomic.Int64
 }
@@ -78,16 +80,22 @@ func (s *Actions) read(ctx context.Context, text string, args ...any) ([]*action
 	defer rows.Close()
 	var all []*action.Record
 	for rows.Next() {
-		r := new(action.Record)
-		var created, updated int64
-		if err := rows.Scan(&r.Identifier, &r.ID, (*[]byte)(&r.Definition), (*[]byte)(&r.Permissions), &created, &updated,
-			&r.CreatedBy, &r.UpdatedBy, &r.Rev); err != nil {
+		r, err := readAction(rows.Scan)
+		if err != nil {
 			return nil, sqlite.Explain(err, "read definitions")
 		}
-		r.CreatedAt, r.UpdatedAt = moment(created), moment(updated)
 		all = append(all, r)
 	}
 	return all, sqlite.Explain(rows.Err(), "read definitions")
+}
+
+// readAction reads a row of wholeAction.
+func readAction(scan func(into ...any) error) (*action.Record, error) {
+	r := new(action.Record)
+	var created, updated int64
+	err := scan(&r.Identifier, &r.ID, (*[]byte)(&r.Definition), (*[]byte)(&r.Permissions), &created, &updated, &r.CreatedBy, &r.UpdatedBy, &r.Rev)
+	r.CreatedAt, r.UpdatedAt = moment(created), moment(updated)
+	return r, err
 }
 
 // Create implements action.Store.
@@ -99,7 +107,7 @@ func (s *Actions) Create(ctx context.Context, r *action.Record, entries ...*audi
 		if err := recordTx(tx, entries); err != nil {
 			return err
 		}
-		return s.put(tx, r)
+		return s.put(tx, nil, r)
 	})
 }
 
@@ -113,6 +121,10 @@ func (s *Actions) Replace(ctx context.Context, identifier string, r *action.Reco
 		if rev != r.Rev {
 			return fault.New(fault.Conflict, "conflict", "the action %q was changed meanwhile", identifier)
 		}
+		old, err := s.Feed.oldAction(tx, identifier)
+		if err != nil {
+			return err
+		}
 		if r.Identifier != identifier {
 			if err := free(tx, r.Identifier); err != nil {
 				return err
@@ -124,7 +136,7 @@ func (s *Actions) Replace(ctx context.Context, identifier string, r *action.Reco
 		if err := recordTx(tx, entries); err != nil {
 			return err
 		}
-		return s.put(tx, r)
+		return s.put(tx, old, r)
 	})
 }
 
@@ -132,6 +144,10 @@ func (s *Actions) Replace(ctx context.Context, identifier string, r *action.Reco
 func (s *Actions) Delete(ctx context.Context, identifier, by string, at time.Time, entries ...*audit.Entry) error {
 	return s.db.Write(ctx, func(tx *sqlite.Tx) error {
 		if _, err := revision(tx, identifier); err != nil {
+			return err
+		}
+		old, err := s.Feed.oldAction(tx, identifier)
+		if err != nil {
 			return err
 		}
 		if err := recordTx(tx, entries); err != nil {
@@ -143,7 +159,10 @@ func (s *Actions) Delete(ctx context.Context, identifier, by string, at time.Tim
 		}
 		_, err = tx.Exec("UPDATE actions SET deleted_at = ?, deleted_by = ?, rev = ? WHERE identifier = ?",
 			nanos(at), by, stamp, identifier)
-		return sqlite.Explain(err, "delete definition")
+		if err != nil {
+			return sqlite.Explain(err, "delete definition")
+		}
+		return s.Feed.actionTx(tx, old, nil, stamp)
 	})
 }
 
@@ -186,8 +205,8 @@ func (s *Actions) raise(tx *sqlite.Tx) (stamp int64, err error) {
 	return stamp, sqlite.Explain(err, "read the stamp of definitions")
 }
 
-// put writes a definition, over a deleted one too, and moves the stamp.
-func (s *Actions) put(tx *sqlite.Tx, r *action.Record) error {
+// put writes a definition, over a deleted one too, and moves the stamp. Old is what it replaces.
+func (s *Actions) put(tx *sqlite.Tx, old, r *action.Record) error {
 	stamp, err := s.raise(tx)
 	if err != nil {
 		return err
@@ -195,5 +214,8 @@ func (s *Actions) put(tx *sqlite.Tx, r *action.Record) error {
 	_, err = tx.Exec(`INSERT OR REPLACE INTO actions
 		(identifier, id, definition, permissions, created_at, updated_at, created_by, updated_by, rev) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		r.Identifier, r.ID, []byte(r.Definition), []byte(r.Permissions), nanos(r.CreatedAt), nanos(r.UpdatedAt), r.CreatedBy, r.UpdatedBy, stamp)
-	return sqlite.Explain(err, "write definition")
+	if err != nil {
+		return sqlite.Explain(err, "write definition")
+	}
+	return s.Feed.actionTx(tx, old, r, stamp)
 }

@@ -87,6 +87,7 @@ func (s *Catalog) CreateBlueprint(ctx context.Context, b *catalog.Blueprint, ent
 			created_at, updated_at, created_by, updated_by, rev) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 			b.Identifier, b.ID, []byte(b.Definition), []byte(b.Permissions), b.Page, b.Deleting,
 			nanos(b.CreatedAt), nanos(b.UpdatedAt), b.CreatedBy, b.UpdatedBy, stamp)
+		s.Feed.blueprintTx(tx, b.Identifier, b.Definition)
 		return sqlite.Explain(err, "write blueprint")
 	})
 }
@@ -114,6 +115,8 @@ func (s *Catalog) ReplaceBlueprint(ctx context.Context, identifier string, b *ca
 			created_at = ?, updated_at = ?, created_by = ?, updated_by = ?, rev = ? WHERE rowid = ?`,
 			b.Identifier, []byte(b.Definition), []byte(b.Permissions), b.Page, b.Deleting,
 			nanos(b.CreatedAt), nanos(b.UpdatedAt), b.CreatedBy, b.UpdatedBy, stamp, row)
+		s.Feed.blueprintTx(tx, identifier, nil)
+		s.Feed.blueprintTx(tx, b.Identifier, b.Definition)
 		return sqlite.Explain(err, "write blueprint")
 	})
 }
@@ -134,6 +137,7 @@ func (s *Catalog) DeleteBlueprint(ctx context.Context, b *catalog.Blueprint, by 
 		}
 		_, err = tx.Exec(`UPDATE blueprints SET deleted_at = ?, deleted_by = ?, deleted_email = ?, deleted_origin = ?, deleted_run = ?,
 			deleted_cause = ?, rev = ? WHERE rowid = ?`, deletion(by.At), by.ID, by.Email, by.Origin, by.RunID, causeText(by.Cause), stamp, row)
+		s.Feed.blueprintTx(tx, b.Identifier, nil)
 		return sqlite.Explain(err, "delete blueprint")
 	})
 }

@@ -19,6 +19,8 @@ import (
 // share one. One database has one Catalog at a time.
 type Catalog struct {
 	db *sqlite.DB
+	// Feed tells of the entities' changes; nil for none.
+	Feed *Feed
 	// stamp is the stored one, so that no reader has to ask for it: only this process moves it.
 	stamp atomic.Int64
 }

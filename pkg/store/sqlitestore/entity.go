@@ -43,11 +43,11 @@ const (
 )
 
 // readEntity reads a row of wholeEntity.
-func readEntity(rows *sql.Rows) (*catalog.Entity, error) {
+func readEntity(scan func(into ...any) error) (*catalog.Entity, error) {
 	e := new(catalog.Entity)
 	var created, updated, last, due int64
 	var cause, timers string
-	if err := rows.Scan(&e.Blueprint, &e.Identifier, &e.ID, &created, &updated, &e.CreatedBy, &e.UpdatedBy,
+	if err := scan(&e.Blueprint, &e.Identifier, &e.ID, &created, &updated, &e.CreatedBy, &e.UpdatedBy,
 		&e.Last.ID, &e.Last.Email, &e.Last.Origin, &e.Last.RunID, &cause, &last, &due, &timers, &e.Rev, (*[]byte)(&e.Content)); err != nil {
 		return nil, err
 	}
@@ -89,7 +89,7 @@ func (s *Catalog) Entity(ctx context.Context, key catalog.Key) (*catalog.Entity,
 		}
 		return nil, noEntity(key)
 	}
-	e, err := readEntity(rows)
+	e, err := readEntity(rows.Scan)
 	return e, sqlite.Explain(err, "read entity")
 }
 
@@ -117,7 +117,7 @@ func (s *Catalog) Entities(ctx context.Context, keys []catalog.Key) ([]*catalog.
 	defer rows.Close()
 	var all []*catalog.Entity
 	for rows.Next() {
-		e, err := readEntity(rows)
+		e, err := readEntity(rows.Scan)
 		if err != nil {
 			return nil, sqlite.Explain(err, "read entities")
 		}
@@ -151,6 +151,9 @@ func (s *Catalog) CreateEntity(ctx context.Context, e *catalog.Entity, edges []c
 		if added == 0 {
 			return fault.New(fault.Conflict, "identifier_taken", "an entity with the identifier %q exists already", e.Identifier)
 		}
+		if err := s.Feed.entityTx(tx, nil, e, rev, e.Last); err != nil {
+			return err
+		}
 		return addEdges(tx, edges)
 	})
 }
@@ -159,6 +162,10 @@ func (s *Catalog) CreateEntity(ctx context.Context, e *catalog.Entity, edges []c
 func (s *Catalog) ReplaceEntity(ctx context.Context, e *catalog.Entity, edges, stale []catalog.Edge, entries ...*audit.Entry) error {
 	return s.db.Write(ctx, func(tx *sqlite.Tx) error {
 		row, err := entityRow(tx, e)
+		if err != nil {
+			return err
+		}
+		old, err := s.Feed.oldEntity(tx, e.Key)
 		if err != nil {
 			return err
 		}
@@ -176,6 +183,9 @@ func (s *Catalog) ReplaceEntity(ctx context.Context, e *catalog.Entity, edges, s
 			e.Last.ID, e.Last.Email, e.Last.Origin, e.Last.RunID, causeText(e.Last.Cause), nanos(e.Last.At), nanos(e.Due()), timer.Encode(e.Timers), rev, []byte(e.Content), row); err != nil {
 			return sqlite.Explain(err, "write entity")
 		}
+		if err := s.Feed.entityTx(tx, old, e, rev, e.Last); err != nil {
+			return err
+		}
 		if err := addEdges(tx, edges); err != nil {
 			return err
 		}
@@ -190,6 +200,10 @@ func (s *Catalog) DeleteEntity(ctx context.Context, e *catalog.Entity, edges []c
 		if err != nil {
 			return err
 		}
+		old, err := s.Feed.oldEntity(tx, e.Key)
+		if err != nil {
+			return err
+		}
 		if err := recordTx(tx, entries); err != nil {
 			return err
 		}
@@ -201,6 +215,9 @@ func (s *Catalog) DeleteEntity(ctx context.Context, e *catalog.Entity, edges []c
 			deleted_cause = ?, timer_at = 0, timers = '', rev = ? WHERE rowid = ?`,
 			deletion(by.At), by.ID, by.Email, by.Origin, by.RunID, causeText(by.Cause), rev, row); err != nil {
 			return sqlite.Explain(err, "delete entity")
+		}
+		if err := s.Feed.entityTx(tx, old, nil, rev, by); err != nil {
+			return err
 		}
 		return removeEdges(tx, edges)
 	})
@@ -239,7 +256,7 @@ func (s *Catalog) List(ctx context.Context, blueprint, from string, limit int) (
 	deadline, limited := ctx.Deadline()
 	size := 0
 	for rows.Next() {
-		e, err := readEntity(rows)
+		e, err := readEntity(rows.Scan)
 		if err != nil {
 			return catalog.Page{}, sqlite.Explain(err, "list entities")
 		}
@@ -266,7 +283,7 @@ func (s *Catalog) DueTimers(ctx context.Context, now time.Time, limit int) ([]*c
 	defer rows.Close()
 	var all []*catalog.Entity
 	for rows.Next() {
-		e, err := readEntity(rows)
+		e, err := readEntity(rows.Scan)
 		if err != nil {
 			return nil, sqlite.Explain(err, "read timers")
 		}

@@ -34,6 +34,8 @@ type RunsOptions struct {
 	IndexLag time.Duration
 	// Now is time.Now where it is nil.
 	Now func() time.Time
+	// Feed tells of the runs' changes; nil for none.
+	Feed *Feed
 }
 
 // Runs is a run.Store.
@@ -42,6 +44,7 @@ type Runs struct {
 	retention time.Duration
 	lag       time.Duration
 	now       func() time.Time
+	feed      *Feed
 }
 
 var _ run.Store = (*Runs)(nil)
@@ -69,7 +72,7 @@ func NewRuns(ctx context.Context, db *sqlite.DB, o RunsOptions) (*Runs, error) {
 	if err := db.Migrate(ctx, "pending", pendingSchema); err != nil {
 		return nil, err
 	}
-	return &Runs{db: db, retention: o.Retention, lag: o.IndexLag, now: o.Now}, nil
+	return &Runs{db: db, retention: o.Retention, lag: o.IndexLag, now: o.Now, feed: o.Feed}, nil
 }
 
 // before returns what sorts before every run id of a time or later.
@@ -144,7 +147,10 @@ func (s *Runs) Creation(r *run.Run, b *run.Body) (func(*sqlite.Tx) error, error)
 				return sqlite.Explain(err, "write run's sealed invocation")
 			}
 		}
-		return recordTx(tx, entries)
+		if err := recordTx(tx, entries); err != nil {
+			return err
+		}
+		return s.feed.runTx(tx, nil, nil, &stored, text, nil)
 	}, nil
 }
 
@@ -200,24 +206,34 @@ func readRecord(rows *sql.Rows) (*run.Record, int, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	record := &run.Record{Run: r, Body: run.Body{Properties: properties, User: user, Secrets: secrets.Bool}}
-	if properties == nil {
-		record.Properties = json.RawMessage("{}")
+	body, err := decodeBody(id, properties, user, called, approval, secrets.Bool)
+	if err != nil {
+		return nil, 0, err
 	}
-	if called != nil {
-		if record.Invocation, err = invocation.Decode(called); err != nil {
-			return nil, 0, fmt.Errorf("run %s: %w", id, err)
-		}
-	}
-	if approval != nil {
-		if err := json.Unmarshal(approval, &record.Approval); err != nil {
-			return nil, 0, fmt.Errorf("read approval of run %s: %w", id, err)
-		}
-	}
+	record := &run.Record{Run: r, Body: body}
 	if r.HasResponse {
 		record.Response = response
 	}
 	return record, len(properties) + len(user) + len(called) + len(record.Response), nil
+}
+
+// decodeBody reads a row of bodies; properties are nil where there is none.
+func decodeBody(id string, properties, user, called, approval []byte, secrets bool) (b run.Body, err error) {
+	b = run.Body{Properties: properties, User: user, Secrets: secrets}
+	if properties == nil {
+		b.Properties = json.RawMessage("{}")
+	}
+	if called != nil {
+		if b.Invocation, err = invocation.Decode(called); err != nil {
+			return b, fmt.Errorf("run %s: %w", id, err)
+		}
+	}
+	if approval != nil {
+		if err := json.Unmarshal(approval, &b.Approval); err != nil {
+			return b, fmt.Errorf("read approval of run %s: %w", id, err)
+		}
+	}
+	return b, nil
 }
 
 // Sealed implements run.Store.
@@ -274,6 +290,7 @@ func (s *Runs) UpdateTx(tx *sqlite.Tx, id string, move func(*run.Run) (*run.Writ
 	}
 	entry := run.Sign(&found, r, w)
 	r.Rev = found.Rev + 1
+	old := text
 	text = encodeHead(r)
 	if after := columnsOf(r); after == before {
 		_, err = tx.Exec("UPDATE runs SET due = ?, lease = ?, head = ? WHERE id = ?",
@@ -285,8 +302,13 @@ func (s *Runs) UpdateTx(tx *sqlite.Tx, id string, move func(*run.Run) (*run.Writ
 	if err != nil {
 		return nil, sqlite.Explain(err, "write run")
 	}
-	if err := recordTx(tx, []*audit.Entry{entry}); err != nil {
-		return nil, err
+	if entry != nil {
+		if err := recordTx(tx, []*audit.Entry{entry}); err != nil {
+			return nil, err
+		}
+		if err := s.feed.runTx(tx, &found, old, r, text, w.Response); err != nil {
+			return nil, err
+		}
 	}
 	return r, s.writeTx(tx, id, w)
 }

@@ -74,7 +74,7 @@ func (s *Catalog) FireTimers(ctx context.Context, late timer.Late, now time.Time
 		}
 		ended, ahead := timer.Split(timers, now)
 		for _, e := range ended {
-			isNew, err := fireTx(tx, catalog.Key{Blueprint: late.Partition, Identifier: late.Name}, id, e, now)
+			isNew, err := s.fireTx(tx, catalog.Key{Blueprint: late.Partition, Identifier: late.Name}, id, e, now)
 			if err != nil {
 				return err
 			}
@@ -93,17 +93,14 @@ func (s *Catalog) FireTimers(ctx context.Context, late timer.Late, now time.Time
 }
 
 // fireTx keeps the event of a timer and tells the change feed of it, unless that was done before.
-func fireTx(tx *sqlite.Tx, key catalog.Key, entityID string, e timer.Timer, now time.Time) (isNew bool, err error) {
+func (s *Catalog) fireTx(tx *sqlite.Tx, key catalog.Key, entityID string, e timer.Timer, now time.Time) (isNew bool, err error) {
 	n, err := tx.Exec("INSERT INTO timer_events (id, fired_at) VALUES (?, ?) ON CONFLICT DO NOTHING",
 		event.TimerID(entityID, e.Property, e.At), nanos(now))
 	if err != nil || n == 0 {
 		return false, sqlite.Explain(err, "keep the event of a timer")
 	}
-	return true, changeOfTimer(tx, &feed.Timer{Key: key, EntityID: entityID, Property: e.Property, At: e.At, Fired: now.UTC().Truncate(time.Millisecond)})
+	return true, s.Feed.TimerTx(tx, &feed.Timer{Key: key, EntityID: entityID, Property: e.Property, At: e.At, Fired: now.UTC().Truncate(time.Millisecond)})
 }
-
-// changeOfTimer tells the change feed that a timer has ended.
-func changeOfTimer(_ *sqlite.Tx, _ *feed.Timer) error { return nil }
 
 // purgeTimers removes the events of timers that were fired long ago.
 func (s *Catalog) purgeTimers(ctx context.Context, now time.Time) error {

@@ -190,11 +190,3 @@ func (e TimerEvent) item() Item {
 	i.SetMark(NewMark())
 	return i
 }
-
-// ReadTimerEvent returns the timer's event that an item is.
-func ReadTimerEvent(i Item) TimerEvent {
-	return TimerEvent{
-		Partition: i.Text("entities"), Identifier: i.Text("identifier"), EntityID: i.Text("id"),
-		Property: i.Text("property"), At: i.Time("at"), Fired: i.Time("firedAt"),
-	}
-}
