@@ -16,6 +16,7 @@ import (
 	"longshore/pkg/api"
 	"longshore/pkg/awsevent"
 	"longshore/pkg/queue"
+	"longshore/pkg/schedule"
 )
 
 // settings is the one file in events/ that is no event: an --env-vars file.
@@ -128,6 +129,14 @@ func TestEachEventIsOneThatItsFunctionTakes(t *testing.T) {
 					handler = awsevent.Clock(func(context.Context) error { taken = true; return nil })
 				default:
 					t.Fatalf("no adapter for events of %v", f.sources)
+				}
+				if f.folder == "trigger" {
+					// EventBridge Scheduler invokes it too.
+					handler = awsevent.Beside(handler, func(_ context.Context, text json.RawMessage) (bool, error) {
+						_, is, err := schedule.ParseDue(text)
+						taken = is
+						return is, err
+					})
 				}
 				if _, err := handler(t.Context(), readEvent(t, file)); err != nil {
 					t.Fatal(err)
