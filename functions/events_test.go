@@ -10,13 +10,18 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/google/go-cmp/cmp"
 
 	"longshore/pkg/api"
 	"longshore/pkg/awsevent"
 	"longshore/pkg/queue"
+	"longshore/pkg/run"
 	"longshore/pkg/schedule"
+	"longshore/pkg/store/dynamostore/dynamocatalog"
+	"longshore/pkg/store/dynamostore/dynamofeed"
 )
 
 // settings is the one file in events/ that is no event: an --env-vars file.
@@ -125,6 +130,12 @@ func TestEachEventIsOneThatItsFunctionTakes(t *testing.T) {
 						}
 						return nil
 					})
+				case slices.Equal(f.sources, []string{"DynamoDB"}):
+					handler = awsevent.Stream(func(ctx context.Context, records []awsevent.Record) int {
+						taken = len(records) > 0
+						checkChanges(t, ctx, records)
+						return -1
+					})
 				case slices.Equal(f.sources, []string{"ScheduleV2"}):
 					handler = awsevent.Clock(func(context.Context) error { taken = true; return nil })
 				default:
@@ -152,6 +163,37 @@ func TestEachEventIsOneThatItsFunctionTakes(t *testing.T) {
 			t.Errorf("events/%s belongs to no function", name)
 		}
 	}
+}
+
+// checkChanges reports records of which none is a change.
+func checkChanges(t *testing.T, ctx context.Context, records []awsevent.Record) {
+	t.Helper()
+	decoder := dynamofeed.Decoder{
+		Runs: unreadRuns{}, Actions: dynamocatalog.NewActions(nil, ""), Catalog: dynamocatalog.NewCatalog(nil, "", time.Now),
+	}
+	changes := 0
+	for _, r := range records {
+		if r.Err != nil {
+			t.Error(r.Err)
+		}
+		c, err := decoder.Change(ctx, dynamofeed.Record{Old: r.Old, New: r.New})
+		if err != nil {
+			t.Error(err)
+		}
+		if c != nil {
+			changes++
+		}
+	}
+	if changes == 0 {
+		t.Error("nothing in it is a change")
+	}
+}
+
+// unreadRuns has every head for one of a run that changed, since there is no table here.
+type unreadRuns struct{}
+
+func (unreadRuns) Changed(_ context.Context, _, next map[string]types.AttributeValue) (before, after *run.Record, err error) {
+	return nil, &run.Record{}, nil
 }
 
 // checkMessage reports a message that this version would not write.

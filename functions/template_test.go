@@ -230,17 +230,18 @@ func templateKeys(properties node) []string {
 func TestFunctionsLinkOnlyWhatTheyNeed(t *testing.T) {
 	t.Parallel()
 	heavy := map[string][]string{
-		"github.com/itchyny/gojq":                             {"trigger", "api", "dispatch-upsertentity", "local"},
-		"modernc.org/sqlite":                                  {"local"},
-		"github.com/aws/aws-sdk-go-v2/service/secretsmanager": {"trigger", "api", "dispatch-webhook", "dispatch-github", "dispatch-gitlab", "dispatch-kafka", "dispatch-azuredevops", "dispatch-upsertentity"},
-		"github.com/aws/aws-sdk-go-v2/service/sqs":            {"trigger", "api", "dispatch-webhook", "dispatch-github", "dispatch-gitlab", "dispatch-kafka", "dispatch-azuredevops", "dispatch-upsertentity", "tick", "local"},
-		"github.com/twmb/franz-go/pkg/kgo":                    {"dispatch-kafka", "local"},
-		"github.com/aws/aws-sdk-go-v2/service/sesv2":          {"dispatch-webhook", "local"},
-		"github.com/santhosh-tekuri/jsonschema/v6":            {"trigger", "api", "dispatch-upsertentity", "local"},
-		"github.com/google/go-github/v62/github":              {"dispatch-github", "local"},
-		"github.com/xanzy/go-gitlab":                          {"dispatch-gitlab", "local"},
-		"longshore/pkg/trigger":                               {"trigger", "api", "local"},
-		"testing":                                             {},
+		"github.com/itchyny/gojq":                              {"trigger", "api", "dispatch-upsertentity", "automate", "local"},
+		"modernc.org/sqlite":                                   {"local"},
+		"github.com/aws/aws-sdk-go-v2/service/secretsmanager":  {"trigger", "api", "dispatch-webhook", "dispatch-github", "dispatch-gitlab", "dispatch-kafka", "dispatch-azuredevops", "dispatch-upsertentity", "automate"},
+		"github.com/aws/aws-sdk-go-v2/service/sqs":             {"trigger", "api", "dispatch-webhook", "dispatch-github", "dispatch-gitlab", "dispatch-kafka", "dispatch-azuredevops", "dispatch-upsertentity", "automate", "tick", "local"},
+		"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams": {"local"},
+		"github.com/twmb/franz-go/pkg/kgo":                     {"dispatch-kafka", "local"},
+		"github.com/aws/aws-sdk-go-v2/service/sesv2":           {"dispatch-webhook", "local"},
+		"github.com/santhosh-tekuri/jsonschema/v6":             {"trigger", "api", "dispatch-upsertentity", "automate", "local"},
+		"github.com/google/go-github/v62/github":               {"dispatch-github", "local"},
+		"github.com/xanzy/go-gitlab":                           {"dispatch-gitlab", "local"},
+		"longshore/pkg/trigger":                                {"trigger", "api", "automate", "local"},
+		"testing":                                              {},
 	}
 	folders, err := filepath.Glob("*/main.go")
 	if err != nil || len(folders) == 0 {

@@ -67,3 +67,9 @@ type Handler interface {
 	// same change by several processes at once.
 	Handle(ctx context.Context, c *Change) error
 }
+
+// HandlerFunc is a function that is a Handler.
+type HandlerFunc func(ctx context.Context, c *Change) error
+
+// Handle implements Handler.
+func (f HandlerFunc) Handle(ctx context.Context, c *Change) error { return f(ctx, c) }

@@ -206,7 +206,7 @@ func TestFeedTellsOfTimers(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var got *feed.Change
-	s.feed.Follow(ctx, handler(func(c *feed.Change) error {
+	s.feed.Follow(ctx, feed.HandlerFunc(func(_ context.Context, c *feed.Change) error {
 		got = c
 		cancel()
 		return nil
@@ -233,7 +233,7 @@ func TestFeedSetsAsideWhatCannotBeHandled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var told []string
-	s.feed.Follow(ctx, handler(func(c *feed.Change) error {
+	s.feed.Follow(ctx, feed.HandlerFunc(func(_ context.Context, c *feed.Change) error {
 		if told = append(told, c.Timer.Property); c.Timer.Property == "1" {
 			cancel()
 		} else {
@@ -249,7 +249,3 @@ func TestFeedSetsAsideWhatCannotBeHandled(t *testing.T) {
 		t.Errorf("%d changes are left, %v", left, err)
 	}
 }
-
-type handler func(c *feed.Change) error
-
-func (h handler) Handle(_ context.Context, c *feed.Change) error { return h(c) }
