@@ -204,4 +204,3 @@ func TestEventOfASchedule(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
-

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -124,9 +125,11 @@ type world struct {
 	upserts  *upsertentity.Backend
 	log      bytes.Buffer
 
-	now     time.Time
-	ids     int
-	untold  []*feed.Change
+	now    time.Time
+	ids    int
+	untold []*feed.Change
+	// mu guards sent.
+	mu      sync.Mutex
 	sent    []queue.Message
 	started []startedRun
 }
@@ -190,6 +193,8 @@ func must(t testing.TB, err error) {
 
 // Send implements queue.Sender.
 func (w *world) Send(_ context.Context, _ string, m queue.Message, _ time.Duration, _ string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.sent = append(w.sent, m)
 	return nil
 }

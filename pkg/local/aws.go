@@ -10,15 +10,19 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"longshore/pkg/boot"
 	"longshore/pkg/dispatch"
+	"longshore/pkg/feed"
 	"longshore/pkg/queue"
 	"longshore/pkg/queue/sqsqueue"
 	"longshore/pkg/run"
 	"longshore/pkg/store/dynamostore"
 	"longshore/pkg/store/dynamostore/dynamocatalog"
+	"longshore/pkg/store/dynamostore/dynamofeed"
+	"longshore/pkg/store/dynamostore/dynamofollow"
 	"longshore/pkg/trigger"
 )
 
@@ -77,13 +81,19 @@ func openAWS(ctx context.Context, c Config) (*stores, error) {
 		return nil, fmt.Errorf("this machine's clock is %s away from AWS's: leases would lapse early or late; set it first", skew.Round(time.Second))
 	}
 	entries := dynamocatalog.NewAudit(table, c.CatalogTable, c.AuditRetention, time.Now)
-	runs := &run.Audited{Store: dynamostore.NewRuns(table, c.RunsTable, c.Retention, time.Now), Audit: entries, Log: c.Log}
+	stored := dynamostore.NewRuns(table, c.RunsTable, c.Retention, time.Now)
+	runs := &run.Audited{Store: stored, Audit: entries, Log: c.Log}
 	actions, entities := dynamocatalog.NewActions(table, c.CatalogTable), dynamocatalog.NewCatalog(table, c.CatalogTable, time.Now)
 	actions.AuditRetention, entities.AuditRetention, entities.Log = c.AuditRetention, c.AuditRetention, c.Log
 	settings := dynamocatalog.NewOrganization(table, c.CatalogTable)
 	settings.AuditRetention = c.AuditRetention
 	queues := sqsqueue.New(messages, urls)
+	changes, err := followed(ctx, c, urls, config, &dynamofeed.Decoder{Runs: stored, Actions: actions, Catalog: entities})
+	if err != nil {
+		return nil, err
+	}
 	return &stores{
+		follow: changes, changes: entries,
 		runs: runs, deliveries: runs, queue: queues,
 		actions: actions, catalog: entities, audit: entries, organization: settings,
 		migrations: dynamostore.NewMigrations(table, c.CatalogTable), timers: dynamostore.NewTimers(table, c.CatalogTable),
@@ -96,6 +106,28 @@ func openAWS(ctx context.Context, c Config) (*stores, error) {
 		purge:    func(context.Context, time.Time) error { return nil },
 		close:    func() error { return nil },
 	}, nil
+}
+
+// followed finds the changes that this process follows: where it drains the dead-letter queue too. A
+// deployment's own function follows its streams.
+func followed(ctx context.Context, c Config, urls map[string]string, config aws.Config, d *dynamofeed.Decoder) (func(context.Context, feed.Handler), error) {
+	if urls[queue.DeadLetter] == "" {
+		return nil, nil
+	}
+	streams := dynamodbstreams.NewFromConfig(config, func(o *dynamodbstreams.Options) {
+		// An emulator of tables is one of their streams.
+		if tables := os.Getenv("AWS_ENDPOINT_URL_DYNAMODB"); tables != "" && os.Getenv("AWS_ENDPOINT_URL_DYNAMODB_STREAMS") == "" {
+			o.BaseEndpoint = &tables
+		}
+	})
+	f, err := dynamofollow.Open(ctx, dynamofollow.Config{
+		Streams: streams, Tables: dynamodb.NewFromConfig(config),
+		Runs: c.RunsTable, Catalog: c.CatalogTable, Decoder: d, Log: c.Log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return f.Follow, nil
 }
 
 // queueURLs finds the queues, or makes them. The dead-letter queue is drained by the deployment's own

@@ -20,11 +20,13 @@ import (
 	"longshore/pkg/api"
 	"longshore/pkg/approval"
 	"longshore/pkg/audit"
+	"longshore/pkg/automation"
 	"longshore/pkg/boot"
 	"longshore/pkg/boot/kafkasettings"
 	"longshore/pkg/catalog"
 	"longshore/pkg/dispatch"
 	"longshore/pkg/egress"
+	"longshore/pkg/feed"
 	"longshore/pkg/identity"
 	"longshore/pkg/identity/directory"
 	"longshore/pkg/identity/oidc"
@@ -102,6 +104,10 @@ type stores struct {
 	settler      dispatch.Settler
 	// acked reports, once, whether the settler acknowledged a receipt.
 	acked func(receipt string) bool
+	// follow hands the changes of runs, entities and definitions to a handler until the context ends; nil
+	// where another process does. Changes keeps their entries in the audit log, nil where the stores do.
+	follow  func(context.Context, feed.Handler)
+	changes automation.Audit
 	// drains says that this process takes messages off the dead-letter queue.
 	drains bool
 	ready  func(context.Context) error
@@ -251,6 +257,12 @@ func (s *Server) assemble() error {
 		ClientSecret: s.credentials.ClientSecret, Key: key,
 		Secrets: organization.NewVault(st.organization, sealer), Sealer: sealer, Streamer: settings,
 	})
+	if st.follow != nil {
+		handler := automation.New(automation.Config{
+			Actions: cache, Entities: reader, Starter: starter, Audit: st.changes, OrgID: s.credentials.OrgID, Log: c.Log,
+		})
+		s.begin = append(s.begin, func() { st.follow(s.background, handler) })
+	}
 	entities := catalog.NewService(st.catalog, time.Now)
 	entities.OnSlice(dispatch.SendSlices(st.queue, c.Log))
 	s.entities, s.sealer = entities, sealer

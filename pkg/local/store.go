@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"longshore/pkg/dispatch"
+	"longshore/pkg/feed"
 	"longshore/pkg/queue"
 	"longshore/pkg/queue/sqlitequeue"
 	"longshore/pkg/run"
@@ -30,7 +31,11 @@ func openSQLite(ctx context.Context, c Config) (*stores, error) {
 }
 
 func overSQLite(ctx context.Context, c Config, db *sqlite.DB) (*stores, error) {
-	runs, err := sqlitestore.NewRuns(ctx, db, sqlitestore.RunsOptions{Retention: c.Retention})
+	changes, err := sqlitestore.NewFeed(ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	runs, err := sqlitestore.NewRuns(ctx, db, sqlitestore.RunsOptions{Retention: c.Retention, Feed: changes})
 	if err != nil {
 		return nil, err
 	}
@@ -42,6 +47,7 @@ func overSQLite(ctx context.Context, c Config, db *sqlite.DB) (*stores, error) {
 	if err != nil {
 		return nil, err
 	}
+	actions.Feed, entities.Feed = changes, changes
 	settings, err := sqlitestore.NewOrganization(ctx, db)
 	if err != nil {
 		return nil, err
@@ -59,7 +65,8 @@ func overSQLite(ctx context.Context, c Config, db *sqlite.DB) (*stores, error) {
 	return &stores{
 		runs: runs, deliveries: &deliveries{runs, commits.recent}, actions: actions, catalog: entities, migrations: entities, timers: entities, audit: entries, organization: settings, queue: messages,
 		accepter: commits, settler: settled, acked: settled.acked, drains: true,
-		ready: db.Ping,
+		ready:  db.Ping,
+		follow: func(ctx context.Context, h feed.Handler) { changes.Follow(ctx, h, c.Log) },
 		start: func(ctx context.Context) error {
 			now := time.Now()
 			if err := runs.FreeKeys(ctx, now); err != nil {
