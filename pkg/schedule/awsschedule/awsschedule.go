@@ -34,10 +34,11 @@ type Client interface {
 	GetSchedule(context.Context, *scheduler.GetScheduleInput, ...func(*scheduler.Options)) (*scheduler.GetScheduleOutput, error)
 }
 
-// Config says where entries are and what they start. All are required.
+// Config says where entries are and what they start. All but Now are required.
 type Config struct {
 	Client Client
-	// Group is the name of the schedule group.
+	// Group is the name of the schedule group. Without one no entries are kept, as in a deployment whose
+	// template is older than its code.
 	Group string
 	// Target is the ARN of what is invoked, Role that of the role which may do so.
 	Target, Role string
@@ -87,11 +88,14 @@ func (s *Schedules) Reconcile(ctx context.Context, before, after *action.Record)
 	if !had && !has {
 		return nil
 	}
-	of, rev := after, int64(0)
+	of := after
 	if of == nil {
 		of = before
 	}
-	rev = of.Rev
+	if s.c.Group == "" {
+		s.c.Log.WarnContext(ctx, "schedule not kept: this deployment has no schedule group", slog.String("action", of.Identifier))
+		return nil
+	}
 	if before != nil && after != nil && before.ID != after.ID {
 		return fmt.Errorf("reconcile schedule of %s: it was %s before", after.ID, before.ID)
 	}
@@ -104,7 +108,7 @@ func (s *Schedules) Reconcile(ctx context.Context, before, after *action.Record)
 	changed := before != nil && was != wanted
 	log := s.c.Log.With(slog.String("action", of.Identifier), slog.String("schedule", of.ID))
 	for range maxTries {
-		done, err := s.try(ctx, of.ID, rev, want, changed, log)
+		done, err := s.try(ctx, of.ID, of.Rev, want, changed, log)
 		if done || err != nil {
 			return failed(err, of.ID)
 		}
