@@ -5,6 +5,7 @@ import (
 	"context"
 	"net/http"
 	"time"
+	_ "time/tzdata" // Schedules have time zones, and the runtime has none.
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"

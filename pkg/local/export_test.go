@@ -13,6 +13,12 @@ func WithClock(c Config, now func() time.Time) Config {
 	return c
 }
 
+// WithTick returns a configuration whose timers, schedules and sweeps have another clock.
+func WithTick(c Config, now func() time.Time) Config {
+	c.clock = now
+	return c
+}
+
 // WithChaos returns a configuration whose queue is as unkind as SQS may be.
 func WithChaos(c Config) Config {
 	c.chaos = true

@@ -35,6 +35,7 @@ import (
 	"longshore/pkg/permission"
 	"longshore/pkg/queue"
 	"longshore/pkg/run"
+	"longshore/pkg/schedule/localschedule"
 	"longshore/pkg/secret"
 	"longshore/pkg/store/sqlitestore"
 	"longshore/pkg/sweep"
@@ -85,6 +86,8 @@ type Config struct {
 	chaos bool
 	// now is the API's clock, for tests; nil means time.Now.
 	now func() time.Time
+	// clock is that of timers, schedules and whatever is due, for tests; nil means time.Now.
+	clock func() time.Time
 }
 
 // stores are the two ways to keep things.
@@ -99,9 +102,11 @@ type stores struct {
 	audit        audit.Store
 	migrations   sweep.Migrations
 	timers       sweep.Timers
-	queue        queue.Queue
-	accepter     trigger.Accepter
-	settler      dispatch.Settler
+	// memory is how far the clock of schedules had come when the process ended, nil where that is not kept.
+	memory   localschedule.Memory
+	queue    queue.Queue
+	accepter trigger.Accepter
+	settler  dispatch.Settler
 	// acked reports, once, whether the settler acknowledged a receipt.
 	acked func(receipt string) bool
 	// follow hands the changes of runs, entities and definitions to a handler until the context ends; nil
@@ -257,12 +262,14 @@ func (s *Server) assemble() error {
 		ClientSecret: s.credentials.ClientSecret, Key: key,
 		Secrets: organization.NewVault(st.organization, sealer), Sealer: sealer, Streamer: settings,
 	})
+	handler := automation.New(automation.Config{
+		Actions: cache, Entities: reader, Starter: starter, Audit: st.changes, OrgID: s.credentials.OrgID, Log: c.Log,
+	})
 	if st.follow != nil {
-		handler := automation.New(automation.Config{
-			Actions: cache, Entities: reader, Starter: starter, Audit: st.changes, OrgID: s.credentials.OrgID, Log: c.Log,
-		})
 		s.begin = append(s.begin, func() { st.follow(s.background, handler) })
 	}
+	clock := localschedule.New(localschedule.Config{Actions: cache, Start: handler.StartScheduled, Memory: st.memory, Log: c.Log, Now: c.clock})
+	s.begin = append(s.begin, func() { s.each(sweepEvery, clock.Tick) })
 	entities := catalog.NewService(st.catalog, time.Now)
 	entities.OnSlice(dispatch.SendSlices(st.queue, c.Log))
 	s.entities, s.sealer = entities, sealer
@@ -287,7 +294,7 @@ func (s *Server) assemble() error {
 		Runs: st.runs, Log: c.Log,
 		Count: s.counting(queue.DeadLetter),
 	})
-	s.sweeper = sweep.New(sweep.Config{Runs: st.runs, Migrations: st.migrations, Timers: st.timers, Send: st.queue, Configured: configured, Timeout: c.Timeout, Events: s.events, Log: c.Log})
+	s.sweeper = sweep.New(sweep.Config{Runs: st.runs, Migrations: st.migrations, Timers: st.timers, Send: st.queue, Configured: configured, Timeout: c.Timeout, Events: s.events, Log: c.Log, Now: c.clock})
 	return nil
 }
 

@@ -56,6 +56,10 @@ func overSQLite(ctx context.Context, c Config, db *sqlite.DB) (*stores, error) {
 	if err != nil {
 		return nil, err
 	}
+	clock, err := sqlitestore.NewClock(ctx, db)
+	if err != nil {
+		return nil, err
+	}
 	messages, err := sqlitequeue.New(ctx, db, sqlitequeue.Options{Chaos: c.chaos})
 	if err != nil {
 		return nil, err
@@ -63,7 +67,7 @@ func overSQLite(ctx context.Context, c Config, db *sqlite.DB) (*stores, error) {
 	commits := &Commits{DB: db, Runs: runs, Queue: messages, recent: newRecent()}
 	settled := &settledReceipts{Settler: commits}
 	return &stores{
-		runs: runs, deliveries: &deliveries{runs, commits.recent}, actions: actions, catalog: entities, migrations: entities, timers: entities, audit: entries, organization: settings, queue: messages,
+		runs: runs, deliveries: &deliveries{runs, commits.recent}, actions: actions, catalog: entities, migrations: entities, timers: entities, memory: clock, audit: entries, organization: settings, queue: messages,
 		accepter: commits, settler: settled, acked: settled.acked, drains: true,
 		ready:  db.Ping,
 		follow: func(ctx context.Context, h feed.Handler) { changes.Follow(ctx, h, c.Log) },
