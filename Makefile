@@ -35,7 +35,7 @@ fuzz: ## fuzz the templates for FUZZTIME each (10s)
 	go test -run '^$$' -fuzz '^FuzzFastPath$$' -fuzztime $(FUZZTIME) ./pkg/jqtemplate
 
 bench: bin/longshore ## the figures: rendering, process, store, catalog; LONGSHORE_SCALE=1 adds 100,000 entities on DynamoDB Local
-	go test -run '^$$' -bench . -benchmem ./pkg/jqtemplate ./pkg/signature ./pkg/trigger ./pkg/dispatch
+	go test -run '^$$' -bench . -benchmem ./pkg/jqtemplate ./pkg/signature ./pkg/trigger ./pkg/automation ./pkg/dispatch
 	go test -timeout 2h -run '^$$' -bench '^BenchmarkCatalogAtScale$$' -benchtime 1x ./pkg/local
 	LONGSHORE_REQUIRE_SERVICES=1 go test -count 1 -run '^TestCostOfOneRun$$' -v ./functions | grep 'one run'
 	bin/longshore bench-process

@@ -24,7 +24,7 @@ func (a *Automation) entity(ctx context.Context, c *feed.Entity) error {
 	if a.Audit != nil {
 		kept = a.recorded(ctx, told.Entry())
 	}
-	if told.Unchanged() || told.Blueprint == nil {
+	if told.Blueprint == nil {
 		return kept
 	}
 	x, err := a.index(ctx)
@@ -33,7 +33,7 @@ func (a *Automation) entity(ctx context.Context, c *feed.Entity) error {
 	}
 	kind := kindOf(c)
 	listening := x.listening[listener{kind.event, told.Blueprint.Identifier, ""}]
-	if len(listening) == 0 && a.Changelog == nil {
+	if len(listening) == 0 && a.Changelog == nil || told.Unchanged() {
 		return kept
 	}
 	e, err := entityEvent(c, kind.action, told)

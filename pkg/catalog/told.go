@@ -10,7 +10,7 @@ import (
 	"longshore/pkg/audit"
 )
 
-// Told is a change of an entity as those see it who are told of it afterwards.
+// Told is a change of an entity as those see it who are told of it afterwards. One goroutine may use it.
 type Told struct {
 	// Blueprint is the entity's; nil when it was deleted, and too long ago for anybody to know its name.
 	Blueprint *Blueprint
@@ -18,6 +18,8 @@ type Told struct {
 	n             *snapshot
 	before, after *Entity
 	by            Author
+	// text is what After returned.
+	text json.RawMessage
 }
 
 // Told returns a change of an entity as it is told. Before is nil for a new one, after for one that was
@@ -55,7 +57,12 @@ func (r *Reader) Told(ctx context.Context, before, after *Entity, by Author) (*T
 func (t *Told) Before() json.RawMessage { return t.n.audited(t.before) }
 
 // After returns it after the change, nil when it is gone.
-func (t *Told) After() json.RawMessage { return t.n.audited(t.after) }
+func (t *Told) After() json.RawMessage {
+	if t.text == nil {
+		t.text = t.n.audited(t.after)
+	}
+	return t.text
+}
 
 // Unchanged reports whether readers see no difference but when the entity was written, and by whom.
 func (t *Told) Unchanged() bool {

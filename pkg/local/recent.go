@@ -28,7 +28,8 @@ func (r *recent) keep(id string, i *invocation.Invocation) {
 	size := sizeOf(i)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if i == nil || len(r.byRun) >= maxRecent || r.bytes+size > maxRecentBytes {
+	// An automation's run that is started a second time is the first one.
+	if i == nil || r.byRun[id] != nil || len(r.byRun) >= maxRecent || r.bytes+size > maxRecentBytes {
 		return
 	}
 	r.byRun[id] = i

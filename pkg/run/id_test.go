@@ -139,3 +139,25 @@ func TestWaiting(t *testing.T) {
 
 // pick is used by the random tests of this package.
 func pick[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
+
+func TestDerivedID(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 2, 3, 4, 5, 6, 789e6, time.UTC)
+	id := run.DerivedID(at, "event_1", "action_1")
+	if got, ok := run.IDTime(id); !ok || !got.Equal(at) || len(id) != 18 {
+		t.Errorf("%s holds the time %s, %v, want %s", id, got, ok, at)
+	}
+	if again := run.DerivedID(at, "event_1", "action_1"); again != id {
+		t.Errorf("the same event and automation have %s and %s", id, again)
+	}
+	seen := map[string]bool{id: true}
+	for _, other := range []string{
+		run.DerivedID(at, "event_2", "action_1"), run.DerivedID(at, "event_1", "action_2"), run.DerivedID(at, "event_1a", "ction_1"),
+		run.DerivedID(at.Add(time.Millisecond), "event_1", "action_1"),
+	} {
+		if seen[other] {
+			t.Errorf("another event or automation has the same id %s", other)
+		}
+		seen[other] = true
+	}
+}

@@ -7,7 +7,8 @@
 //   - what a template rendered is checked before it is accepted, so that a dispatcher never meets a
 //     URL, a method or a header that cannot be sent;
 //   - a secret is in nothing that is stored, shown, queued or answered, but for what is sealed;
-//   - inputs, entity and templates of one request take at most Deadline.
+//   - inputs, entity and templates of one request take at most Deadline;
+//   - an event starts one run of an automation, however often StartEvent is called with it.
 package trigger
 
 import (
