@@ -187,6 +187,16 @@ func TestFunctionsUnderSAMLocal(t *testing.T) {
 		// There is no such migration: the message is dropped.
 		w.invokeQueue(t, "DispatchUpsertEntityFunction", readEvent(t, "dispatch-upsertentity.json"))
 	})
+	// No automation waits for these changes.
+	for _, file := range []string{"automate-entity.json", "automate-run.json", "automate-timer.json"} {
+		t.Run(file, func(t *testing.T) {
+			var got struct{ BatchItemFailures []any }
+			w.invoke(t, "AutomateFunction", readEvent(t, file), &got)
+			if len(got.BatchItemFailures) > 0 {
+				t.Errorf("some records come again: %v", got.BatchItemFailures)
+			}
+		})
+	}
 	for file, want := range map[string]struct {
 		status int
 		part   string

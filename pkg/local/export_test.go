@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"longshore/pkg/feed"
 	"longshore/pkg/run"
 )
 
@@ -22,6 +23,12 @@ func WithTick(c Config, now func() time.Time) Config {
 // WithChaos returns a configuration whose queue is as unkind as SQS may be.
 func WithChaos(c Config) Config {
 	c.chaos = true
+	return c
+}
+
+// WithChanges returns a configuration whose process tells a handler of every change, and starts no automations.
+func WithChanges(c Config, h feed.Handler) Config {
+	c.changes = h
 	return c
 }
 

@@ -88,6 +88,8 @@ type Config struct {
 	now func() time.Time
 	// clock is that of timers, schedules and whatever is due, for tests; nil means time.Now.
 	clock func() time.Time
+	// changes takes the place of automations, for tests; nil means them.
+	changes feed.Handler
 }
 
 // stores are the two ways to keep things.
@@ -262,13 +264,17 @@ func (s *Server) assemble() error {
 		ClientSecret: s.credentials.ClientSecret, Key: key,
 		Secrets: organization.NewVault(st.organization, sealer), Sealer: sealer, Streamer: settings,
 	})
-	handler := automation.New(automation.Config{
+	automations := automation.New(automation.Config{
 		Actions: cache, Entities: reader, Starter: starter, Audit: st.changes, OrgID: s.credentials.OrgID, Log: c.Log,
 	})
 	if st.follow != nil {
+		var handler feed.Handler = automations
+		if c.changes != nil {
+			handler = c.changes
+		}
 		s.begin = append(s.begin, func() { st.follow(s.background, handler) })
 	}
-	clock := localschedule.New(localschedule.Config{Actions: cache, Start: handler.StartScheduled, Memory: st.memory, Log: c.Log, Now: c.clock})
+	clock := localschedule.New(localschedule.Config{Actions: cache, Start: automations.StartScheduled, Memory: st.memory, Log: c.Log, Now: c.clock})
 	s.begin = append(s.begin, func() { s.each(sweepEvery, clock.Tick) })
 	entities := catalog.NewService(st.catalog, time.Now)
 	entities.OnSlice(dispatch.SendSlices(st.queue, c.Log))

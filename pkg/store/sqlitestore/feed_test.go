@@ -249,3 +249,11 @@ func TestFeedSetsAsideWhatCannotBeHandled(t *testing.T) {
 		t.Errorf("%d changes are left, %v", left, err)
 	}
 }
+
+// watcher is an automation that waits for an event.
+func watcher(event string) *action.Record {
+	return &action.Record{
+		Identifier: "watcher", ID: "action_watcher",
+		Definition: json.RawMessage(`{"trigger":{"type":"automation","event":{"type":"` + event + `"}}}`),
+	}
+}
