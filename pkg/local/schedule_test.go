@@ -95,6 +95,8 @@ func TestTimersAndSchedulesOnSQLite(t *testing.T) {
 	clocked(t, local.WithChaos(config(t.TempDir())))
 }
 
+func TestTimersAndSchedulesOnAWS(t *testing.T) { clocked(t, onAWS(t)) }
+
 // What came while the process was down is started at its next start, once.
 func TestScheduleThatCameWhileDown(t *testing.T) {
 	t.Parallel()
