@@ -23,9 +23,11 @@ import (
 	"longshore/pkg/identity"
 	"longshore/pkg/identity/directory"
 	"longshore/pkg/invocation"
+	"longshore/pkg/organization"
 	"longshore/pkg/permission"
 	"longshore/pkg/queue"
 	"longshore/pkg/run"
+	"longshore/pkg/secret"
 	"longshore/pkg/store/opentest"
 	"longshore/pkg/store/sqlitestore"
 	"longshore/pkg/trigger"
@@ -158,7 +160,10 @@ func newWorld(t testing.TB, edits ...func(*world, *automation.Config)) *world {
 	reader, log := catalog.NewReader(w.catalog, clock), slog.New(slog.NewJSONHandler(&w.log, nil))
 	cache := action.NewCache(w.actions)
 	judge := permission.New(permission.Config{Catalog: reader})
+	key, err := secret.NewKey("one", make([]byte, secret.KeySize))
+	must(t, err)
 	w.trigger = trigger.New(trigger.Config{
+		Secrets: vault{"TOKEN": hidden}, Sealer: secret.NewSealer(secret.Ring{key}),
 		Actions: cache, Entities: reader, Permissions: judge, Approvers: judge, Users: directory.New(reader, "org_1"), Runs: w.runs, Sender: w,
 		Accepter: &trigger.StoreAndSend{Store: w.runs, Sender: w, Log: log}, OrgID: "org_1", Log: log, Now: clock,
 		Configured: func(name string) bool {
@@ -189,6 +194,19 @@ func must(t testing.TB, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// hidden is the value of the secret TOKEN.
+const hidden = "tok-en_1234567890"
+
+// vault has secrets.
+type vault map[string]string
+
+func (v vault) Values(_ context.Context, names []string, _ bool) (values []organization.Value, err error) {
+	for _, name := range names {
+		values = append(values, organization.Value{Name: name, Text: secret.NewText(v[name])})
+	}
+	return values, nil
 }
 
 // Send implements queue.Sender.
