@@ -33,8 +33,8 @@ type Entity struct {
 	By audit.Author
 }
 
-// Run is a change of a run that somebody may want to know of: run.Differs, or its response or its Last is another. Leases,
-// attempts, log lines and notices are none.
+// Run is a change of a run that somebody may want to know of: run.Differs, or its response or its Last is
+// another. Leases, attempts, log lines and notices are none.
 type Run struct {
 	// Before is nil for a new run. Both are whole.
 	Before, After *run.Record
