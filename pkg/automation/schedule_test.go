@@ -55,7 +55,7 @@ func TestScheduleStartsItsAutomation(t *testing.T) {
 		want := fmt.Sprintf(`{"id":%q,"action":"SCHEDULED","resourceType":"schedule","trigger":{"by":{"orgId":"org_1","userId":"longshore"},"origin":"AUTOMATION","at":"2026-03-01T11:20:30.000Z"},"context":%s,"diff":null}`, id, context)
 		var got struct{ Event any }
 		var wanted any
-		if err := errors.Join(json.Unmarshal([]byte(*r.Body.Invocation.Webhook.Body), &got), json.Unmarshal([]byte(want), &wanted)); err != nil {
+		if err := errors.Join(json.Unmarshal([]byte(*r.Invocation.Webhook.Body), &got), json.Unmarshal([]byte(want), &wanted)); err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(wanted, got.Event); diff != "" {
