@@ -24,6 +24,7 @@ import (
 	"longshore/pkg/boot/apifunction"
 	"longshore/pkg/queue"
 	"longshore/pkg/run"
+	"longshore/pkg/schedule"
 	"longshore/pkg/store/dynamostore/dynamocatalog"
 	"longshore/pkg/store/dynamostore/dynamofeed"
 )
@@ -144,6 +145,14 @@ func TestEachEventIsOneThatItsFunctionTakes(t *testing.T) {
 					handler = awsevent.Clock(func(context.Context) error { taken = true; return nil })
 				default:
 					t.Fatalf("no adapter for events of %v", f.sources)
+				}
+				if f.folder == "trigger" {
+					// EventBridge Scheduler invokes it too.
+					handler = awsevent.Beside(handler, func(_ context.Context, text json.RawMessage) (bool, error) {
+						_, is, err := schedule.ParseDue(text)
+						taken = is
+						return is, err
+					})
 				}
 				if _, err := handler(t.Context(), readEvent(t, file)); err != nil {
 					t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"longshore/pkg/event"
 	"longshore/pkg/invocation"
 	"longshore/pkg/run"
 )
@@ -108,6 +109,27 @@ func TestFunctionsUnderSAMLocal(t *testing.T) {
 			t.Fatalf("approve: got %d, want 200: %s", approved.StatusCode, approved.Body)
 		}
 		w.take(t, started.Run.ID)
+	})
+
+	t.Run("a schedule that has come starts its automation, once", func(t *testing.T) {
+		body := `{"identifier":"nightly","trigger":{"type":"automation","event":{"type":"SCHEDULE","expression":"cron(0 9 ? * MON-FRI *)","timezone":"Europe/Amsterdam"}},
+			"invocationMethod":{"type":"WEBHOOK","url":"https://example.com/nightly"}}`
+		var created struct{ Action struct{ ID string } }
+		call(t, w.token, http.MethodPost, w.api+"/v1/actions", body, http.StatusCreated, &created)
+		at := time.Now().UTC().Truncate(time.Minute)
+		due := strings.NewReplacer("action_0123456789abcdef", created.Action.ID, "2026-01-01T08:00:00Z", at.Format(time.RFC3339)).
+			Replace(string(readEvent(t, "trigger-schedule.json")))
+		id := run.DerivedID(at, event.ScheduleID(created.Action.ID, at), created.Action.ID)
+		var nothing any
+		for range 2 {
+			if w.invoke(t, "TriggerFunction", []byte(due), &nothing); nothing != nil {
+				t.Errorf("trigger answered %v", nothing)
+			}
+		}
+		w.take(t, id)
+		if got := w.read(t, id); got.Status != string(run.InProgress) {
+			t.Errorf("got %+v, want it in progress", got)
+		}
 	})
 
 	w.addCheckout(t)

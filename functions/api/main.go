@@ -5,6 +5,7 @@ import (
 	"context"
 	"net/http"
 	"time"
+	_ "time/tzdata" // Schedules have time zones, and the runtime has none.
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -36,8 +37,7 @@ func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	actions := dynamocatalog.NewActions(table, e.CatalogTable)
 	store := dynamocatalog.NewCatalog(table, e.CatalogTable, time.Now)
 	actions.AuditRetention, store.AuditRetention, store.Log = retention, retention, e.Log
-	cache := action.NewCache(actions)
-	entities := catalog.NewService(store, time.Now)
+	cache, entities := action.NewCache(actions), catalog.NewService(store, time.Now)
 	entities.OnSlice(dispatch.SendSlices(sqsqueue.New(sqs.NewFromConfig(e.AWS), e.Queues()), e.Log))
 	users := directory.New(entities.Reader(), e.OrgID)
 	sealer, err := awssecret.Sealer(e.AWS)

@@ -4,8 +4,10 @@ package main
 import (
 	"context"
 	"time"
+	_ "time/tzdata" // Schedules have time zones, and the runtime has none.
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/scheduler"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"longshore/pkg/action"
@@ -21,6 +23,7 @@ import (
 	"longshore/pkg/permission"
 	"longshore/pkg/queue/sqsqueue"
 	runpkg "longshore/pkg/run"
+	"longshore/pkg/schedule/awsschedule"
 	"longshore/pkg/store/dynamostore"
 	"longshore/pkg/store/dynamostore/dynamocatalog"
 	"longshore/pkg/store/dynamostore/dynamofeed"
@@ -50,7 +53,8 @@ func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 		Secrets:  organization.NewVault(dynamocatalog.NewOrganization(table, e.CatalogTable), sealer), Sealer: sealer,
 		Accepter: &trigger.StoreAndSend{Store: runs, Sender: queues, Log: e.Log},
 	})
+	schedules := awsschedule.New(awsschedule.Config{Client: scheduler.NewFromConfig(e.AWS), Group: e.ScheduleGroup, Target: e.ScheduleTarget, Role: e.ScheduleRole, Log: e.Log})
 	return automatefunction.New(e, &dynamofeed.Decoder{Runs: stored, Actions: actions, Catalog: entities},
-		automation.New(automation.Config{Actions: cache, Entities: reader, Starter: starter, Audit: entries, OrgID: e.OrgID, Log: e.Log,
+		automation.New(automation.Config{Actions: cache, Entities: reader, Starter: starter, Audit: entries, Schedules: schedules, OrgID: e.OrgID, Log: e.Log,
 			Changelog: changelog.New(changelog.Config{Runs: stored, Send: queues, Configured: e.Configured, OrgID: e.OrgID, Log: e.Log})}))
 }

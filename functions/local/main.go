@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	_ "time/tzdata" // Schedules have time zones, and a container may have none.
 )
 
 // streams are the process's own, or a test's.

@@ -1,4 +1,4 @@
-// Tick makes a message of every run that is due. EventBridge Scheduler starts it each minute.
+// Tick makes a message of every run that is due, and an event of every timer that has ended. EventBridge Scheduler starts it each minute.
 package main
 
 import (
@@ -23,6 +23,7 @@ func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	sweeper := sweep.New(sweep.Config{
 		Runs:       e.Metered(dynamostore.NewRuns(table, e.RunsTable, time.Duration(e.RunRetention), time.Now)),
 		Migrations: dynamostore.NewMigrations(table, e.CatalogTable),
+		Timers:     dynamostore.NewTimers(table, e.CatalogTable),
 		Send:       sqsqueue.New(sqs.NewFromConfig(e.AWS), e.Queues()),
 		Breaker:    e.Guard(dynamostore.NewHosts(table, e.RunsTable, time.Now)),
 		Configured: e.Configured, Timeout: e.Timeout, Events: e.Events, Log: e.Log,

@@ -137,6 +137,9 @@ func (s *server) createAction(r *request) (*answer, error) {
 		return nil, err
 	}
 	by := s.author(r)
+	if err := action.CheckPassed(definition, nil, by.At); err != nil {
+		return nil, err
+	}
 	record := &action.Record{
 		Identifier: d.Identifier, ID: action.NewID(), Definition: definition,
 		CreatedAt: by.At, UpdatedAt: by.At, CreatedBy: by.ID, UpdatedBy: by.ID,
@@ -185,6 +188,9 @@ func (s *server) replace(r *request, d *action.Definition, definition json.RawMe
 	record.Identifier, record.Definition = d.Identifier, definition
 	by := s.author(r)
 	record.UpdatedAt, record.UpdatedBy = by.At, by.ID
+	if err := action.CheckPassed(definition, old.Record.Definition, by.At); err != nil {
+		return nil, err
+	}
 	if err := record.Fits(); err != nil {
 		return nil, err
 	}
@@ -222,7 +228,7 @@ func (s *server) define(r *request) (*action.Definition, json.RawMessage, error)
 		return nil, nil, noRoute()
 	}
 	d, text, err := s.parse(r)
-	if err != nil {
+	if err = action.CheckTimetable(r.body, err); err != nil {
 		return nil, nil, fmt.Errorf("read definition: %w", err)
 	}
 	var missing []fault.Detail

@@ -106,7 +106,7 @@ func TestTimerThatMovesOnIsNotAudited(t *testing.T) {
 	w.started, log.recorded = nil, 0
 	e, err := w.catalog.Entity(t.Context(), e.Key)
 	must(t, err)
-	e.Timer = time.Time{}
+	e.Timers = nil
 	must(t, w.catalog.ReplaceEntity(t.Context(), e, nil, nil))
 	if len(w.untold) != 1 {
 		t.Fatalf("%d changes are told, want the timer's", len(w.untold))

@@ -42,6 +42,7 @@ type Settings struct {
 	SESSender    string `name:"ses-sender" env:"LONGSHORE_SES_SENDER" help:"The address that e-mails to approvers come from, through Amazon SES; without it none are sent."`
 	QueueSettings
 	BreakerSettings
+	ScheduleSettings
 	// GitHubApp decides which integration actions are dispatched.
 	GitHubApp string `name:"github-app-id" env:"LONGSHORE_GITHUB_APP_ID" help:"The id of the GitHub App that workflows are started as; an INTEGRATION_ACTION of this installationId is dispatched."`
 	// GitHubEvents says that GitHub's events are taken, so that look-ups may be rare. The local process derives it.

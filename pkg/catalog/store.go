@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"longshore/pkg/audit"
+	"longshore/pkg/timer"
 )
 
 // Blueprint is a blueprint as it is stored.
@@ -46,16 +47,24 @@ type Entity struct {
 	CreatedBy, UpdatedBy string
 	// Last is the author of the last change.
 	Last Author
-	// Timer is when the earliest of its timers ends that is yet to be fired, zero for none. The service sets
-	// it at every write.
-	Timer time.Time
+	// Timers are the ends of its timer properties that are yet to be fired, the earliest first. The service
+	// sets them at every write; the clock takes them out, which raises no Rev and is no change.
+	Timers []timer.Timer
 	// Rev is raised by every write of the record.
 	Rev int64
 }
 
+// Due returns when the earliest of its timers ends that is yet to be fired, zero for none.
+func (e *Entity) Due() time.Time {
+	if len(e.Timers) == 0 {
+		return time.Time{}
+	}
+	return e.Timers[0].At
+}
+
 // ByTimer compares entities by when their timers end.
 func ByTimer(a, b *Entity) int {
-	return cmp.Or(a.Timer.Compare(b.Timer), cmp.Compare(a.Blueprint, b.Blueprint), cmp.Compare(a.Identifier, b.Identifier))
+	return cmp.Or(a.Due().Compare(b.Due()), cmp.Compare(a.Blueprint, b.Blueprint), cmp.Compare(a.Identifier, b.Identifier))
 }
 
 // Edge says that an entity names another one in a relation. It is a hint: whoever reads it looks at
@@ -127,8 +136,8 @@ type Store interface {
 	// with the path "from" when it is none of this blueprint. A page may be short, even empty, though Next is
 	// set: it ends at 5 MB or when ctx's deadline is near.
 	List(ctx context.Context, blueprint, from string, limit int) (Page, error)
-	// DueTimers returns up to limit entities whose Timer is not after now, the earliest first. One that
-	// was written a moment ago may be missing; none is returned whose Timer lies ahead.
+	// DueTimers returns up to limit entities that are due by now, the earliest first. One that was written a
+	// moment ago may be missing; none is returned whose timers all lie ahead.
 	DueTimers(ctx context.Context, now time.Time, limit int) ([]*Entity, error)
 	// Count returns how many entities a blueprint has; it may lag behind by a moment.
 	Count(ctx context.Context, blueprint string) (int, error)

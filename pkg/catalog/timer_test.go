@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"longshore/pkg/catalog"
+	"longshore/pkg/timer"
 )
 
 // The earliest timer ahead is kept by every write of an entity; one that a write sets to a past moment is due
@@ -37,11 +38,11 @@ func TestTimers(t *testing.T) {
 			}
 			return e
 		}
-		timer := func(step, identifier, want string) {
+		ends := func(step, identifier, want string) {
 			t.Helper()
 			got := ""
-			if e := read(identifier); !e.Timer.IsZero() {
-				got = e.Timer.Format(time.RFC3339)
+			if e := read(identifier); !e.Due().IsZero() {
+				got = e.Due().Format(time.RFC3339)
 			}
 			if got != want {
 				t.Errorf("%s: the timer is %q, want %q", step, got, want)
@@ -51,32 +52,32 @@ func TestTimers(t *testing.T) {
 		fired := func(identifier string) {
 			t.Helper()
 			e := read(identifier)
-			e.Timer = time.Time{}
+			_, e.Timers = timer.Split(e.Timers, now)
 			if err := w.store.ReplaceEntity(t.Context(), e, nil, nil); err != nil {
 				t.Fatal(err)
 			}
 		}
 		post("", fmt.Sprintf(`{"identifier":"a","properties":{"ends":%q,"warns":%q,"day":%q}}`, later, soon, at(time.Minute)))
-		timer("created", "a", soon)
+		ends("created", "a", soon)
 		post("merge", fmt.Sprintf(`{"identifier":"a","properties":{"warns":%q}}`, at(3*time.Hour)))
-		timer("merged", "a", later)
+		ends("merged", "a", later)
 		if _, err := w.service.PatchEntity(t.Context(), "lease", "a", json.RawMessage(`{"properties":{"ends":null}}`), catalog.EntityWrite{By: author}); err != nil {
 			t.Fatal(err)
 		}
-		timer("patched", "a", at(3*time.Hour))
+		ends("patched", "a", at(3*time.Hour))
 		post("", `{"identifier":"a","properties":{"n":1}}`)
-		timer("replaced without", "a", "")
+		ends("replaced without", "a", "")
 		post("", fmt.Sprintf(`{"identifier":"a","properties":{"ends":%q}}`, past))
-		timer("set to the past", "a", past)
+		ends("set to the past", "a", past)
 		post("merge", `{"identifier":"a","properties":{"n":2}}`)
-		timer("written before it was fired", "a", past)
+		ends("written before it was fired", "a", past)
 		fired("a")
 		post("merge", `{"identifier":"a","properties":{"n":3}}`)
-		timer("written after it was fired", "a", "")
+		ends("written after it was fired", "a", "")
 		post("merge", fmt.Sprintf(`{"identifier":"a","properties":{"warns":%q}}`, soon))
-		timer("another one ahead", "a", soon)
+		ends("another one ahead", "a", soon)
 		post("merge", fmt.Sprintf(`{"identifier":"a","properties":{"ends":%q}}`, at(-2*time.Hour)))
-		timer("set to another moment that is past", "a", at(-2*time.Hour))
+		ends("set to another moment that is past", "a", at(-2*time.Hour))
 		fired("a")
 
 		// What changes a relation keeps the timer, as does a rename; a deletion does not.
@@ -84,13 +85,13 @@ func TestTimers(t *testing.T) {
 		if _, err := w.service.ReplaceEntity(t.Context(), "lease", "b", json.RawMessage(fmt.Sprintf(`{"identifier":"c","properties":{"ends":%q},"relations":{"next":"a"}}`, soon)), catalog.EntityWrite{By: author}); err != nil {
 			t.Fatal(err)
 		}
-		timer("renamed", "c", soon)
+		ends("renamed", "c", soon)
 		if err := w.service.DeleteEntity(t.Context(), "lease", "a", false, author); err != nil {
 			t.Fatal(err)
 		}
-		timer("detached", "c", soon)
+		ends("detached", "c", soon)
 		post("", `{"identifier":"d","properties":{"ends":"9999-12-31T23:59:59Z","warns":"0001-01-01T00:00:00Z"}}`)
-		timer("at the ends of time", "d", "1970-01-01T00:00:00Z")
+		ends("at the ends of time", "d", "1970-01-01T00:00:00Z")
 
 		due := func(at time.Time) (identifiers []string) {
 			entities, err := w.store.DueTimers(t.Context(), at, 10)

@@ -11,13 +11,13 @@ import (
 
 // createEntity keeps a new entity.
 func (s *Service) createEntity(ctx context.Context, n *snapshot, e *Entity, edges []Edge) error {
-	e.Timer = n.timer(nil, e)
+	e.Timers = n.timers(nil, e)
 	return s.createWhereOpen(ctx, n, e, edges, n.entityEntry(audit.Create, nil, e, e.Last))
 }
 
 // replaceEntity puts e in the place of old.
 func (s *Service) replaceEntity(ctx context.Context, n *snapshot, old, e *Entity, edges, stale []Edge) error {
-	e.Timer = n.timer(old, e)
+	e.Timers = n.timers(old, e)
 	return s.store.ReplaceEntity(ctx, e, edges, stale, n.entityEntry(audit.Update, old, e, e.Last))
 }
 
@@ -29,7 +29,7 @@ func (s *Service) deleteEntity(ctx context.Context, n *snapshot, e *Entity, edge
 // renameEntity keeps e as a new entity and removes old, whose edges are stale; if that fails there is no
 // new one. It counts as a deletion and a creation.
 func (s *Service) renameEntity(ctx context.Context, n *snapshot, old, e *Entity, edges, stale []Edge, by Author) error {
-	e.Timer = n.timer(old, e)
+	e.Timers = n.timers(old, e)
 	if err := s.createWhereOpen(ctx, n, e, edges); err != nil {
 		return err
 	}

@@ -122,7 +122,11 @@ func TestAutomationsOnSQLite(t *testing.T) {
 	automate(t, local.WithChaos(config(t.TempDir())))
 }
 
-func TestAutomationsOnAWS(t *testing.T) {
+func TestAutomationsOnAWS(t *testing.T) { automate(t, onAWS(t)) }
+
+// onAWS is the configuration of a process on DynamoDB and SQS, on tables of its own.
+func onAWS(t *testing.T) local.Config {
+	t.Helper()
 	for name, value := range map[string]string{
 		"AWS_ENDPOINT_URL_DYNAMODB": emulator.DynamoDB(t), "AWS_ENDPOINT_URL_SQS": emulator.SQS(t),
 		"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local",
@@ -133,5 +137,5 @@ func TestAutomationsOnAWS(t *testing.T) {
 	c := config(t.TempDir())
 	name := strconv.FormatInt(time.Now().UnixNano(), 36)
 	c.AWS, c.AWSCreate, c.RunsTable, c.CatalogTable = true, true, "runs-automation-"+name, "catalog-automation-"+name
-	automate(t, c)
+	return c
 }

@@ -14,7 +14,8 @@ func WithClock(c Config, now func() time.Time) Config {
 	return c
 }
 
-// WithTime returns a configuration whose queue, dispatchers, sweeper and breaker have another clock.
+// WithTime returns a configuration whose queue, dispatchers, sweeper, breaker, timers and schedules have
+// another clock.
 func WithTime(c Config, clock func() time.Time) Config {
 	c.clock = clock
 	return c

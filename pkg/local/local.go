@@ -38,6 +38,7 @@ import (
 	"longshore/pkg/permission"
 	"longshore/pkg/queue"
 	"longshore/pkg/run"
+	"longshore/pkg/schedule/localschedule"
 	"longshore/pkg/secret"
 	"longshore/pkg/store/sqlitestore"
 	"longshore/pkg/sweep"
@@ -99,7 +100,7 @@ type Config struct {
 	now func() time.Time
 	// changes takes the place of automations, for tests; nil means them.
 	changes feed.Handler
-	// clock is that of queue, dispatchers, sweeper and breaker, for tests; nil means time.Now.
+	// clock is that of queue, dispatchers, sweeper, breaker, timers and schedules, for tests; nil means time.Now.
 	clock func() time.Time
 }
 
@@ -115,9 +116,12 @@ type stores struct {
 	audit        audit.Store
 	hosts        breaker.Store
 	migrations   sweep.Migrations
-	queue        queue.Queue
-	accepter     trigger.Accepter
-	settler      dispatch.Settler
+	timers       sweep.Timers
+	// memory is how far the clock of schedules had come when the process ended, nil where that is not kept.
+	memory   localschedule.Memory
+	queue    queue.Queue
+	accepter trigger.Accepter
+	settler  dispatch.Settler
 	// acked reports, once, whether the settler acknowledged a receipt.
 	acked func(receipt string) bool
 	// follow hands the changes of runs, entities and definitions to a handler until the context ends; nil
@@ -287,16 +291,19 @@ func (s *Server) assemble() error {
 		ClientSecret: s.credentials.ClientSecret, Key: key,
 		Secrets: organization.NewVault(st.organization, sealer), Sealer: sealer, Streamer: settings,
 	})
+	automations := automation.New(automation.Config{
+		Actions: cache, Entities: reader, Starter: starter, Audit: st.changes, OrgID: s.credentials.OrgID, Log: c.Log,
+		Changelog: changelog.New(changelog.Config{Runs: st.runs, Send: st.queue, Configured: configured, OrgID: s.credentials.OrgID, Log: c.Log}),
+	})
 	if st.follow != nil {
-		var handler feed.Handler = automation.New(automation.Config{
-			Actions: cache, Entities: reader, Starter: starter, Audit: st.changes, OrgID: s.credentials.OrgID, Log: c.Log,
-			Changelog: changelog.New(changelog.Config{Runs: st.runs, Send: st.queue, Configured: configured, OrgID: s.credentials.OrgID, Log: c.Log}),
-		})
+		var handler feed.Handler = automations
 		if c.changes != nil {
 			handler = c.changes
 		}
 		s.begin = append(s.begin, func() { st.follow(s.background, handler) })
 	}
+	clock := localschedule.New(localschedule.Config{Actions: cache, Start: automations.StartScheduled, Memory: st.memory, Log: c.Log, Now: c.clock})
+	s.begin = append(s.begin, func() { s.each(sweepEvery, clock.Tick) })
 	entities := catalog.NewService(st.catalog, time.Now)
 	entities.OnSlice(dispatch.SendSlices(st.queue, c.Log))
 	s.entities, s.tokens = entities, tokens
@@ -323,7 +330,10 @@ func (s *Server) assemble() error {
 		Runs: st.runs, Log: c.Log,
 		Count: s.counting(queue.DeadLetter),
 	})
-	s.sweeper = sweep.New(sweep.Config{Runs: st.runs, Migrations: st.migrations, Send: st.queue, Configured: configured, Timeout: c.Timeout, Events: s.events, Log: c.Log, Breaker: s.breaker, Now: c.clock})
+	s.sweeper = sweep.New(sweep.Config{
+		Runs: st.runs, Migrations: st.migrations, Timers: st.timers, Send: st.queue, Configured: configured, Timeout: c.Timeout,
+		Events: s.events, Log: c.Log, Breaker: s.breaker, Now: c.clock,
+	})
 	return nil
 }
 

@@ -56,6 +56,10 @@ func overSQLite(ctx context.Context, c Config, db *sqlite.DB) (*stores, error) {
 	if err != nil {
 		return nil, err
 	}
+	memory, err := sqlitestore.NewClock(ctx, db)
+	if err != nil {
+		return nil, err
+	}
 	clock := c.clock
 	if clock == nil {
 		clock = time.Now
@@ -72,7 +76,8 @@ func overSQLite(ctx context.Context, c Config, db *sqlite.DB) (*stores, error) {
 	metered := &run.Metered{Store: runs, Metrics: c.metrics}
 	settled := &settledReceipts{Settler: commits}
 	return &stores{
-		runs: metered, deliveries: &deliveries{metered, commits.recent}, actions: actions, catalog: entities, migrations: entities, audit: entries, organization: settings, queue: messages, hosts: hosts,
+		runs: metered, deliveries: &deliveries{metered, commits.recent}, actions: actions, catalog: entities, migrations: entities, timers: entities, memory: memory,
+		audit: entries, organization: settings, queue: messages, hosts: hosts,
 		accepter: commits, settler: settled, acked: settled.acked, drains: true,
 		oldest: messages.Oldest, ready: db.Ping,
 		follow: func(ctx context.Context, h feed.Handler) { changes.Follow(ctx, h, c.Log) },

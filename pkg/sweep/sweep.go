@@ -1,5 +1,6 @@
 // Package sweep looks at every run that is due and does what its state asks for: send its message,
-// let it rest until it is worth another look, or end it because its time is over.
+// let it rest until it is worth another look, or end it because its time is over. And it fires the timers
+// of entities.
 //
 // It is the backstop behind every message: whatever was lost between a store and a queue is sent
 // from here. It promises:
@@ -11,6 +12,7 @@ package sweep
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -44,6 +46,8 @@ type Config struct {
 	Send queue.Sender
 	// Migrations are those of the catalog; nil sweeps none.
 	Migrations Migrations
+	// Timers are those of the catalog's entities; nil fires none.
+	Timers Timers
 	// Configured says whether this deployment can deliver to a backend; nil means to every one.
 	// Runs of invocation.BackendAgent are never sent: agents claim them.
 	Configured func(backend string) bool
@@ -73,11 +77,14 @@ type Report struct {
 	Sent, Rested, TimedOut, LookedUp int
 	// Skipped are runs that somebody else had moved already, or moved meanwhile.
 	Skipped int
-	// Failed are runs that could not be read, sent or moved; the next sweep tries again.
+	// Timers are the entities with a timer that has ended, Fired the events that were made of them.
+	Timers, Fired int
+	// Failed are runs that could not be read, sent or moved, and entities whose timers could not be fired; the
+	// next sweep tries again.
 	Failed int
-	// Left are runs that there was no time for.
+	// Left are runs and entities that there was no time for.
 	Left int
-	// Lag is the age of the oldest run that was due and is still, at least; 0 when none is known.
+	// Lag is the age of the oldest run or timer that was due and is still, at least; 0 when none is known.
 	Lag time.Duration
 }
 
@@ -107,8 +114,23 @@ func New(c Config) *Sweeper {
 	return &Sweeper{c}
 }
 
-// Sweep looks at the runs that are due, the oldest first. It fails only if they cannot be listed.
+// Sweep looks at the runs that are due, the oldest first, and at the timers that have ended, beside them. It
+// fails only if either cannot be listed; the other is dealt with nevertheless.
 func (s *Sweeper) Sweep(ctx context.Context) (Report, error) {
+	var fired Report
+	var failed error
+	var beside sync.WaitGroup
+	if s.c.Timers != nil {
+		beside.Go(func() { fired, failed = s.timers(ctx) })
+	}
+	report, err := s.runs(ctx)
+	beside.Wait()
+	report.Timers, report.Fired = fired.Timers, fired.Fired
+	report.Failed, report.Left, report.Lag = report.Failed+fired.Failed, report.Left+fired.Left, max(report.Lag, fired.Lag)
+	return report, errors.Join(err, failed)
+}
+
+func (s *Sweeper) runs(ctx context.Context) (Report, error) {
 	now := s.c.Now()
 	ids, err := s.c.Runs.Due(ctx, now, s.c.Limit)
 	if err != nil {
@@ -168,28 +190,34 @@ func (r *Report) stillDue(now, due time.Time) {
 // each looks at the runs with all workers and tells done of each, one call at a time. It returns how
 // many, at the end of ids, there was no time for.
 func (s *Sweeper) each(ctx context.Context, ids []string, done func(due time.Time, did result)) (left int) {
+	var mu sync.Mutex
+	return s.spread(ctx, len(ids), func(i int) {
+		due, did := s.one(ctx, ids[i])
+		mu.Lock()
+		defer mu.Unlock()
+		done(due, did)
+	})
+}
+
+// spread does one thing after another with all workers. It returns how many, at the end, there was no time
+// for.
+func (s *Sweeper) spread(ctx context.Context, n int, do func(i int)) (left int) {
 	begin, cancel := s.untilEnd(ctx)
 	defer cancel()
-	var (
-		mu   sync.Mutex
-		all  sync.WaitGroup
-		work = make(chan string)
-	)
-	for range min(s.c.Workers, len(ids)) {
+	var all sync.WaitGroup
+	work := make(chan int)
+	for range min(s.c.Workers, n) {
 		all.Go(func() {
-			for id := range work {
-				due, did := s.one(ctx, id)
-				mu.Lock()
-				done(due, did)
-				mu.Unlock()
+			for i := range work {
+				do(i)
 			}
 		})
 	}
-	left = len(ids)
+	left = n
 	// Of two ready cases select takes either, so the end is asked for first.
-	for i := 0; i < len(ids) && begin.Err() == nil; i++ {
+	for i := 0; i < n && begin.Err() == nil; i++ {
 		select {
-		case work <- ids[i]:
+		case work <- i:
 			left--
 		case <-begin.Done():
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -33,6 +34,9 @@ func NewCatalog(ctx context.Context, db *sqlite.DB) (*Catalog, error) {
 		return nil, err
 	}
 	if err := db.Migrate(ctx, "catalog", catalogSchema, catalogTimers); err != nil {
+		return nil, err
+	}
+	if err := db.Migrate(ctx, "timers", timersSchema); err != nil {
 		return nil, err
 	}
 	if err := db.Migrate(ctx, "audits", auditsSchema); err != nil {
@@ -85,7 +89,7 @@ func (s *Catalog) Purge(ctx context.Context, now time.Time) error {
 			}
 		}
 	}
-	return s.purgeMigrations(ctx, now)
+	return errors.Join(s.purgeMigrations(ctx, now), s.purgeTimers(ctx, now))
 }
 
 // place makes the token of a place in a list: what list it is, and the key that it continues behind.

@@ -31,6 +31,7 @@ type catalogStore struct {
 var (
 	_ storetest.Tombstones     = catalogStore{}
 	_ storetest.LateMigrations = catalogStore{}
+	_ storetest.Clocked        = catalogStore{}
 )
 
 func (s catalogStore) EntityDeletedBy(t *testing.T, key catalog.Key) catalog.Author {

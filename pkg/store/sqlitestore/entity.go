@@ -12,6 +12,7 @@ import (
 	"longshore/pkg/catalog"
 	"longshore/pkg/fault"
 	"longshore/pkg/sqlite"
+	"longshore/pkg/timer"
 )
 
 const (
@@ -27,7 +28,7 @@ func noEntity(key catalog.Key) error {
 }
 
 const wholeEntity = `SELECT e.blueprint, e.identifier, e.id, e.created_at, e.updated_at, e.created_by, e.updated_by,
-	e.last_by, e.last_email, e.last_origin, e.last_run, e.last_cause, e.last_at, e.timer_at, e.rev, e.content FROM `
+	e.last_by, e.last_email, e.last_origin, e.last_run, e.last_cause, e.last_at, e.timer_at, e.timers, e.rev, e.content FROM `
 
 const (
 	oneEntity = wholeEntity + "entities e WHERE e.blueprint = ? AND e.identifier = ? AND e.deleted_at = 0"
@@ -44,13 +45,17 @@ const (
 // readEntity reads a row of wholeEntity.
 func readEntity(scan func(into ...any) error) (*catalog.Entity, error) {
 	e := new(catalog.Entity)
-	var created, updated, last, timer int64
-	var cause string
+	var created, updated, last, due int64
+	var cause, timers string
 	if err := scan(&e.Blueprint, &e.Identifier, &e.ID, &created, &updated, &e.CreatedBy, &e.UpdatedBy,
-		&e.Last.ID, &e.Last.Email, &e.Last.Origin, &e.Last.RunID, &cause, &last, &timer, &e.Rev, (*[]byte)(&e.Content)); err != nil {
+		&e.Last.ID, &e.Last.Email, &e.Last.Origin, &e.Last.RunID, &cause, &last, &due, &timers, &e.Rev, (*[]byte)(&e.Content)); err != nil {
 		return nil, err
 	}
-	e.CreatedAt, e.UpdatedAt, e.Last.At, e.Timer = moment(created), moment(updated), moment(last), moment(timer)
+	e.CreatedAt, e.UpdatedAt, e.Last.At = moment(created), moment(updated), moment(last)
+	var err error
+	if e.Timers, err = timer.Stored(timers, moment(due), func() ([]byte, error) { return e.Content, nil }); err != nil {
+		return nil, err
+	}
 	if cause != "" {
 		if err := json.Unmarshal([]byte(cause), &e.Last.Cause); err != nil {
 			return nil, fmt.Errorf("decode the cause of a change: %w", err)
@@ -135,11 +140,11 @@ func (s *Catalog) CreateEntity(ctx context.Context, e *catalog.Entity, edges []c
 			return err
 		}
 		added, err := tx.Exec(`INSERT INTO entities (blueprint, identifier, id, created_at, updated_at, created_by, updated_by,
-			last_by, last_email, last_origin, last_run, last_cause, last_at, timer_at, rev, content)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+			last_by, last_email, last_origin, last_run, last_cause, last_at, timer_at, timers, rev, content)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 			ON CONFLICT (blueprint, identifier, deleted_at) WHERE deleted_at = 0 DO NOTHING`,
 			e.Blueprint, e.Identifier, e.ID, nanos(e.CreatedAt), nanos(e.UpdatedAt), e.CreatedBy, e.UpdatedBy,
-			e.Last.ID, e.Last.Email, e.Last.Origin, e.Last.RunID, causeText(e.Last.Cause), nanos(e.Last.At), nanos(e.Timer), rev, []byte(e.Content))
+			e.Last.ID, e.Last.Email, e.Last.Origin, e.Last.RunID, causeText(e.Last.Cause), nanos(e.Last.At), nanos(e.Due()), timer.Encode(e.Timers), rev, []byte(e.Content))
 		if err != nil {
 			return sqlite.Explain(err, "write entity")
 		}
@@ -172,10 +177,10 @@ func (s *Catalog) ReplaceEntity(ctx context.Context, e *catalog.Entity, edges, s
 			return err
 		}
 		if _, err := tx.Exec(`UPDATE entities SET created_at = ?, updated_at = ?, created_by = ?, updated_by = ?,
-			last_by = ?, last_email = ?, last_origin = ?, last_run = ?, last_cause = ?, last_at = ?, timer_at = ?, rev = ?, content = ?
+			last_by = ?, last_email = ?, last_origin = ?, last_run = ?, last_cause = ?, last_at = ?, timer_at = ?, timers = ?, rev = ?, content = ?
 			WHERE rowid = ?`,
 			nanos(e.CreatedAt), nanos(e.UpdatedAt), e.CreatedBy, e.UpdatedBy,
-			e.Last.ID, e.Last.Email, e.Last.Origin, e.Last.RunID, causeText(e.Last.Cause), nanos(e.Last.At), nanos(e.Timer), rev, []byte(e.Content), row); err != nil {
+			e.Last.ID, e.Last.Email, e.Last.Origin, e.Last.RunID, causeText(e.Last.Cause), nanos(e.Last.At), nanos(e.Due()), timer.Encode(e.Timers), rev, []byte(e.Content), row); err != nil {
 			return sqlite.Explain(err, "write entity")
 		}
 		if err := s.Feed.entityTx(tx, old, e, rev, e.Last); err != nil {
@@ -207,7 +212,7 @@ func (s *Catalog) DeleteEntity(ctx context.Context, e *catalog.Entity, edges []c
 			return err
 		}
 		if _, err := tx.Exec(`UPDATE entities SET deleted_at = ?, deleted_by = ?, deleted_email = ?, deleted_origin = ?, deleted_run = ?,
-			deleted_cause = ?, timer_at = 0, rev = ? WHERE rowid = ?`,
+			deleted_cause = ?, timer_at = 0, timers = '', rev = ? WHERE rowid = ?`,
 			deletion(by.At), by.ID, by.Email, by.Origin, by.RunID, causeText(by.Cause), rev, row); err != nil {
 			return sqlite.Explain(err, "delete entity")
 		}

@@ -9,7 +9,17 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"longshore/pkg/catalog"
+	"longshore/pkg/timer"
 )
+
+// ends are timers of which each ends at a time.
+func ends(times ...time.Time) []timer.Timer {
+	var timers []timer.Timer
+	for i, at := range times {
+		timers = append(timers, timer.Timer{Property: fmt.Sprintf("ends_%d", i), At: at})
+	}
+	return timers
+}
 
 // timerDue follows timers through every kind of write. The index of a store may lag behind.
 func timerDue(t *testing.T, s catalog.Store) {
@@ -18,7 +28,7 @@ func timerDue(t *testing.T, s catalog.Store) {
 	long := strings.Repeat("größe", 200)
 	timed := func(identifier string, at time.Time) *catalog.Entity {
 		e := newEntity(bp, identifier, now)
-		e.Timer = at
+		e.Timers = ends(at)
 		return e
 	}
 	due := func(at time.Time, limit int, want ...string) {
@@ -41,8 +51,8 @@ func timerDue(t *testing.T, s catalog.Store) {
 	// A migration that is due is in the same index of one of the stores, and is none of the timers.
 	newMigration(t, s, now.Add(-time.Hour))
 	third := createEntity(t, s, timed("third", now))
-	if !third.Timer.Equal(now) {
-		t.Errorf("the timer is %v, want %v", third.Timer, now)
+	if !third.Due().Equal(now) {
+		t.Errorf("the timer is %v, want %v", third.Due(), now)
 	}
 	second := createEntity(t, s, timed(long, now.Add(-time.Second)))
 	first := createEntity(t, s, timed("first", now.Add(-time.Minute)))
@@ -59,11 +69,11 @@ func timerDue(t *testing.T, s catalog.Store) {
 	}
 
 	// What is put off, taken out or deleted is not due any more.
-	second.Timer = now.Add(time.Hour)
+	second.Timers = ends(now.Add(time.Hour))
 	replaceEntity(t, s, second, nil, nil)
-	third.Timer = time.Time{}
-	if third = replaceEntity(t, s, third, nil, nil); !third.Timer.IsZero() {
-		t.Errorf("the timer is %v after it was taken out", third.Timer)
+	third.Timers = nil
+	if third = replaceEntity(t, s, third, nil, nil); !third.Due().IsZero() {
+		t.Errorf("the timer is %v after it was taken out", third.Due())
 	}
 	deleteEntity(t, s, first)
 	due(now, 10)
@@ -71,7 +81,7 @@ func timerDue(t *testing.T, s catalog.Store) {
 	// And one that was made again has its own.
 	createEntity(t, s, newEntity(bp, "first", now))
 	due(now, 10)
-	third.Timer = now
+	third.Timers = ends(now)
 	replaceEntity(t, s, third, nil, nil)
 	due(now, 10, "third")
 

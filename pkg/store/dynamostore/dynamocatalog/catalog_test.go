@@ -19,10 +19,14 @@ import (
 // late is what the sweeper sees of migrations; the alias keeps its name from that of a method.
 type late = dynamostore.Migrations
 
+// ends is what it sees of timers.
+type ends = dynamostore.Timers
+
 // tombstones is a store whose deleted items can be read.
 type tombstones struct {
 	*dynamocatalog.Catalog
 	*late
+	*ends
 	client *dynamodb.Client
 	table  string
 }
@@ -30,13 +34,14 @@ type tombstones struct {
 var (
 	_ storetest.Tombstones     = tombstones{}
 	_ storetest.LateMigrations = tombstones{}
+	_ storetest.Clocked        = tombstones{}
 )
 
 func TestCatalog(t *testing.T) {
 	t.Parallel()
 	storetest.Catalog(t, func(t *testing.T) catalog.Store {
 		s, client, table := newCatalog(t)
-		return tombstones{s, dynamostore.NewMigrations(client, table), client, table}
+		return tombstones{s, dynamostore.NewMigrations(client, table), dynamostore.NewTimers(client, table), client, table}
 	})
 }
 

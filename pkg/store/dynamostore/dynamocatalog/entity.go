@@ -14,6 +14,7 @@ import (
 	"longshore/pkg/audit"
 	"longshore/pkg/catalog"
 	"longshore/pkg/store/dynamostore/internal/table"
+	"longshore/pkg/timer"
 )
 
 const anEntity noun = "an entity"
@@ -125,7 +126,7 @@ func (s *Catalog) DeleteEntity(ctx context.Context, e *catalog.Entity, edges []c
 	}
 	buried := bury(s.table, entityPlace(e.Key), by, isSame, same(e.ID, e.Rev))
 	// What is deleted has no timer.
-	buried.UpdateExpression = aws.String(*buried.UpdateExpression + " REMOVE " + table.TimerHash + ", " + table.TimerRange)
+	buried.UpdateExpression = aws.String(*buried.UpdateExpression + " REMOVE " + table.TimerHash + ", " + table.TimerRange + ", " + table.TimersAttribute)
 	found, won, err := s.table.Update(ctx, buried)
 	if err != nil {
 		return err
@@ -161,9 +162,10 @@ func (s *Catalog) entityItem(e *catalog.Entity, rev int64) table.Item {
 	}.item(entityPlace(e.Key).PK)
 	i["content"] = s.table.Codec.Pack(string(e.Content))
 	i["last"] = table.Author(e.Last)
-	if !e.Timer.IsZero() {
-		i.SetText(table.TimerHash, timerShard(shardOf(e.Identifier)))
-		i.SetText(table.TimerRange, table.TimerAt(e.Timer))
+	if due := e.Due(); !due.IsZero() {
+		i.SetText(table.TimerHash, table.TimerShard(shardOf(e.Identifier)))
+		i.SetText(table.TimerRange, table.TimerAt(due))
+		i[table.TimersAttribute] = s.table.Codec.Pack(timer.Encode(e.Timers))
 	}
 	i.SetMark(table.NewMark())
 	return i
@@ -181,7 +183,7 @@ func (s *Catalog) readEntity(i table.Item) (*catalog.Entity, error) {
 		CreatedAt: c.createdAt, UpdatedAt: c.updatedAt, CreatedBy: c.createdBy, UpdatedBy: c.updatedBy,
 	}
 	e.Last = table.ReadAuthor(i["last"])
-	e.Timer, err = i.TimerAt()
+	e.Timers, err = s.table.Timers(i)
 	return e, err
 }
 
