@@ -4,9 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"longshore/pkg/invocation"
 	"slices"
 	"time"
+
+	"longshore/pkg/invocation"
 )
 
 // view is a run as every answer shows it. Members that Port's clients decode into anything but a
