@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -85,7 +86,7 @@ func newWorld(t *testing.T, b backend.Backend) *world {
 		t.Setenv(name, value)
 	}
 	w := &world{t: t, env: &boot.Env{}, queues: sqsqueue.New(client, urls)}
-	w.env.Log, w.env.Metrics = slog.New(slog.NewJSONHandler(&w.out, nil)), metric.NewEMF(&w.out, "Longshore", time.Now)
+	w.env.Log, w.env.Metrics = slog.New(slog.NewJSONHandler(&w.out, nil)), metric.NewEMF(&w.out, "Longshore", time.Now, "Stack", "harbour")
 	if err := boot.Read(&w.env.Settings); err != nil {
 		t.Fatal(err)
 	}
@@ -193,8 +194,12 @@ func TestDispatcherOfTheSettings(t *testing.T) {
 		t.Errorf("the run times out in %s, want the setting's %s", left, runTimeout)
 	}
 	for _, event := range []string{"returned", "retried", "delivered"} {
-		if want := fmt.Sprintf(`"Backend":"webhook","Event":%q,"Stack":"harbour"`, event); !strings.Contains(w.out.String(), want) {
-			t.Errorf("no metric %s in\n%s", want, w.out.String())
+		want := fmt.Sprintf(`"backend":"webhook","event":%q,"messages":1}`, event)
+		found := slices.ContainsFunc(slices.Collect(strings.Lines(w.out.String())), func(line string) bool {
+			return strings.HasPrefix(line, `{"Stack":"harbour",`) && strings.HasSuffix(line, want+"\n")
+		})
+		if !found {
+			t.Errorf("no metric %s of the stack in\n%s", want, w.out.String())
 		}
 	}
 }

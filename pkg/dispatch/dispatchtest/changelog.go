@@ -16,6 +16,7 @@ import (
 	"longshore/pkg/dispatch"
 	"longshore/pkg/event"
 	"longshore/pkg/fault"
+	"longshore/pkg/logline"
 	"longshore/pkg/queue"
 	"longshore/pkg/run"
 	"longshore/pkg/sweep"
@@ -85,7 +86,7 @@ func changeGivenUp(t *testing.T, w *world) {
 	w.target.answers(backend.Outcome{Verdict: run.Retry, StatusCode: 503, Error: "the target answered 503"})
 	var log bytes.Buffer
 	for range run.MaxAttempts {
-		w.handle(t, w.dispatcher(func(c *dispatch.Config) { c.Log = slog.New(slog.NewTextHandler(&log, nil)) }), []queue.Received{m})
+		w.handle(t, w.dispatcher(func(c *dispatch.Config) { c.Log = slog.New(logline.Handler(slog.NewTextHandler(&log, nil))) }), []queue.Received{m})
 		w.pass(time.Hour)
 	}
 	w.want(t, d.ID, run.MaxAttempts, run.Failure, run.Undeliverable, "503", "503", "503", "503", "503", "503")
