@@ -1,8 +1,11 @@
 package functions_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -15,7 +18,10 @@ import (
 
 	"longshore/pkg/api"
 	"longshore/pkg/awsevent"
+	"longshore/pkg/boot"
+	"longshore/pkg/boot/apifunction"
 	"longshore/pkg/queue"
+	"longshore/pkg/run"
 )
 
 // settings is the one file in events/ that is no event: an --env-vars file.
@@ -189,6 +195,76 @@ func TestRoutesOfTheTemplateAreThoseOfTheAPI(t *testing.T) {
 	slices.Sort(want)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("routes that start runs (-API +template):\n%s", diff)
+	}
+}
+
+// asked notes the work outside that events are about.
+type asked []string
+
+func (a *asked) List(_ context.Context, f run.Filter) (*run.Page, error) {
+	*a = append(*a, f.ExternalRunID)
+	return &run.Page{}, nil
+}
+
+func (a *asked) Sealed(context.Context, string) ([]byte, error) {
+	return nil, errors.New("there is no run")
+}
+
+func (a *asked) Update(context.Context, string, func(*run.Run) (*run.Write, error)) (*run.Run, error) {
+	return nil, errors.New("there is no run")
+}
+
+// The events of other systems have the secrets of the --env-vars file, and nothing else gets in.
+func TestEventsOfOtherSystemsAreSigned(t *testing.T) {
+	var file struct{ Parameters map[string]string }
+	if err := json.Unmarshal(readEvent(t, settings), &file); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"LONGSHORE_GITHUB_WEBHOOK_SECRET", "LONGSHORE_GITLAB_WEBHOOK_TOKEN"} {
+		t.Setenv(name, file.Parameters[name])
+	}
+	var about asked
+	e := &boot.Env{Log: slog.New(slog.DiscardHandler)}
+	systems, err := apifunction.Systems(e, &about)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := api.Config{Log: e.Log}
+	systems(&c)
+	handle := awsevent.HTTP(api.New(c))
+	send := func(event []byte) int {
+		t.Helper()
+		got, err := handle(t.Context(), event)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := json.Marshal(got)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var a answer
+		if err := json.Unmarshal(text, &a); err != nil {
+			t.Fatal(err)
+		}
+		return a.StatusCode
+	}
+	github, gitlab := readEvent(t, "api-webhook-github.json"), readEvent(t, "api-webhook-gitlab.json")
+	for name, event := range map[string][]byte{"GitHub": github, "GitLab": gitlab} {
+		if got := send(event); got != http.StatusAccepted {
+			t.Errorf("%s: got %d, want 202", name, got)
+		}
+	}
+	slices.Sort(about)
+	if diff := cmp.Diff(asked{"31", "9000000001"}, about); diff != "" {
+		t.Errorf("work that was looked for (-want +got):\n%s", diff)
+	}
+	for name, event := range map[string][]byte{
+		"GitHub": bytes.Replace(github, []byte("9000000001"), []byte("9000000002"), 1),
+		"GitLab": bytes.Replace(gitlab, []byte("token for this"), []byte("token for that"), 1),
+	} {
+		if got := send(event); got != http.StatusUnauthorized {
+			t.Errorf("%s, changed: got %d, want 401", name, got)
+		}
 	}
 }
 

@@ -20,7 +20,54 @@ func Compact(text []byte) (json.RawMessage, error) { return document.Compact(tex
 // that is no JSON object is one without a path. JQ that does not compile is no fault but a warning.
 //
 // An optional member may be null, which means the same as its absence.
-func Parse(text json.RawMessage) (*Definition, error) {
+func Parse(text json.RawMessage) (*Definition, error) { return parse(text, "") }
+
+// ParseWithin decodes as Parse does the definition of an action of a blueprint. One that names no
+// blueprint gets it; one that names another, and an automation, which has none, is refused. The text that
+// it returns has the blueprint in it.
+func ParseWithin(text json.RawMessage, blueprint string) (*Definition, json.RawMessage, error) {
+	v, err := jqtemplate.Decode(text)
+	if err != nil {
+		return nil, nil, err
+	}
+	if o, isObject := v.(*jqtemplate.Object); isObject {
+		if text, err = setBlueprint(text, o, blueprint); err != nil {
+			return nil, nil, err
+		}
+	}
+	d, err := parse(text, blueprint)
+	return d, text, err
+}
+
+// setBlueprint writes a blueprint into the text of a self-service action that has none.
+func setBlueprint(text json.RawMessage, o *jqtemplate.Object, blueprint string) (json.RawMessage, error) {
+	trigger := document.Object(o, "trigger")
+	_, first := document.Member(o, "trigger").(string)
+	switch {
+	case first && document.Member(o, "blueprint") == nil:
+		m, err := document.ParseMembers(text)
+		if err != nil {
+			return nil, err
+		}
+		m.SetText("blueprint", blueprint)
+		return m.Encode(), nil
+	case document.Text(trigger, "type") == SelfService && document.Member(trigger, "blueprintIdentifier") == nil:
+		m, err := document.ParseMembers(text)
+		if err != nil {
+			return nil, err
+		}
+		within, err := document.ParseMembers(m.Get("trigger"))
+		if err != nil {
+			return nil, err
+		}
+		within.SetText("blueprintIdentifier", blueprint)
+		m.Set("trigger", within.Encode())
+		return m.Encode(), nil
+	}
+	return text, nil
+}
+
+func parse(text json.RawMessage, blueprint string) (*Definition, error) {
 	v, err := jqtemplate.Decode(text)
 	if err != nil {
 		return nil, err
@@ -41,6 +88,7 @@ func Parse(text json.RawMessage) (*Definition, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.blueprint = blueprint
 	return p.parse()
 }
 
@@ -53,6 +101,8 @@ type parser struct {
 	plain  map[string]any
 	d      *Definition
 	faults document.Faults
+	// blueprint is the one that the action must be of, empty for any.
+	blueprint string
 }
 
 func newParser(o *jqtemplate.Object) (*parser, error) {
@@ -99,6 +149,7 @@ func (p *parser) parse() (*Definition, error) {
 		p.faults.Validate(p.schemas.v2, p.plain, "")
 		p.trigger(document.Object(p.root, "trigger"))
 	}
+	p.within()
 	p.method(document.Object(p.root, "invocationMethod"))
 	compiled, err := p.inputs(inputs, inputsPath)
 	if err != nil {
@@ -109,6 +160,21 @@ func (p *parser) parse() (*Definition, error) {
 		return nil, err
 	}
 	return d, nil
+}
+
+// within checks that the definition is of the blueprint that it must be of.
+func (p *parser) within() {
+	path := "blueprint"
+	if p.d.Generation == V2 {
+		path = "trigger.blueprintIdentifier"
+	}
+	switch {
+	case p.blueprint == "":
+	case p.d.Kind == Automation:
+		p.faults.Add("trigger.type", "must be self-service: an automation is of no blueprint")
+	case p.d.Blueprint != "" && p.d.Blueprint != p.blueprint:
+		p.faults.Add(path, "must be %q or absent", p.blueprint)
+	}
 }
 
 // notification reads how approvers are told; the schema has checked its members.

@@ -51,6 +51,8 @@ func actionOf(identifier, blueprint string) string {
 
 // forMembers are for everybody although they are no GET. Of runs the handler asks whose they are.
 var forMembers = []string{
+	"POST /v1/blueprints/{blueprint_identifier}/actions/{action_identifier}/runs",
+	"POST /v1/blueprints/{blueprint_identifier}/entities/{entity_identifier}/actions/{action_identifier}/runs",
 	"POST /v1/actions/{action_identifier}/runs",
 	"PATCH /v1/actions/runs/{run_id}",
 	"PATCH /v1/actions/runs/{run_id}/approval",
@@ -106,6 +108,8 @@ func TestWhoMayUseWhichRoutes(t *testing.T) {
 		"member who would moderate": f.as("would@example.com", `{"moderated_blueprints":["service"]}`),
 	}
 	bodies := map[string]string{
+		"POST /v1/blueprints/{blueprint_identifier}/actions":                    "ACTION",
+		"PUT /v1/blueprints/{blueprint_identifier}/actions/{action_identifier}": "ACTION",
 		"POST /v1/actions":                                                         "ACTION",
 		"PUT /v1/actions/{action_identifier}":                                      "ACTION",
 		"PATCH /v1/actions/runs/{run_id}":                                          `{"statusLabel":"x"}`,

@@ -30,7 +30,16 @@ type actionBody struct {
 // listActions answers GET /v1/actions.
 func (s *server) listActions(r *request) (*answer, error) {
 	q := r.query()
-	selects, version := selection(q), q.text("version")
+	selects, version := selection(q), r.version()
+	if blueprint, within := r.within(); within {
+		if err := s.ofBlueprint(r); err != nil {
+			return nil, err
+		}
+		selected := selects
+		selects = func(e *action.Entry) bool {
+			return e.Definition != nil && e.Definition.Blueprint == blueprint && selected(e)
+		}
+	}
 	entries, err := s.Cache.List(r.Context())
 	if err != nil {
 		return nil, fmt.Errorf("list actions: %w", err)
@@ -97,6 +106,9 @@ func (s *server) entry(r *request) (*action.Entry, error) {
 	if e == nil {
 		return nil, err
 	}
+	if blueprint, within := r.within(); within && (e.Definition == nil || e.Definition.Blueprint != blueprint) {
+		return nil, noAction()
+	}
 	return e, nil
 }
 
@@ -108,7 +120,7 @@ func (s *server) getAction(r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	view, err := action.View(e.Record, e.Definition, r.query().text("version"))
+	view, err := action.View(e.Record, e.Definition, r.version())
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +142,7 @@ func (s *server) createAction(r *request) (*answer, error) {
 		CreatedAt: by.At, UpdatedAt: by.At, CreatedBy: by.ID, UpdatedBy: by.ID,
 	}
 	// What cannot be shown is not stored.
-	view, err := action.View(record, d, "")
+	view, err := action.View(record, d, r.written())
 	if err != nil {
 		return nil, err
 	}
@@ -176,7 +188,7 @@ func (s *server) replace(r *request, d *action.Definition, definition json.RawMe
 	if err := record.Fits(); err != nil {
 		return nil, err
 	}
-	view, err := action.View(&record, d, "")
+	view, err := action.View(&record, d, r.written())
 	if err != nil {
 		return nil, err
 	}
@@ -203,12 +215,13 @@ func (s *server) deleteAction(r *request) (*answer, error) {
 	return ok(okOnly{true})
 }
 
-// define reads a definition and the text of it that is stored. The blueprints that it names must be there.
+// define reads a definition and the text of it that is stored. The blueprints that it names must be there,
+// and so must that of the path, of which the action then is.
 func (s *server) define(r *request) (*action.Definition, json.RawMessage, error) {
 	if s.Catalog == nil {
 		return nil, nil, noRoute()
 	}
-	d, err := action.Parse(r.body)
+	d, text, err := s.parse(r)
 	if err != nil {
 		return nil, nil, fmt.Errorf("read definition: %w", err)
 	}
@@ -224,7 +237,7 @@ func (s *server) define(r *request) (*action.Definition, json.RawMessage, error)
 	if err := fault.InvalidDetails(missing); err != nil {
 		return nil, nil, err
 	}
-	definition, err := action.Compact(r.body)
+	definition, err := action.Compact(text)
 	return d, definition, err
 }
 

@@ -20,6 +20,7 @@ func TestBadBodyOfEveryRoute(t *testing.T) {
 		f.entity("service", `{"identifier":"cart"}`)
 		f.call("POST", "/v1/teams", `{"name":"core","users":["a@x.example"]}`).want(201)
 		f.call("POST", "/v1/organization/secrets", `{"secretName":"TOKEN","secretValue":"x"}`).want(201)
+		f.define(actionOf("of-service", "service"))
 		id := f.start()
 		asked := f.askApproval()
 		const blueprint, entity, team = "/v1/blueprints/service", serviceEntities + "/cart", "/v1/teams/core"
@@ -39,6 +40,16 @@ func TestBadBodyOfEveryRoute(t *testing.T) {
 			"PATCH /v1/actions/runs/{run_id}":           {"/v1/actions/runs/" + id, `{"status":"X","link":1,"x":2}`, []string{"link", "status", "x"}},
 			"PATCH /v1/actions/runs/{run_id}/approval":  {"/v1/actions/runs/" + asked + "/approval", `{"status":1,"x":2}`, []string{"status", "x"}},
 			"POST /v1/actions/runs/{run_id}/logs":       {"/v1/actions/runs/" + id + "/logs", `{"terminationStatus":"X","x":1}`, []string{"message", "terminationStatus", "x"}},
+
+			"POST /v1/blueprints/{blueprint_identifier}/actions": {blueprint + "/actions", `{"identifier":"a/b","trigger":"X","blueprint":"system","x":2}`,
+				[]string{"blueprint", "identifier", "invocationMethod", "trigger", "x"}},
+			"PUT /v1/blueprints/{blueprint_identifier}/actions/{action_identifier}": {blueprint + "/actions/of-service",
+				`{"identifier":"","trigger":{"type":"self-service","operation":"X","blueprintIdentifier":"system"},"x":2}`,
+				[]string{"identifier", "invocationMethod", "trigger.blueprintIdentifier", "trigger.operation", "x"}},
+			"POST /v1/blueprints/{blueprint_identifier}/actions/{action_identifier}/runs": {blueprint + "/actions/of-service/runs",
+				`{"properties":1,"entity":2,"x":1}`, []string{"entity", "properties", "x"}},
+			"POST /v1/blueprints/{blueprint_identifier}/entities/{entity_identifier}/actions/{action_identifier}/runs": {entity + "/actions/of-service/runs",
+				`{"entity":"till","x":1}`, []string{"entity", "x"}},
 
 			"POST /v1/blueprints": {"", `{"identifier":"a b","schema":{"properties":{"p":{"type":"text"},"q q":{"type":"string"}}},"relations":{"r":{"many":1}}}`,
 				[]string{"identifier", "relations.r.many", "relations.r.target", "schema.properties.p.type", `schema.properties["q q"]`, "title"}},

@@ -99,7 +99,8 @@ func TestEveryReadIsAnswered(t *testing.T) {
 		f.call("POST", "/v1/teams", `{"name":"core","users":["a@x.example"]}`).want(201)
 		f.call("POST", "/v1/organization/secrets", `{"secretName":"TOKEN","secretValue":"x"}`).want(201)
 		migration := f.call("DELETE", "/v1/blueprints/bound/all-entities", "").want(200).at("migrationId").(string)
-		names := strings.NewReplacer("/system/{blueprint_identifier}", "/system/_user", "{action_identifier}", "deploy", "{run_id}", f.start(),
+		f.define(actionOf("of-service", "service"))
+		names := strings.NewReplacer("{blueprint_identifier}/actions/{action_identifier}", "service/actions/of-service", "/system/{blueprint_identifier}", "/system/_user", "{action_identifier}", "deploy", "{run_id}", f.start(),
 			"{blueprint_identifier}", "service", "{entity_identifier}", "cart", "{page_identifier}", "service", "{migration_id}", migration,
 			"{user_email}", "a@x.example", "{name}", "core", "{secret_name}", "TOKEN")
 		for _, r := range api.Routes() {

@@ -35,8 +35,8 @@ type route struct {
 	// body says that the route takes a JSON body.
 	body   bool
 	starts bool
-	// shared says that the pattern's last segment is also an identifier that may stand in its place:
-	// methods that are not there belong to the route of the identifier.
+	// shared says that the end of the pattern may also be of an identifier that stands there: methods that
+	// are not there belong to the route of the identifier.
 	shared bool
 	// Exactly one of handle and raw is set; raw writes the answer itself.
 	handle func(*server, *request) (*answer, error)
@@ -71,6 +71,14 @@ var routes = []*route{
 	{method: "GET", pattern: "/v1/kafka-credentials", access: AdminOnly, handle: (*server).kafkaCredentials},
 	{method: "GET", pattern: "/v1/actions/runs/{run_id}/logs", access: Member, handle: (*server).listLogs},
 	{method: "POST", pattern: "/v1/actions/runs/{run_id}/logs", access: Member, body: true, handle: (*server).appendLog},
+
+	{method: "GET", pattern: "/v1/blueprints/{blueprint_identifier}/actions", access: Member, handle: (*server).listActions},
+	{method: "POST", pattern: "/v1/blueprints/{blueprint_identifier}/actions", access: Moderates, body: true, handle: (*server).createAction},
+	{method: "GET", pattern: "/v1/blueprints/{blueprint_identifier}/actions/{action_identifier}", access: Member, handle: (*server).getAction},
+	{method: "PUT", pattern: "/v1/blueprints/{blueprint_identifier}/actions/{action_identifier}", access: Moderates, body: true, handle: (*server).replaceAction},
+	{method: "DELETE", pattern: "/v1/blueprints/{blueprint_identifier}/actions/{action_identifier}", access: Moderates, handle: (*server).deleteAction},
+	{method: "POST", pattern: "/v1/blueprints/{blueprint_identifier}/actions/{action_identifier}/runs", access: Member, body: true, starts: true, handle: (*server).startRun},
+	{method: "POST", pattern: "/v1/blueprints/{blueprint_identifier}/entities/{entity_identifier}/actions/{action_identifier}/runs", access: Member, body: true, starts: true, shared: true, handle: (*server).startRun},
 
 	{method: "GET", pattern: "/v1/blueprints", access: Member, handle: withCatalog((*server).listBlueprints)},
 	{method: "POST", pattern: "/v1/blueprints", access: AdminOnly, body: true, handle: withCatalog((*server).createBlueprint)},
@@ -128,10 +136,12 @@ var routes = []*route{
 
 // router finds routes on the escaped path, so that %2F inside an identifier does not split it. A
 // path that a gateway handed over decoded works too: an identifier reaches as far as the pattern's
-// next literal segment, and one at the end takes all that is left. It never redirects; a path that
-// is not clean has no route.
+// next literal segment, and one at the end takes all that is left. Of patterns that match, the one whose
+// first identifier is shortest counts: what looks like a route behind it is of a later identifier, as in
+// …/entities/actions/checkout. It never redirects; a path that is not clean has no route.
 type router struct {
-	// paths are sorted: those with more literal segments first, then those whose literals come first.
+	// paths are sorted: those with more literal segments first, then those whose literals come first. Of
+	// patterns whose first identifier is equally long the first one counts.
 	paths []*path
 }
 
@@ -207,12 +217,9 @@ func (rt *router) find(method, escaped string) match {
 		return match{}
 	}
 	var passed match
-	for _, p := range rt.paths {
-		params := map[string]string{}
-		if !p.take(p.segments, segments, params) {
-			continue
-		}
-		m := match{pattern: p.pattern, allow: p.allow, params: params, route: p.methods[method]}
+	for _, c := range rt.candidates(segments) {
+		p := c.path
+		m := match{pattern: p.pattern, allow: p.allow, params: c.params, route: p.methods[method]}
 		for _, r := range p.methods {
 			m.access = r.access
 		}
@@ -231,12 +238,44 @@ func (rt *router) find(method, escaped string) match {
 	return passed
 }
 
+// candidate is a path that matches.
+type candidate struct {
+	*path
+	params map[string]string
+	// first is how many segments the first identifier takes, 0 without one.
+	first int
+}
+
+// candidates returns the paths that match, the one that counts first.
+func (rt *router) candidates(segments []string) []candidate {
+	var list []candidate
+	params := map[string]string{}
+	for _, p := range rt.paths {
+		// Without this a long path would be looked through again for each place that a pattern may begin at.
+		if last := p.segments[len(p.segments)-1]; last[0] != '{' && last != segments[len(segments)-1] {
+			continue
+		}
+		if first, ok := p.take(p.segments, segments, params); ok {
+			list = append(list, candidate{p, params, first})
+			params = map[string]string{}
+		}
+	}
+	slices.SortStableFunc(list, func(a, b candidate) int { return a.first - b.first })
+	return list
+}
+
+// maxSegments is the most segments of a path: no identifiers together have as many.
+const maxSegments = 1_000
+
 // split decodes the segments of a clean path, one by one.
 func split(escaped string) ([]string, bool) {
 	if !strings.HasPrefix(escaped, "/") {
 		return nil, false
 	}
 	segments := strings.Split(escaped[1:], "/")
+	if len(segments) > maxSegments {
+		return nil, false
+	}
 	for i, s := range segments {
 		decoded, err := url.PathUnescape(s)
 		if err != nil || decoded == "" || decoded == "." || decoded == ".." || !utf8.ValidString(decoded) {
@@ -248,21 +287,25 @@ func split(escaped string) ([]string, bool) {
 }
 
 // take matches segments against the rest of a pattern; a parameter takes one segment, or more if the
-// pattern cannot match otherwise.
-func (p *path) take(pattern, segments []string, params map[string]string) bool {
+// pattern cannot match otherwise. First is how many the first one takes, 0 without one; params are those
+// of a match, and else stay as they were.
+func (p *path) take(pattern, segments []string, params map[string]string) (first int, ok bool) {
 	switch {
 	case len(pattern) == 0:
-		return len(segments) == 0
+		return 0, len(segments) == 0
 	case len(segments) < len(pattern):
-		return false
+		return 0, false
 	case pattern[0][0] != '{':
-		return pattern[0] == segments[0] && p.take(pattern[1:], segments[1:], params)
+		if pattern[0] != segments[0] {
+			return 0, false
+		}
+		return p.take(pattern[1:], segments[1:], params)
 	}
 	for n := 1; n <= len(segments); n++ {
-		if p.take(pattern[1:], segments[n:], params) {
+		if _, ok := p.take(pattern[1:], segments[n:], params); ok {
 			params[pattern[0][1:len(pattern[0])-1]] = strings.Join(segments[:n], "/")
-			return true
+			return n, true
 		}
 	}
-	return false
+	return 0, false
 }

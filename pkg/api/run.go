@@ -24,7 +24,8 @@ const (
 	listed           = 100
 )
 
-// startRun answers POST /v1/actions/{action_identifier}/runs.
+// startRun answers POST /v1/actions/{action_identifier}/runs, and the routes of the first generation, whose
+// paths name the blueprint, or blueprint and entity.
 func (s *server) startRun(r *request) (*answer, error) {
 	if s.Starter == nil {
 		return nil, noRoute()
@@ -44,6 +45,13 @@ func (s *server) startRun(r *request) (*answer, error) {
 	}
 	if entity := b.text("entity", 0); entity != nil {
 		request.Entity = *entity
+	}
+	request.Blueprint, _ = r.within()
+	if entity, named := r.params["entity_identifier"]; named {
+		if request.Entity != "" && request.Entity != entity {
+			b.fault("entity", "must be %q, as in the path, or absent", entity)
+		}
+		request.Entity = entity
 	}
 	if keys := r.Header.Values("Idempotency-Key"); len(keys) > 1 || len(keys) == 1 && keys[0] == "" {
 		b.fault("Idempotency-Key", "must be one header of 1 to 255 printable characters")

@@ -1,6 +1,7 @@
 package inbound_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -21,6 +22,7 @@ import (
 	"longshore/pkg/inbound"
 	"longshore/pkg/invocation"
 	"longshore/pkg/run"
+	sealing "longshore/pkg/secret"
 	"longshore/pkg/signature"
 	"longshore/pkg/sqlite"
 	"longshore/pkg/store/sqlitestore"
@@ -33,6 +35,7 @@ var now = time.Date(2024, 2, 29, 12, 0, 0, 0, time.UTC)
 // desk is a receiver over a store.
 type desk struct {
 	runs   *sqlitestore.Runs
+	sealer *sealing.Sealer
 	github *inbound.GitHub
 }
 
@@ -47,21 +50,35 @@ func newDesk(t *testing.T) *desk {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &desk{runs, &inbound.GitHub{
-		Ender:   inbound.Ender{Runs: runs, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return now }},
+	key, err := sealing.NewKey("one", bytes.Repeat([]byte("k"), sealing.KeySize))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealer := sealing.NewSealer(sealing.Ring{key})
+	return &desk{runs, sealer, &inbound.GitHub{
+		Ender:   inbound.Ender{Runs: runs, Sealer: sealer, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return now }},
 		Secrets: func(context.Context) (signature.Secrets, error) { return signature.Secrets{Current: secret}, nil },
 	}}
+}
+
+// asked is an invocation of a workflow of an organization.
+func asked(org string) *invocation.Invocation {
+	return &invocation.Invocation{
+		V: 1, Type: "GITHUB", Backend: invocation.BackendGitHub,
+		Payload: json.RawMessage(`{"type":"GITHUB","org":"` + org + `","repo":"shop","workflow":"deploy.yml"}`),
+	}
 }
 
 // delivered records a run that GitHub took as the workflow run 77 of acme/shop.
 func (d *desk) delivered(t *testing.T, id string, watch bool) string {
 	t.Helper()
+	return d.record(t, id, watch, &run.Body{Properties: json.RawMessage("{}"), Invocation: asked("Acme")})
+}
+
+func (d *desk) record(t *testing.T, id string, watch bool, body *run.Body) string {
+	t.Helper()
 	r := &run.Run{ID: id, Action: run.Action{Identifier: "deploy"}, Backend: invocation.BackendGitHub, Source: run.SourceAPI, UserID: "c", CreatedBy: "c"}
 	r.Start(now, "")
-	body := &run.Body{Properties: json.RawMessage("{}"), Invocation: &invocation.Invocation{
-		V: 1, Type: "GITHUB", Backend: invocation.BackendGitHub,
-		Payload: json.RawMessage(`{"type":"GITHUB","org":"Acme","repo":"shop","workflow":"deploy.yml"}`),
-	}}
 	if err := d.runs.Create(t.Context(), r, body); err != nil {
 		t.Fatal(err)
 	}
@@ -140,6 +157,40 @@ func TestGitHubEventEndsItsRun(t *testing.T) {
 			}
 			if r := d.run(t, id); r.Status != c.status || r.StatusLabel != c.label {
 				t.Errorf("run is %s %q, want %s %q", r.Status, r.StatusLabel, c.status, c.label)
+			}
+		})
+	}
+}
+
+// Where a secret is part of the repository's name, what can be read of the run does not tell whose it is.
+func TestGitHubEventOfASecretPlace(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		repository string
+		lost       bool
+		status     run.Status
+	}{
+		"its own":            {"acme/shop", false, run.Success},
+		"another":            {"evil/shop", false, run.InProgress},
+		"a key that is lost": {"acme/shop", true, run.InProgress},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDesk(t)
+			id := run.NewID(now)
+			sealed, err := invocation.Seal(t.Context(), d.sealer, id, asked("acme"), []string{"acme"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.lost {
+				d.github.Sealer = sealing.NewSealer(nil)
+			}
+			d.record(t, id, true, &run.Body{Properties: json.RawMessage("{}"), Invocation: asked(sealing.Hidden), Secrets: true, Sealed: sealed})
+			if err := d.send(t, "workflow_run", event("completed", 77, c.repository, "success")); err != nil {
+				t.Fatal(err)
+			}
+			if r := d.run(t, id); r.Status != c.status {
+				t.Errorf("run is %s, want %s", r.Status, c.status)
 			}
 		})
 	}

@@ -17,6 +17,7 @@ import (
 	"longshore/pkg/fault"
 	"longshore/pkg/invocation"
 	"longshore/pkg/run"
+	"longshore/pkg/secret"
 )
 
 // Receiver takes the events of one system.
@@ -30,13 +31,16 @@ type Receiver interface {
 // Runs is what a Receiver needs of run.Store.
 type Runs interface {
 	List(ctx context.Context, f run.Filter) (*run.Page, error)
+	Sealed(ctx context.Context, id string) ([]byte, error)
 	Update(ctx context.Context, id string, move func(*run.Run) (*run.Write, error)) (*run.Run, error)
 }
 
-// Ender ends runs by what events say. All but Now is required.
+// Ender ends runs by what events say. All but Now and Sealer is required.
 type Ender struct {
 	Runs Runs
-	Log  *slog.Logger
+	// Sealer opens what was asked for by runs with secrets, in whose names of a place a secret may be.
+	Sealer *secret.Sealer
+	Log    *slog.Logger
 	// Now is time.Now if it is nil.
 	Now func() time.Time
 }
@@ -64,7 +68,7 @@ func (e *Ender) End(ctx context.Context, end End) error {
 		return fmt.Errorf("find the run of an event: %w", err)
 	}
 	for _, record := range page.Runs {
-		if record.Backend != end.Backend || record.Invocation == nil || !end.About(record.Invocation) {
+		if record.Backend != end.Backend || record.Invocation == nil || !end.About(record.Invocation) && !e.secretly(ctx, record, end.About) {
 			continue
 		}
 		ended := false
@@ -83,4 +87,22 @@ func (e *Ender) End(ctx context.Context, end End) error {
 		}
 	}
 	return nil
+}
+
+// secretly reports whether an event is about what a run with secrets asked for, whose invocation is masked
+// where it is read. One that cannot be opened now is left to its look-ups.
+func (e *Ender) secretly(ctx context.Context, record *run.Record, about func(*invocation.Invocation) bool) bool {
+	if !record.Secrets || e.Sealer == nil {
+		return false
+	}
+	var asked *invocation.Invocation
+	sealed, err := e.Runs.Sealed(ctx, record.ID)
+	if err == nil {
+		asked, _, err = invocation.Open(ctx, e.Sealer, record.ID, sealed)
+	}
+	if err != nil {
+		e.Log.WarnContext(ctx, "event that may be about a run with secrets", slog.String("run_id", record.ID), slog.Any("error", err))
+		return false
+	}
+	return about(asked)
 }

@@ -49,7 +49,7 @@ func (s *Server) githubEvents() inbound.Receiver {
 	}
 	secrets := signature.Secrets{Current: s.c.GitHub.WebhookSecret}
 	return &inbound.GitHub{
-		Ender:   inbound.Ender{Runs: s.stores.runs, Log: s.c.Log},
+		Ender:   inbound.Ender{Runs: s.stores.runs, Sealer: s.sealer, Log: s.c.Log},
 		Secrets: func(context.Context) (signature.Secrets, error) { return secrets, nil },
 	}
 }

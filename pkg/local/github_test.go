@@ -34,6 +34,11 @@ type githubWorld struct {
 
 func newGitHubWorld(t *testing.T, change ...func(*githubtest.Server)) *githubWorld {
 	t.Helper()
+	return newGitHubWorldOn(t, config(t.TempDir()), change...)
+}
+
+func newGitHubWorldOn(t *testing.T, c local.Config, change ...func(*githubtest.Server)) *githubWorld {
+	t.Helper()
 	g := &githubtest.Server{
 		Repositories: map[string]githubtest.Repository{"acme/shop": {DefaultBranch: "main", Branches: []string{"v2"}, Workflows: map[string]githubtest.Workflow{
 			"deploy.yml": {ID: 1, Inputs: []string{"size", "n", "port_payload"}},
@@ -45,7 +50,6 @@ func newGitHubWorld(t *testing.T, change ...func(*githubtest.Server)) *githubWor
 		f(g)
 	}
 	g.Open(t)
-	c := config(t.TempDir())
 	c.GitHub = local.GitHub{
 		Credentials: github.Credentials{AppID: githubtest.AppID, PrivateKey: g.PrivateKey()}, App: githubtest.AppID,
 		APIURL: g.URL(), WebhookSecret: webhookSecret,
@@ -224,6 +228,39 @@ func TestGitHubDispatchWhoseAnswerIsLost(t *testing.T) {
 	r := w.until(t, id, "delivered", delivered)
 	if runs := w.github.Runs(); len(runs) != 1 || r.ExternalRunID != fmt.Sprint(runs[0].ID) {
 		t.Errorf("%d workflow runs were started, the run has %q; want one, adopted", len(runs), r.ExternalRunID)
+	}
+}
+
+// A workflow that never ends ends its run by the run's time-out, and once: what comes of it later changes
+// nothing.
+func TestGitHubWorkflowThatNeverEnds(t *testing.T) {
+	t.Parallel()
+	c := config(t.TempDir())
+	var timeout atomic.Int64
+	timeout.Store(int64(time.Hour))
+	c.Timeout = func(string) time.Duration { return time.Duration(timeout.Load()) }
+	w := newGitHubWorldOn(t, c)
+	w.v2(t, v2Method)
+	id := w.start(t)
+	w.until(t, id, "delivered", delivered)
+	// The hour passes.
+	timeout.Store(int64(time.Nanosecond))
+	if err := w.server.MakeDue(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	if r := w.until(t, id, "ended", ended); r.Status != run.Failure || r.StatusLabel != "timed out" {
+		t.Errorf("run is %s %q, want FAILURE timed out", r.Status, r.StatusLabel)
+	}
+	started := w.github.Runs()
+	if len(started) != 1 || started[0].Status == "completed" {
+		t.Fatalf("workflow runs %+v, want one that runs", started)
+	}
+	w.github.Complete(started[0].ID, "success")
+	if status := w.event(t, started[0].ID, webhookSecret); status != http.StatusAccepted {
+		t.Errorf("its event: %d, want 202", status)
+	}
+	if r, _ := w.server.Head(t.Context(), id); r.Status != run.Failure {
+		t.Errorf("a late event made the run %s", r.Status)
 	}
 }
 

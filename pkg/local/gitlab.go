@@ -47,7 +47,7 @@ func (s *Server) gitlabEvents() inbound.Receiver {
 	}
 	tokens := signature.Secrets{Current: s.c.GitLab.WebhookToken}
 	return &inbound.GitLab{
-		Ender:  inbound.Ender{Runs: s.stores.runs, Log: s.c.Log},
+		Ender:  inbound.Ender{Runs: s.stores.runs, Sealer: s.sealer, Log: s.c.Log},
 		Tokens: func(context.Context) (signature.Secrets, error) { return tokens, nil },
 	}
 }

@@ -1,6 +1,7 @@
 package local_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/sha1"
@@ -96,7 +97,18 @@ func TestKafka(t *testing.T) {
 				t.Errorf("got %s, want %s", text, want)
 			}
 		},
-		"old": func(id string, _ []byte, message map[string]any) {
+		"old": func(id string, text []byte, message map[string]any) {
+			r, err := opened.Run(t.Context(), id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			// What is shown of the run is what its trigger made.
+			var shown struct {
+				Payload struct{ Payload json.RawMessage }
+			}
+			if err := json.Unmarshal(r.Raw, &shown); err != nil || !bytes.Equal(shown.Payload.Payload, text) {
+				t.Errorf("got %s, %v, want to the byte %s", text, err, shown.Payload.Payload)
+			}
 			if message["resourceType"] != "run" || message["context"].(map[string]any)["runId"] != id || message["headers"] != nil {
 				t.Errorf("got %v, want the run message", message)
 			}
@@ -121,6 +133,10 @@ func TestKafka(t *testing.T) {
 					found = r
 				}
 			}
+		}
+		headers := []kgo.RecordHeader{{Key: "run-id", Value: []byte(id)}, {Key: "action", Value: []byte(action)}}
+		if diff := cmp.Diff(headers, found.Headers); diff != "" {
+			t.Errorf("headers (-want +got):\n%s", diff)
 		}
 		var message map[string]any
 		if err := json.Unmarshal(found.Value, &message); err != nil {

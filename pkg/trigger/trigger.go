@@ -117,6 +117,8 @@ type Request struct {
 	Caller identity.Caller
 	// Action is the identifier.
 	Action string
+	// Blueprint, unless it is empty, is the one that the action must be of: to the request there is no other.
+	Blueprint string
 	// Properties and Entity are as the body had them; Properties is nil when it had none.
 	Properties *jqtemplate.Object
 	Entity     string
@@ -191,7 +193,7 @@ func (t *Trigger) now() time.Time { return t.Now().UTC().Truncate(time.Milliseco
 // fault.Conflict request_in_progress, fault.Unavailable when nothing was accepted.
 func (t *Trigger) Start(ctx context.Context, q Request) (*Started, error) {
 	now := t.now()
-	entry, err := t.Actions.Get(ctx, q.Action)
+	entry, err := t.find(ctx, q)
 	if err != nil {
 		return nil, err
 	}
@@ -242,7 +244,7 @@ func (t *Trigger) Start(ctx context.Context, q Request) (*Started, error) {
 // DryRun checks and renders like Start; it stores and sends nothing and binds no idempotency key.
 func (t *Trigger) DryRun(ctx context.Context, q Request) (*Dry, error) {
 	now := t.now()
-	entry, err := t.Actions.Get(ctx, q.Action)
+	entry, err := t.find(ctx, q)
 	if err != nil {
 		return nil, err
 	}
@@ -266,6 +268,15 @@ func (t *Trigger) DryRun(ctx context.Context, q Request) (*Dry, error) {
 		FailedExpressions: append(c.failed, p.failed...),
 		Warnings:          c.Definition.Warnings,
 	}, nil
+}
+
+// find returns the definition that a request asks for.
+func (t *Trigger) find(ctx context.Context, q Request) (*action.Entry, error) {
+	entry, err := t.Actions.Get(ctx, q.Action)
+	if err == nil && q.Blueprint != "" && entry.Definition.Blueprint != q.Blueprint {
+		return nil, fault.New(fault.NotFound, "", "the blueprint %q has no action %q", q.Blueprint, q.Action)
+	}
+	return entry, err
 }
 
 // notRecorded answers a store that could not write: nothing was accepted.

@@ -174,6 +174,25 @@ func TestHints(t *testing.T) {
 	}
 }
 
+// A secret that the service does not take any more ends a run; the one that replaces it is used at once.
+func TestSecretThatChanges(t *testing.T) {
+	t.Parallel()
+	url, requests := service(t, http.StatusOK)
+	current := signature.Secrets{Current: older}
+	b := open(t, azuredevops.Config{URL: url, Secrets: func(context.Context) (signature.Secrets, error) { return current, nil }})
+	call := attempt(`{"org":"o","webhook":"w","payload":{}}`)
+	if got := b.Call(t.Context(), call); got.Verdict != run.Fail || got.StatusCode != http.StatusUnauthorized {
+		t.Errorf("before: got %+v, want a final failure with 401", got)
+	}
+	current = signature.Secrets{Current: secret, Previous: older}
+	if got := b.Call(t.Context(), call); got.Verdict != run.Deliver {
+		t.Errorf("after: got %+v, want delivered", got)
+	}
+	if n := len(requests); n != 2 {
+		t.Errorf("%d requests, want 2", n)
+	}
+}
+
 func TestRefused(t *testing.T) {
 	t.Parallel()
 	url, requests := service(t, http.StatusOK)

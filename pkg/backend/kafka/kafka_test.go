@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -181,6 +182,37 @@ func TestNotLetIn(t *testing.T) {
 			}
 			if strings.Contains(got.Error, wrong) {
 				t.Errorf("the error holds a secret: %s", got.Error)
+			}
+		})
+	}
+}
+
+// A password that the broker does not take any more is tried again; the one that replaces it is used by the
+// same dispatcher.
+func TestPasswordThatChanges(t *testing.T) {
+	t.Parallel()
+	broker := emulator.Kafka(t)
+	for _, mechanism := range []string{kafka.Plain, kafka.ScramSHA512} {
+		t.Run(mechanism, func(t *testing.T) {
+			t.Parallel()
+			var current atomic.Value
+			current.Store("an-older-password-of-the-broker")
+			org := organization(t)
+			b := open(t, kafka.Config{
+				Brokers: []string{broker.SASL}, Mechanism: mechanism, OrgID: org, CallTimeout: 5 * time.Second,
+				Credentials: func(ctx context.Context) (kafka.Credentials, error) {
+					return credentials(current.Load().(string))(ctx)
+				},
+			})
+			if got := b.Call(t.Context(), attempt(`{"payload":{"n":1}}`)); got.Verdict != run.Retry {
+				t.Errorf("before: got %+v, want another try", got)
+			}
+			current.Store(emulator.KafkaPassword)
+			if diff := cmp.Diff(delivered, b.Call(t.Context(), attempt(`{"payload":{"n":2}}`))); diff != "" {
+				t.Errorf("after (-want +got):\n%s", diff)
+			}
+			if got := records(t, broker.Plain, org+".runs", 1)[0]; string(got.Value) != `{"n":2}` {
+				t.Errorf("got %s, want the second record alone", got.Value)
 			}
 		})
 	}

@@ -30,7 +30,11 @@ func Systems(e *boot.Env, runs inbound.Runs) (func(*api.Config), error) {
 			return signature.Secrets{Current: v[0].Current, Previous: v[0].Previous}, nil
 		}, awssecret.Secret{Plain: plain, ARN: arn, Rotates: true})
 	}
-	ender := inbound.Ender{Runs: runs, Log: e.Log}
+	sealer, err := awssecret.Sealer(e.AWS)
+	if err != nil {
+		return nil, err
+	}
+	ender := inbound.Ender{Runs: runs, Sealer: sealer, Log: e.Log}
 	agents, err := AgentKafka(e)
 	if err != nil {
 		return nil, err

@@ -165,6 +165,41 @@ func TestCostOfPlainRun(t *testing.T) {
 	}
 }
 
+// What an agent takes: its claim, its acknowledgement, and no more of the run's end than of any other's.
+func TestCostOfAgentsRun(t *testing.T) {
+	t.Parallel()
+	tables := newTables(t)
+	m := &meter{Client: tables.client, t: t}
+	s := tables.store(m)
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	r := &run.Run{
+		ID: run.NewID(now), Action: run.Action{Identifier: "scaffold-service", ID: "action_0123456789abcdef"}, Source: run.SourceAPI,
+		UserID: "client_0123456789ab", CreatedBy: "client_0123456789ab", Backend: invocation.BackendAgent,
+		Pending: run.Claimable{Installation: "_PORT_EXEC_AGENT", Method: "WEBHOOK"},
+	}
+	r.Start(now, "")
+	if err := s.Create(t.Context(), r, &run.Body{Invocation: &invocation.Invocation{V: invocation.Version, Type: "WEBHOOK", Backend: invocation.BackendAgent}}); err != nil {
+		t.Fatal(err)
+	}
+	m.since()
+	for _, step := range []struct {
+		name   string
+		move   func(*run.Run) error
+		writes float64
+	}{
+		{"claim", func(r *run.Run) error { return r.Hold(now, "_PORT_EXEC_AGENT", run.ClaimFor) }, 2},
+		{"acknowledgement", func(r *run.Run) error { return r.Acknowledge(now, "client_0123456789ab") }, 2},
+		{"end", func(r *run.Run) error { return r.End(now, "client_0123456789ab", run.Success, "") }, 2},
+	} {
+		if _, err := s.Update(t.Context(), r.ID, func(r *run.Run) (*run.Write, error) { return &run.Write{}, step.move(r) }); err != nil {
+			t.Fatal(err)
+		}
+		if writes, _ := m.since(); writes != step.writes {
+			t.Errorf("%s: %v write units, want %v", step.name, writes, step.writes)
+		}
+	}
+}
+
 // queueMeter counts requests.
 type queueMeter struct {
 	*sqs.Client

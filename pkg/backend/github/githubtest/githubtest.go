@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -61,6 +62,8 @@ type Run struct {
 
 // Server is one GitHub. Its exported members are set before the first request.
 type Server struct {
+	// Host is where it listens; empty is a loopback address.
+	Host string
 	// Repositories are by org/repo.
 	Repositories map[string]Repository
 	// Tokens are personal access tokens and their users' logins.
@@ -105,7 +108,14 @@ func (s *Server) Open(t testing.TB) *Server {
 		s.Now = time.Now
 	}
 	s.issued, s.remaining = map[string]string{}, 5000
-	s.http = httptest.NewServer(s.handler())
+	s.http = httptest.NewUnstartedServer(s.handler())
+	if s.Host != "" {
+		_ = s.http.Listener.Close()
+		if s.http.Listener, err = net.Listen("tcp", net.JoinHostPort(s.Host, "0")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.http.Start()
 	t.Cleanup(s.http.Close)
 	return s
 }
