@@ -10,7 +10,7 @@ export AWS_EC2_METADATA_DISABLED := true
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint fuzz bench build fmt
+.PHONY: help run demo test chaos lint fuzz bench build fmt
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,10 @@ demo: bin/longshore ## trigger two actions on a fresh server and watch their run
 test: ## vet and every test, with the race detector; LONGSHORE_REQUIRE_SERVICES=1 makes a skip a failure
 	go vet ./...
 	go test -race -timeout 20m ./...
+
+CHAOS ?= 100000
+chaos: ## the ledger of CHAOS runs (100,000) on a server that is killed at random, 10 minutes at most; CHAOS_SEED=n repeats one
+	LONGSHORE_CHAOS=$(CHAOS) LONGSHORE_CHAOS_SEED=$(CHAOS_SEED) go test -count 1 -timeout 10m -run '^TestChaosLedger$$' -v ./functions/local
 
 lint: ## golangci-lint, package DAG included
 	$(LINT) run ./...
