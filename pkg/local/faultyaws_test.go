@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"log/slog"
 	"math/rand/v2"
@@ -74,8 +75,10 @@ func newBetween(t *testing.T, endpoint, throttling string) *between {
 		refuse := func(status int, word string) {
 			_, _ = io.Copy(io.Discard, r.Body)
 			w.Header().Set("Content-Type", "application/x-amz-json-1.0")
+			text := fmt.Sprintf(`{"__type":%q,"message":"not now"}`, word)
+			w.Header().Set("X-Amz-Crc32", strconv.FormatUint(uint64(crc32.ChecksumIEEE([]byte(text))), 10))
 			w.WriteHeader(status)
-			_, _ = fmt.Fprintf(w, `{"__type":%q,"message":"not now"}`, word)
+			_, _ = io.WriteString(w, text)
 		}
 		switch state {
 		case throttled:
