@@ -241,11 +241,20 @@ func (m mortalHTTP) Do(r *http.Request) (*http.Response, error) {
 
 // onAWS keeps everything in DynamoDB and SQS. Each request to them is a call.
 func onAWS(t *testing.T, now func() time.Time) func(*fuse) *parts {
+	return onAWSFor(queue.Visibility)(t, now)
+}
+
+// onAWSFor is onAWS with another visibility of messages, which passes by the queue's own clock.
+func onAWSFor(visibility time.Duration) opening {
+	return func(t *testing.T, now func() time.Time) func(*fuse) *parts { return overAWS(t, now, visibility) }
+}
+
+func overAWS(t *testing.T, now func() time.Time, visibility time.Duration) func(*fuse) *parts {
 	database, messages := emulator.Config(emulator.DynamoDB(t)), emulator.Config(emulator.SQS(t))
 	_, runs, entities := opentest.DynamoDB(t)
 	urls, err := sqsqueue.CreateQueues(t.Context(), sqs.NewFromConfig(messages), map[string]string{
 		invocation.BackendWebhook: runs[:8] + rand.Text() + "-webhook", queue.DeadLetter: runs[:8] + rand.Text() + "-deadletter",
-	}, queue.Visibility)
+	}, visibility)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -35,8 +35,10 @@ type pointWorld struct {
 	now time.Time
 	// known are the runs of earlier deaths.
 	known map[string]bool
-	// outcome is what the target answers from now on; calls are those of each run, hands-on or not.
+	// outcome is what the target answers from now on, once during has been called, which is nil for nothing;
+	// calls are those of each run.
 	outcome backend.Outcome
+	during  func()
 	calls   map[string]int
 }
 
@@ -137,9 +139,14 @@ func (w *pointWorld) called(c backend.Call) backend.Outcome {
 		w.t.Errorf("run %s is delivered although it is %s, %s", r.ID, r.Status, r.Delivery.State)
 	}
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	w.calls[c.RunID]++
-	return w.outcome
+	outcome, during := w.outcome, w.during
+	w.during = nil
+	w.mu.Unlock()
+	if during != nil {
+		during()
+	}
+	return outcome
 }
 
 // answers makes the target answer so from now on.
