@@ -40,8 +40,9 @@ type phoenix struct {
 
 	process *process
 	kills   int
-	// least and most are its memory in bytes: when the first one was ready, and the most that was seen.
-	least, most int64
+	// least, warm and most are its memory in bytes: when the first one was ready, when that was killed, and
+	// the most that was seen.
+	least, warm, most int64
 
 	mu sync.Mutex
 	// client is nil while there is no server; risen is closed when there is one again.
@@ -67,7 +68,9 @@ func (p *phoenix) rise() {
 // kill is kill -9.
 func (p *phoenix) kill() {
 	p.t.Helper()
-	p.weigh()
+	if seen := p.weigh(); p.kills == 0 {
+		p.warm = seen
+	}
 	p.mu.Lock()
 	p.client, p.risen = nil, make(chan struct{})
 	p.mu.Unlock()
@@ -211,15 +214,18 @@ func TestChaosLedger(t *testing.T) {
 	stop()
 	l.group.Wait()
 
-	l.audit()
 	last := p.weigh()
+	l.audit()
+	p.weigh()
 	const mib = 1 << 20
 	t.Logf("%-58s %10.0f", "runs accepted a second, with all restarts", float64(n)/loaded.Seconds())
 	t.Logf("%-58s %10.1f", "seconds until all had ended", ended.Seconds())
 	t.Logf("%-58s %10d", "kills (SIGKILL), each followed by a restart", p.kills)
 	t.Logf("%-58s %10.1f", "memory at the start, MiB", float64(p.least)/mib)
+	t.Logf("%-58s %10.1f", "memory before the first kill, MiB", float64(p.warm)/mib)
 	t.Logf("%-58s %10.1f", "memory at the end, MiB", float64(last)/mib)
-	t.Logf("%-58s %10.1f", "most memory seen, MiB", float64(p.most)/mib)
+	t.Logf("%-58s %10.2f", "memory at the end over that before the first kill", float64(last)/float64(p.warm))
+	t.Logf("%-58s %10.1f", "most memory seen, its reading included, MiB", float64(p.most)/mib)
 }
 
 // closed is a channel that is.
