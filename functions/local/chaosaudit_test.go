@@ -150,12 +150,12 @@ func (s *sums) add(l *line, r *client.Run, attempts []client.Attempt) {
 		success = success || succeeded(a)
 	}
 	s.again += again
-	switch {
-	case r.Status == "SUCCESS":
+	switch r.Status {
+	case "SUCCESS":
 		s.success++
 		// A report may end a run whose outcome a kill left unrecorded.
 		s.unexplained += count(l.successes == 0 || l.refused)
-	case r.Status == "FAILURE":
+	case "FAILURE":
 		s.failure++
 		s.unexplained += count(!l.refused && len(attempts) < 6)
 	default:

@@ -59,13 +59,13 @@ func ways() []way {
 	delivers, fails := backend.Outcome{Verdict: run.Deliver, StatusCode: 202}, backend.Outcome{Verdict: run.Fail, StatusCode: 404, Error: "HTTP 404"}
 	delivered := func(w *pointWorld) string {
 		id := plain(delivers)(w)
-		handle(w.clean, id)
+		w.clean.work(w.receive(invocation.BackendWebhook))
 		return id
 	}
 	approve := func(w *pointWorld) string { return w.must("guarded") }
 	noticed := func(w *pointWorld) string {
 		id := approve(w)
-		handle(w.clean, id)
+		w.clean.work(w.receive(invocation.BackendWebhook))
 		return id
 	}
 	sweeps := func(h *hands, _ string) error {
@@ -107,7 +107,7 @@ func ways() []way {
 			name: "redeliver", least: 3,
 			before: func(w *pointWorld) string {
 				id := plain(fails)(w)
-				handle(w.clean, id)
+				w.clean.work(w.receive(invocation.BackendWebhook))
 				w.answers(delivers)
 				return id
 			},
