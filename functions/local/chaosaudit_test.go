@@ -97,7 +97,7 @@ func (l *ledger) audit() {
 		never bool
 	}{
 		{"runs accepted", l.accepted, false},
-		{"requests without an answer, made again under their key", l.unanswered, false},
+		{"requests without an answer, or put off, and made again", l.unanswered, false},
 		{"lost", s.lost, true},
 		{"runs that no client was told of", s.twice + len(l.lines) - len(known), true},
 		{"never delivered", s.undelivered, true},
