@@ -142,6 +142,23 @@ func ways() []way {
 		{name: "tick, not approved in time", mayFail: true, least: 3, before: later(run.ApprovalTimeout+time.Hour, noticed), do: sweeps},
 		{name: "tick, not reported in time", mayFail: true, least: 3, before: later(run.Timeouts(0)(invocation.BackendWebhook)+time.Hour, delivered), do: sweeps},
 		{
+			name: "look-up", least: 3,
+			before: func(w *pointWorld) string {
+				id := plain(backend.Outcome{Verdict: run.Deliver, StatusCode: 202, Watch: true})(w)
+				w.clean.work(w.receive(invocation.BackendWebhook))
+				r, err := w.clean.runs.Get(w.t.Context(), id)
+				if err != nil {
+					w.t.Fatal(err)
+				}
+				w.pass(r.Due.Sub(w.clock()) + 2*time.Second)
+				if err := sweeps(w.clean, id); err != nil {
+					w.t.Fatal(err)
+				}
+				return id
+			},
+			do: handle,
+		},
+		{
 			name: "dead letter", mayFail: true, least: 1,
 			before: func(w *pointWorld) string {
 				id := plain(delivers)(w)

@@ -130,6 +130,12 @@ func (h *hands) Call(_ context.Context, c backend.Call) backend.Outcome {
 	return outcome
 }
 
+// LookUp implements backend.Lookuper: the work has been done.
+func (h *hands) LookUp(context.Context, backend.LookUp) run.Finding {
+	found, _ := fused(h.fuse, func() (run.Finding, error) { return run.Finding{Status: run.Success, Line: "done"}, nil })
+	return found
+}
+
 // called is the target: whatever is called has no success on record.
 func (w *pointWorld) called(c backend.Call) backend.Outcome {
 	r, err := w.clean.runs.Get(w.t.Context(), c.RunID)
