@@ -10,7 +10,7 @@ export AWS_EC2_METADATA_DISABLED := true
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test chaos lint fuzz bench build fmt
+.PHONY: help run demo test lint fuzz bench build fmt
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,7 @@ test: ## vet and every test, with the race detector; LONGSHORE_REQUIRE_SERVICES=
 	go test -race -timeout 20m ./...
 
 CHAOS ?= 100000
+.PHONY: chaos
 chaos: ## the ledger of CHAOS runs (100,000), and of few on the emulators, while the server is killed at random: 10 minutes at most; CHAOS_SEED=n repeats one
 	LONGSHORE_CHAOS=$(CHAOS) LONGSHORE_CHAOS_SEED=$(CHAOS_SEED) go test -count 1 -timeout 10m -run '^TestChaosLedger' -v ./functions/local
 

@@ -14,7 +14,7 @@ import (
 // on record, and a key goes on to stand for its run.
 func TestClockJumps(t *testing.T) {
 	t.Parallel()
-	for name, open := range map[string]opening{"one commit": onSQLite(true), "SQLite": onSQLite(false), "AWS": onAWS} {
+	for name, open := range map[string]opening{"one commit": sqliteParts(true), "SQLite": sqliteParts(false), "AWS": awsParts} {
 		for jump, d := range map[string]time.Duration{"back an hour": -time.Hour, "forward a day": 24 * time.Hour} {
 			t.Run(name+", "+jump, func(t *testing.T) {
 				t.Parallel()
@@ -73,7 +73,7 @@ func TestClockJumps(t *testing.T) {
 // worked off meanwhile.
 func TestPoisonMessage(t *testing.T) {
 	t.Parallel()
-	for name, open := range map[string]opening{"SQLite": onSQLite(false), "AWS": onAWSFor(time.Second)} {
+	for name, open := range map[string]opening{"SQLite": sqliteParts(false), "AWS": awsPartsFor(time.Second)} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newPointWorld(t, open)

@@ -189,12 +189,12 @@ func (m mortalCommits) Settle(ctx context.Context, received queue.Received, id s
 // opening returns a function that makes the parts of one process more, on the same data.
 type opening func(t *testing.T, now func() time.Time) func(*fuse) *parts
 
-// onSQLite keeps everything in one file; commits says that runs are accepted and settled in one commit, as
+// sqliteParts keeps everything in one file; commits says that runs are accepted and settled in one commit, as
 // the local process does, and not in the steps of the functions.
-func onSQLite(commits bool) opening {
+func sqliteParts(commits bool) opening {
 	return func(t *testing.T, now func() time.Time) func(*fuse) *parts {
 		db := opentest.SQLite(t)
-		runs, entities, actions, messages := overSQLite(t, db, now)
+		runs, entities, actions, messages := openSQLiteParts(t, db, now)
 		return func(f *fuse) *parts {
 			p := &parts{runs: mortalRuns{runs, f}, queue: mortalQueue{messages, f}, actions: actions, catalog: entities}
 			if !commits {
@@ -207,7 +207,7 @@ func onSQLite(commits bool) opening {
 	}
 }
 
-func overSQLite(t *testing.T, db *sqlite.DB, now func() time.Time) (*sqlitestore.Runs, *sqlitestore.Catalog, *sqlitestore.Actions, *sqlitequeue.Queue) {
+func openSQLiteParts(t *testing.T, db *sqlite.DB, now func() time.Time) (*sqlitestore.Runs, *sqlitestore.Catalog, *sqlitestore.Actions, *sqlitequeue.Queue) {
 	t.Helper()
 	runs, err := sqlitestore.NewRuns(t.Context(), db, sqlitestore.RunsOptions{Now: now, IndexLag: time.Second})
 	if err != nil {
@@ -239,17 +239,17 @@ func (m mortalHTTP) Do(r *http.Request) (*http.Response, error) {
 	return answer, err
 }
 
-// onAWS keeps everything in DynamoDB and SQS. Each request to them is a call.
-func onAWS(t *testing.T, now func() time.Time) func(*fuse) *parts {
-	return onAWSFor(queue.Visibility)(t, now)
+// awsParts keeps everything in DynamoDB and SQS. Each request to them is a call.
+func awsParts(t *testing.T, now func() time.Time) func(*fuse) *parts {
+	return awsPartsFor(queue.Visibility)(t, now)
 }
 
-// onAWSFor is onAWS with another visibility of messages, which passes by the queue's own clock.
-func onAWSFor(visibility time.Duration) opening {
-	return func(t *testing.T, now func() time.Time) func(*fuse) *parts { return overAWS(t, now, visibility) }
+// awsPartsFor is awsParts with another visibility of messages, which passes by the queue's own clock.
+func awsPartsFor(visibility time.Duration) opening {
+	return func(t *testing.T, now func() time.Time) func(*fuse) *parts { return openAWSParts(t, now, visibility) }
 }
 
-func overAWS(t *testing.T, now func() time.Time, visibility time.Duration) func(*fuse) *parts {
+func openAWSParts(t *testing.T, now func() time.Time, visibility time.Duration) func(*fuse) *parts {
 	database, messages := emulator.Config(emulator.DynamoDB(t)), emulator.Config(emulator.SQS(t))
 	_, runs, entities := opentest.DynamoDB(t)
 	urls, err := sqsqueue.CreateQueues(t.Context(), sqs.NewFromConfig(messages), map[string]string{

@@ -190,7 +190,7 @@ func TestDeathAtEveryCall(t *testing.T) {
 	for _, kind := range []struct {
 		name string
 		open opening
-	}{{"one commit", onSQLite(true)}, {"SQLite", onSQLite(false)}, {"AWS", onAWS}} {
+	}{{"one commit", sqliteParts(true)}, {"SQLite", sqliteParts(false)}, {"AWS", awsParts}} {
 		t.Run(kind.name, func(t *testing.T) {
 			t.Parallel()
 			for _, c := range ways() {
