@@ -25,6 +25,11 @@ test: ## vet and every test, with the race detector; LONGSHORE_REQUIRE_SERVICES=
 	go vet ./...
 	go test -race -timeout 20m ./...
 
+CHAOS ?= 100000
+.PHONY: chaos
+chaos: ## the ledger of CHAOS runs (100,000), and of few on the emulators, while the server is killed at random: 10 minutes at most; CHAOS_SEED=n repeats one
+	LONGSHORE_CHAOS=$(CHAOS) LONGSHORE_CHAOS_SEED=$(CHAOS_SEED) go test -count 1 -timeout 10m -run '^TestChaosLedger' -v ./functions/local
+
 lint: ## golangci-lint, package DAG included
 	$(LINT) run ./...
 

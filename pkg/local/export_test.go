@@ -6,6 +6,7 @@ import (
 
 	"longshore/pkg/feed"
 	"longshore/pkg/run"
+	"longshore/pkg/sqlite"
 )
 
 // WithClock returns a configuration whose API has another clock.
@@ -46,4 +47,12 @@ func (s *Server) MakeDue(ctx context.Context, id string) error {
 // Head reads a run's head.
 func (s *Server) Head(ctx context.Context, id string) (*run.Run, error) {
 	return s.stores.runs.Get(ctx, id)
+}
+
+// Pragma runs a PRAGMA on the connection that writes.
+func (s *Server) Pragma(ctx context.Context, text string) error {
+	return s.stores.accepter.(*Commits).DB.Write(ctx, func(tx *sqlite.Tx) error {
+		_, err := tx.Exec(text)
+		return err
+	})
 }

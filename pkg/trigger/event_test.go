@@ -68,7 +68,7 @@ func TestEventStartsOneRun(t *testing.T) {
 	want := run.Run{
 		ID: id, Rev: got.Rev, Generation: 1, Status: run.InProgress, Action: run.Action{Identifier: "sync", Title: "On <change>", ID: "action_sync"},
 		Backend: "webhook", Source: "AUTOMATION", UserID: "client", CreatedBy: "client", UpdatedBy: "client",
-		CreatedAt: start, UpdatedAt: start, StartedAt: start, Due: start.Add(run.Unsent), Delivery: run.Delivery{State: run.Pending},
+		CreatedAt: start, UpdatedAt: start, StartedAt: start, Due: start.Add(run.Unsent), Delivery: run.Delivery{State: run.Pending, Host: "https://example.com:443"},
 		Cause: audit.Cause{EventID: e.ID, RunID: "r_0", Depth: 3},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -13,6 +13,12 @@ import (
 	"longshore/pkg/sqlite"
 )
 
+// What is read while messages wait: both end at the index, however many do.
+const (
+	dueText  = "SELECT id, due, receives, text, trace FROM messages WHERE queue = ? AND due <= ? ORDER BY due LIMIT ?"
+	nextText = "SELECT due FROM messages WHERE queue = ? ORDER BY due LIMIT 1"
+)
+
 // Receive implements queue.Queue. It is woken by the commit of a send and by the clock; it never
 // polls. A context that ends is fault.Unavailable.
 func (q *Queue) Receive(ctx context.Context, backend string, limit int, wait time.Duration) ([]queue.Received, error) {
@@ -127,7 +133,7 @@ func (q *Queue) due(tx *sqlite.Tx, backend string, now time.Time, limit int) ([]
 		look = 4 * limit
 	}
 	var due []candidate
-	err := tx.Each("SELECT id, due, receives, text, trace FROM messages WHERE queue = ? AND due <= ? ORDER BY due LIMIT ?", []any{backend, now.UnixMilli(), look},
+	err := tx.Each(dueText, []any{backend, now.UnixMilli(), look},
 		func(scan func(into ...any) error) error {
 			var c candidate
 			err := scan(&c.id, &c.due, &c.receives, &c.text, &c.trace)
@@ -181,7 +187,7 @@ func (q *Queue) Oldest(ctx context.Context, backend string) (time.Duration, erro
 // untilNext returns how long it is until the next message of a queue is due, 0 when it has none.
 func (q *Queue) untilNext(tx *sqlite.Tx, backend string, now time.Time) (time.Duration, error) {
 	var due int64
-	err := tx.Scan("SELECT due FROM messages WHERE queue = ? ORDER BY due LIMIT 1", []any{backend}, &due)
+	err := tx.Scan(nextText, []any{backend}, &due)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, nil
 	}

@@ -1,0 +1,7 @@
+package sqlitequeue
+
+// What Receive reads.
+const (
+	DueText  = dueText
+	NextText = nextText
+)
