@@ -204,8 +204,14 @@ func TestAlarmsAreAboutWhatIsThere(t *testing.T) {
 	}
 	functions := slices.Sorted(maps.Keys(resources(t, "AWS::Serverless::Function")))
 	tables := slices.Sorted(maps.Keys(resources(t, "AWS::DynamoDB::Table")))
-	// What fails five times is dealt with at once by its function.
-	queues := slices.DeleteFunc(slices.Sorted(maps.Keys(resources(t, "AWS::SQS::Queue"))), func(q string) bool { return q == "DeadLetterQueue" })
+	// What fails five times is dealt with at once by its function; what is parked has an alarm of its own from
+	// the first message on.
+	queues := slices.DeleteFunc(slices.Sorted(maps.Keys(resources(t, "AWS::SQS::Queue"))), func(q string) bool {
+		return q == "DeadLetterQueue" || q == "ParkedQueue"
+	})
+	if got := watched["ApproximateNumberOfMessagesVisible"]; !slices.Equal(got, []string{"ParkedQueue"}) {
+		t.Errorf("alarms watch the messages of %v, want those of the parked queue", got)
+	}
 	for name, want := range map[string][]string{
 		"Errors": functions, "Throttles": functions, "ApproximateAgeOfOldestMessage": queues,
 		"WriteThrottleEvents": tables, "ReadThrottleEvents": tables, "SystemErrors": tables,
