@@ -5,7 +5,6 @@ import (
 	"longshore/pkg/catalog"
 	"longshore/pkg/fault"
 	"longshore/pkg/identity"
-	"longshore/pkg/invocation"
 	"longshore/pkg/run"
 )
 
@@ -72,7 +71,7 @@ func (s *server) mayChange(r *request, d *action.Definition) error {
 		return forbidden("you may change only self-service actions of the blueprints that you moderate")
 	case !d.Method.Secrets.None():
 		return forbidden("only admins and machine tokens may change actions whose invocation method reads .secrets, or . as a whole")
-	case d.Method.Type == "WEBHOOK" && invocation.IsOwn(literalURL(d), s.addresses(r)):
+	case d.Method.Type == "WEBHOOK" && s.mayCallOwn(r, d):
 		return forbidden("only admins and machine tokens may change actions whose URL is this deployment's own API")
 	case d.Method.Type == "UPSERT_ENTITY":
 		target := text(within(d.Method.Raw, "blueprintIdentifier"))

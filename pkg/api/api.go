@@ -85,8 +85,8 @@ type Config struct {
 	Ready func(context.Context) error
 	// Metrics answers GET /metrics; nil means that there is no such route.
 	Metrics http.Handler
-	// Addresses are those of this API in definitions whose calls carry its own token; nil means that of
-	// each request.
+	// Addresses are those of this API in definitions whose calls carry its own token; nil where they are not
+	// known: then the request's host says what may be one.
 	Addresses func() []string
 	// Trace records a step for each request; nil records none.
 	Trace *trace.Tracer

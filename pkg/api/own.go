@@ -10,6 +10,7 @@ import (
 	"longshore/pkg/catalog"
 	"longshore/pkg/fault"
 	"longshore/pkg/identity"
+	"longshore/pkg/invocation"
 	"longshore/pkg/jqtemplate"
 )
 
@@ -54,13 +55,32 @@ func permitOwnChange(_ context.Context, c *catalog.Change) error {
 	return nil
 }
 
-// addresses are those of this API.
-func (s *server) addresses(r *request) []string {
-	if s.Addresses == nil {
-		return []string{address(r.Request)}
+// mayCallOwn reports whether calls by a definition may be ones of this API, as far as who dispatches them will
+// find. An API that is not told its address goes by the host of the request, however the client wrote it. A
+// request that came by a name of the operator's own does not show the one that dispatchers know then, which
+// is API Gateway's: any such host may be it.
+func (s *server) mayCallOwn(r *request, d *action.Definition) bool {
+	literal := literalURL(d)
+	if s.Addresses != nil {
+		return invocation.IsOwn(literal, s.Addresses())
 	}
-	return s.Addresses()
+	_, rest, _ := strings.Cut(literal, "://")
+	host, path, _ := strings.Cut(rest, "/")
+	if !strings.HasPrefix(path, "v1/") {
+		return false
+	}
+	called, asked := bare(host), bare(r.Host)
+	return called == asked || isGateway(called) && !isGateway(asked)
 }
+
+// bare is a host in one spelling, without its port.
+func bare(host string) string {
+	host, _, _ = strings.Cut(strings.ToLower(host), ":")
+	return strings.TrimSuffix(host, ".")
+}
+
+// isGateway reports whether a host is the name that API Gateway gives an API.
+func isGateway(host string) bool { return strings.Contains(host, ".execute-api.") }
 
 // literalURL is the text of a webhook's URL up to its first expression; the first generation has none.
 func literalURL(d *action.Definition) string {

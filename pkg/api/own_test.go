@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
@@ -248,4 +249,40 @@ func TestWhoMaySaveCallsOfOurOwn(t *testing.T) {
 	f.own(audit.Cause{}, "POST", "/v1/actions", reads).fault(403, "forbidden")
 	f.own(audit.Cause{}, "POST", "/v1/actions", actionOf("plain", "service")).want(201)
 	f.own(audit.Cause{}, "PUT", "/v1/actions/plain", strings.Replace(reads, `"reads"`, `"plain"`, 1)).fault(403, "forbidden")
+}
+
+// An API that is not told its address, as on AWS without a domain, refuses a Moderator whatever dispatchers may
+// take for it: they know the name that API Gateway gave it.
+func TestWhoMaySaveCallsOfOurOwnByTheRequestsHost(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.call("POST", "/v1/blueprints", `{"identifier":"service","title":"S","schema":{"properties":{}}}`).want(201)
+	mo := f.as("mo@example.com", moderator)
+	const gateway = "abc1.execute-api.eu-west-1.amazonaws.com"
+	for name, c := range map[string]struct {
+		// host is that of the request, empty for a name of the operator's own.
+		host, url string
+		want      int
+	}{
+		"the request's host":             {gateway, "https://" + gateway + "/v1/actions", 403},
+		"in capitals":                    {strings.ToUpper(gateway), "https://" + gateway + "/v1/actions", 403},
+		"with a port":                    {gateway + ":443", "https://" + gateway + "/v1/actions", 403},
+		"with a dot":                     {gateway + ".", "https://" + gateway + "/v1/{{ .inputs.path }}", 403},
+		"beside the API":                 {gateway, "https://" + gateway + "/hook", 201},
+		"another API":                    {gateway, "https://abc2.execute-api.eu-west-1.amazonaws.com/v1/actions", 201},
+		"the gateway's name by another":  {"", "https://" + gateway + "/v1/%{{ .inputs.path }}", 403},
+		"another host, called by a name": {"", "https://other.example/v1/actions", 201},
+	} {
+		t.Run(name, func(t *testing.T) {
+			identifier := strings.ReplaceAll(strings.NewReplacer(" ", "-", ",", "", "'", "").Replace(name), "--", "-")
+			definition := strings.Replace(actionOf(identifier, "service"), "https://example.com/hook", c.url, 1)
+			r := httptest.NewRequest("POST", "/v1/actions", strings.NewReader(definition))
+			r.Header.Set("Authorization", "Bearer "+mo.token)
+			r.Header.Set("Content-Type", "application/json")
+			if c.host != "" {
+				r.Host = c.host
+			}
+			mo.do(r, []byte(definition)).want(c.want)
+		})
+	}
 }

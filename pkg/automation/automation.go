@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 
@@ -91,6 +92,8 @@ type Automation struct {
 	mu sync.Mutex
 	// known is the last index, nil before the first.
 	known *index
+
+	again again
 }
 
 var _ feed.Handler = (*Automation)(nil)
@@ -159,7 +162,11 @@ func (a *Automation) start(ctx context.Context, e *event.Event, listening []*act
 	}
 	data := jqtemplate.NewData(value)
 	var failed []error
+	done := a.again.of(e.ID)
 	for _, entry := range listening {
+		if slices.Contains(done, entry.Record.ID) {
+			continue
+		}
 		about := []slog.Attr{slog.String("action", entry.Record.Identifier), slog.String("event", e.ID)}
 		holds, warnings, err := entry.Definition.Rule.Holds(ctx, data)
 		for _, w := range warnings {
@@ -169,8 +176,13 @@ func (a *Automation) start(ctx context.Context, e *event.Event, listening []*act
 		if err == nil && holds {
 			err = a.Starter.StartEvent(ctx, e, entry)
 		}
-		failed = append(failed, a.settled(ctx, "run of an automation not started", err, about...))
+		if err = a.settled(ctx, "run of an automation not started", err, about...); err != nil {
+			failed = append(failed, err)
+		} else {
+			done = append(done, entry.Record.ID)
+		}
 	}
+	a.again.keep(e.ID, done, len(failed) > 0)
 	return errors.Join(failed...)
 }
 

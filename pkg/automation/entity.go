@@ -140,7 +140,7 @@ func (a *Automation) timer(ctx context.Context, t *feed.Timer) error {
 		at = t.At
 	}
 	return a.start(ctx, &event.Event{
-		ID:     event.ID("timer", t.EntityID, t.Property, strconv.FormatInt(t.At.UnixMilli(), 10)),
+		ID:     event.TimerID(t.EntityID, t.Property, t.At),
 		Action: event.TimerExpired, Resource: event.Entity, UserID: run.Own, Origin: run.SourceAutomation, At: at,
 		Context: where, Blueprint: told.Blueprint.Identifier, Entity: t.Identifier,
 		// Whoever set the timer, or changed the entity since, is behind it.

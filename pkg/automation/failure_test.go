@@ -15,6 +15,7 @@ import (
 	"longshore/pkg/audit"
 	"longshore/pkg/automation"
 	"longshore/pkg/catalog"
+	"longshore/pkg/event"
 	"longshore/pkg/fault"
 	"longshore/pkg/feed"
 	"longshore/pkg/store/dynamostore/dynamocatalog"
@@ -109,6 +110,55 @@ func TestStoresThatCannotBeReached(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// starting is a starter that a test looks into.
+type starting func(ctx context.Context, entry *action.Entry) error
+
+func (s starting) StartEvent(ctx context.Context, _ *event.Event, entry *action.Entry) error {
+	return s(ctx, entry)
+}
+
+// Automations that together take longer than a handler has come to an end: each try goes on behind those that
+// the try before is done with.
+func TestSlowAutomationsComeToAnEnd(t *testing.T) {
+	t.Parallel()
+	var asked []string
+	var timeUp context.CancelFunc
+	w := newWorld(t, func(_ *world, c *automation.Config) {
+		c.Starter = starting(func(ctx context.Context, entry *action.Entry) error {
+			asked = append(asked, entry.Record.Identifier)
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			// There is time for two of them.
+			if len(asked)%3 == 2 {
+				timeUp()
+			}
+			return nil
+		})
+	})
+	w.define(t, onEntity("a", "ENTITY_CREATED"), onEntity("b", "ENTITY_CREATED"), onEntity("c", "ENTITY_CREATED"))
+	w.create(t, `{"identifier":"cart"}`, w.machine())
+	try := func() error {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		timeUp = cancel
+		return w.Handle(ctx, w.untold[0])
+	}
+	if err := try(); fault.KindOf(err) != fault.Unavailable {
+		t.Fatalf("got %v, want that the change is told again", err)
+	}
+	must(t, try())
+	if diff := cmp.Diff([]string{"a", "b", "c", "c"}, asked); diff != "" {
+		t.Errorf("automations that were asked (-want +got):\n%s", diff)
+	}
+	// Nothing is remembered of a change that was dealt with.
+	asked = nil
+	_ = try()
+	if len(asked) != 3 {
+		t.Errorf("told once more, it asks %v, want all three", asked)
 	}
 }
 

@@ -142,11 +142,7 @@ func (l *Lanes) handle(ctx context.Context, t Task) bool {
 			return true
 		}
 		l.log.Warn("change not handled, it will be tried again", slog.String("item", t.Item), slog.Int("try", try), slog.Any("error", err))
-		timer := time.NewTimer(pause/2 + rand.N(pause/2))
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if Rest(ctx, pause/2+rand.N(pause/2)); ctx.Err() != nil {
 			return false
 		}
 		pause = min(2*pause, longestPause)
@@ -157,4 +153,14 @@ func (l *Lanes) once(ctx context.Context, t Task) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), handleFor)
 	defer cancel()
 	return Handle(ctx, l.handler, t.Read)
+}
+
+// Rest waits, or until the context ends.
+func Rest(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }

@@ -1,6 +1,7 @@
 package local_test
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"os"
@@ -70,7 +71,8 @@ func TestAWS(t *testing.T) {
 
 	// Where a queue is given, backends without one are not configured, and their queues need not be there.
 	aws.Queues = map[string]string{"webhook": os.Getenv("AWS_ENDPOINT_URL_SQS") + "/000000000000/longshore-webhook"}
-	third, _ := serve(t, aws)
+	clock := new(ticker)
+	third, _ := serve(t, local.WithTime(aws, clock.now))
 	_, err = third.CreateAction(t.Context(), json.RawMessage(`{"identifier":"build","trigger":{"type":"self-service","operation":"CREATE"},
 		"invocationMethod":{"type":"AZURE_DEVOPS","org":"acme","webhook":"hook"}}`))
 	if err != nil {
@@ -80,4 +82,28 @@ func TestAWS(t *testing.T) {
 		t.Errorf("a run of a backend without a queue: %+v, %v; want it to wait", r, err)
 	}
 	succeed(t, third, trigger(t, third, 1))
+
+	// Such queues are a deployment's, which keeps the schedules itself: this process starts none of them.
+	_, err = third.CreateAction(t.Context(), json.RawMessage(`{"identifier":"daily","trigger":{"type":"automation","event":{"type":"SCHEDULE","expression":"rate(1 day)"}},
+		"invocationMethod":{"type":"KAFKA","payload":{}}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	clock.move(8 * 24 * time.Hour)
+	// The second run is timed out by a later tick than the first.
+	for range 2 {
+		r, _, err := third.StartRun(t.Context(), "build", client.Start{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		if _, err := third.Follow(ctx, r.ID, 50*time.Millisecond, func(client.Log) {}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	page, err = third.Runs(t.Context(), client.Filter{Sources: []string{"AUTOMATION"}})
+	if err != nil || len(page.Runs) != 0 {
+		t.Errorf("%d runs of automations, want none: %v", len(page.Runs), err)
+	}
 }

@@ -300,10 +300,11 @@ func (s *Server) assemble() error {
 		if c.changes != nil {
 			handler = c.changes
 		}
-		s.begin = append(s.begin, func() { st.follow(s.background, handler) })
+		// Where a deployment follows its streams itself, it keeps its schedules too; a rate would come twice, since
+		// either counts from another moment.
+		clock := localschedule.New(localschedule.Config{Actions: cache, Start: automations.StartScheduled, Memory: st.memory, Log: c.Log, Now: c.clock})
+		s.begin = append(s.begin, func() { st.follow(s.background, handler) }, func() { s.each(sweepEvery, clock.Tick) })
 	}
-	clock := localschedule.New(localschedule.Config{Actions: cache, Start: automations.StartScheduled, Memory: st.memory, Log: c.Log, Now: c.clock})
-	s.begin = append(s.begin, func() { s.each(sweepEvery, clock.Tick) })
 	entities := catalog.NewService(st.catalog, time.Now)
 	entities.OnSlice(dispatch.SendSlices(st.queue, c.Log))
 	s.entities, s.tokens = entities, tokens

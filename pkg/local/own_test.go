@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -154,4 +156,41 @@ func (j *journal) Bytes() []byte {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return bytes.Clone(j.text.Bytes())
+}
+
+// An automation that redelivers what fails, through this deployment's own API, is cut off after ten runs: what
+// fails anew is no beginning.
+func TestLoopOfRedeliveries(t *testing.T) {
+	t.Parallel()
+	_, q, _ := open(t, config(t.TempDir()))
+	gone := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(gone.Close)
+	q.call("POST", "/v1/actions", `{"identifier":"broken","trigger":{"type":"self-service","operation":"CREATE","userInputs":{"properties":{}}},
+		"invocationMethod":{"type":"WEBHOOK","url":"`+gone.URL+`"}}`)
+	q.call("POST", "/v1/actions", `{"identifier":"again","trigger":{"type":"automation","event":{"type":"RUN_UPDATED","actionIdentifier":"broken"},
+		"condition":{"type":"JQ","expressions":[".diff.after.status == \"FAILURE\""]}},
+		"invocationMethod":{"type":"WEBHOOK","method":"POST","synchronized":true,"url":"`+q.url+`/v1/actions/runs/{{ .event.diff.after.id }}/redeliver"}}`)
+	id := q.call("POST", "/v1/actions/broken/runs", `{}`)["run"].(map[string]any)["id"].(string)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	look := time.NewTicker(50 * time.Millisecond)
+	defer look.Stop()
+	for {
+		ended := map[any]int{}
+		for _, r := range q.call("GET", "/v1/actions/runs?action=again", "")["runs"].([]any) {
+			r := r.(map[string]any)
+			ended[r["statusLabel"]]++
+		}
+		if ended["loop cut off"] > 0 {
+			break
+		}
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			t.Fatalf("the loop goes on; runs by label: %v", ended)
+		}
+	}
+	if n := q.call("GET", "/v1/actions/runs/"+id, "")["run"].(map[string]any)["generation"]; n != 11.0 {
+		t.Errorf("the run was delivered %v times, want once and ten times again", n)
+	}
 }

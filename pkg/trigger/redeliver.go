@@ -12,8 +12,9 @@ import (
 )
 
 // Redeliver sends a run whose delivery failed once more, in a new generation; what is sent is what
-// was rendered when the run was triggered. fault.NotFound; fault.Invalid run_not_redeliverable;
-// fault.Unavailable when nothing was changed.
+// was rendered when the run was triggered. What the new generation changes follows from whoever asked for
+// it: an automation that redelivers what fails is cut off as any other loop. fault.NotFound; fault.Invalid
+// run_not_redeliverable; fault.Unavailable when nothing was changed.
 func (t *Trigger) Redeliver(ctx context.Context, by identity.Caller, id string) (*run.Record, error) {
 	// The body never changes: read first, so that nothing can fail between the move and the answer.
 	record, err := t.Runs.Read(ctx, id)
@@ -29,6 +30,7 @@ func (t *Trigger) Redeliver(ctx context.Context, by identity.Caller, id string) 
 			return nil, err
 		}
 		asked := author(by, now)
+		r.Cause.Depth = max(r.Cause.Depth, asked.Cause.OfStarted().Depth)
 		w := &run.Write{Closed: closed, ClosedGeneration: r.Generation - 1, By: &asked}
 		if waiting != "" {
 			r.Delivery.Waiting = waiting

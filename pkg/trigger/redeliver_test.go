@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"longshore/pkg/audit"
 	"longshore/pkg/fault"
 	"longshore/pkg/identity"
 	"longshore/pkg/invocation"
@@ -75,6 +76,31 @@ func TestRedeliver(t *testing.T) {
 	wantFault(t, err, fault.Invalid, "run_not_redeliverable")
 	if len(w.queue.sent) != 1 {
 		t.Errorf("%d messages, want 1", len(w.queue.sent))
+	}
+}
+
+// An automation that redelivers whatever fails is a loop: each time its run is one deeper.
+func TestRedeliveryByARunIsCounted(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		by   *identity.Call
+		want int
+	}{
+		"a client":            {nil, 0},
+		"an automation's run": {&identity.Call{Cause: audit.Cause{EventID: "event_1", RunID: "r_1", Depth: 3}}, 3},
+		"an action's run":     {&identity.Call{Cause: audit.Cause{RunID: "r_1", Depth: 3}}, 4},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, nil)
+			id := w.failed(t)
+			if _, err := w.Redeliver(t.Context(), identity.Caller{OrgID: "org_1", Machine: true, ID: "client", Call: c.by}, id); err != nil {
+				t.Fatal(err)
+			}
+			if got := w.read(t, id).Causes(); got.Depth != c.want || got.RunID != id {
+				t.Errorf("what the run changes follows from %+v, want depth %d", got, c.want)
+			}
+		})
 	}
 }
 

@@ -85,8 +85,10 @@ func (q *Queue) take(ctx context.Context, backend string, limit int) (taken []qu
 		return nil, 0, nil
 	}
 	// Messages are handed out before the commit, so that it is that of their claims, too. If it fails, they
-	// are as if nobody had received them, and so are their claims.
+	// are as if nobody had received them, and so are their claims. Should they be claimed again for another
+	// operation's sake, it is at the same time: no message is claimed that is handed to nobody.
 	told := false
+	var now time.Time
 	err = q.db.WriteEarly(ctx, func(tx *sqlite.Tx) (err error) {
 		var found []queue.Received
 		var wait time.Duration
@@ -95,7 +97,9 @@ func (q *Queue) take(ctx context.Context, backend string, limit int) (taken []qu
 				taken, next, told = found, wait, true
 			}
 		}()
-		now := q.now()
+		if now.IsZero() {
+			now = q.now()
+		}
 		for {
 			due, err := q.due(tx, backend, now, limit)
 			if err != nil {

@@ -2,10 +2,13 @@ package sqlitequeue_test
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -14,6 +17,7 @@ import (
 	"longshore/pkg/invocation"
 	"longshore/pkg/queue"
 	"longshore/pkg/queue/sqlitequeue"
+	"longshore/pkg/sqlite"
 )
 
 const backend = invocation.BackendWebhook
@@ -355,5 +359,60 @@ func BenchmarkReceive(b *testing.B) {
 				ack(b, q, got...)
 			}
 		})
+	}
+}
+
+// A receive that is done again, since another operation of its commit failed, claims what it handed out and
+// nothing else: what has become due meanwhile would be in nobody's hand.
+func TestReceiveThatIsDoneAgainClaimsTheSame(t *testing.T) {
+	t.Parallel()
+	db, c := openDB(t, t.TempDir()), newClock()
+	q := open(t, db, sqlitequeue.Options{Now: c.Now})
+	send(t, q, backend, 1, 0)
+	send(t, q, backend, 2, 5*time.Second)
+
+	// The writer is held up until both operations wait behind it.
+	started, release := make(chan struct{}), make(chan struct{})
+	start := sync.OnceFunc(func() { close(started) })
+	var all sync.WaitGroup
+	all.Go(func() {
+		_ = db.Write(t.Context(), func(*sqlite.Tx) error {
+			start()
+			<-release
+			return nil
+		})
+	})
+	<-started
+	var first []queue.Received
+	all.Go(func() { first, _ = q.Receive(t.Context(), backend, 10, 0) })
+	waits(db, 1)
+	failure := errors.New("it fails, having written")
+	all.Go(func() {
+		if err := db.Write(t.Context(), func(tx *sqlite.Tx) error {
+			if _, err := tx.Exec("UPDATE messages SET held = held"); err != nil {
+				return err
+			}
+			c.Pass(10 * time.Second)
+			return failure
+		}); !errors.Is(err, failure) {
+			t.Errorf("the other operation: %v", err)
+		}
+	})
+	waits(db, 2)
+	close(release)
+	all.Wait()
+
+	if len(first) != 1 || run(t, first[0]) != message(1).PK {
+		t.Fatalf("received %+v, want number 1 alone", first)
+	}
+	if got := receive(t, q, backend, 10, 0); len(got) != 1 || run(t, got[0]) != message(2).PK || got[0].Count != 1 {
+		t.Errorf("then received %+v, want number 2 for the first time", got)
+	}
+}
+
+// waits returns once so many operations wait for the writer.
+func waits(db *sqlite.DB, operations int) {
+	for db.Stats().Waiting < operations {
+		runtime.Gosched()
 	}
 }

@@ -285,9 +285,6 @@ func (f *Feed) TimerTx(tx *sqlite.Tx, t *feed.Timer) error {
 	if f == nil {
 		return nil
 	}
-	if f == nil {
-		return nil
-	}
 	return f.appendTx(tx, kindTimer, itemOf(t.Key), encode(&storedTimer{*t}))
 }
 
@@ -311,7 +308,7 @@ func (f *Feed) Follow(ctx context.Context, h feed.Handler, log *slog.Logger) {
 		page, err := f.read(ctx, last)
 		if err != nil && ctx.Err() == nil {
 			log.Error("read changes", slog.Any("error", err))
-			rest(ctx, feedPause)
+			feed.Rest(ctx, feedPause)
 			continue
 		}
 		for _, c := range page {
@@ -461,14 +458,4 @@ func (h *handled) flush(ctx context.Context) error {
 		return fmt.Errorf("remove %d changes: %w", len(positions), err)
 	}
 	return nil
-}
-
-// rest waits, or until the context ends.
-func rest(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }

@@ -233,7 +233,7 @@ func (s *stream) shard(ctx context.Context, id string, lanes *feed.Lanes) {
 			case isTrimmed(err) && last != "":
 				last = s.lost(id)
 			default:
-				rest(ctx, s.c.Poll)
+				feed.Rest(ctx, s.c.Poll)
 			}
 			continue
 		}
@@ -252,7 +252,7 @@ func (s *stream) shard(ctx context.Context, id string, lanes *feed.Lanes) {
 			return
 		}
 		if len(out.Records) == 0 {
-			rest(ctx, s.c.Poll)
+			feed.Rest(ctx, s.c.Poll)
 		}
 	}
 }
@@ -314,15 +314,5 @@ func (s *stream) failed(ctx context.Context, doing string, err error) {
 		return
 	}
 	s.c.Log.Error("follow the stream: "+doing, slog.Any("error", err))
-	rest(ctx, pause)
-}
-
-// rest waits, or until the context ends.
-func rest(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
+	feed.Rest(ctx, pause)
 }

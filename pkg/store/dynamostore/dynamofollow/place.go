@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams/types"
 
+	"longshore/pkg/feed"
 	"longshore/pkg/store/dynamostore/dynamofeed"
 	"longshore/pkg/store/dynamostore/internal/table"
 )
@@ -170,7 +171,7 @@ func (s *stream) save(ctx context.Context) error {
 // keep saves from time to time.
 func (s *stream) keep(ctx context.Context) {
 	for ctx.Err() == nil {
-		rest(ctx, keep)
+		feed.Rest(ctx, keep)
 		if err := s.save(ctx); err != nil && ctx.Err() == nil {
 			s.c.Log.Error("write down how far a stream was followed", slog.Any("error", err))
 		}
