@@ -285,9 +285,6 @@ func (f *Feed) TimerTx(tx *sqlite.Tx, t *feed.Timer) error {
 	if f == nil {
 		return nil
 	}
-	if f == nil {
-		return nil
-	}
 	return f.appendTx(tx, kindTimer, itemOf(t.Key), encode(&storedTimer{*t}))
 }
 
