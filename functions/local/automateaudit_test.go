@@ -42,12 +42,14 @@ func (j *journal) expected() map[string]int {
 	return n
 }
 
-// read reads all runs, by what they are of, again and again until there are as many as there are to be: an
-// automation that was put off is told of after others.
+// putOff is how long an automation may be behind others of the same change: a dependency was busy.
+const putOff = 30 * time.Second
+
+// read reads all runs, by what they are of, again and again until there are as many as there are to be.
 func (j *journal) read(ctx context.Context) map[string][]*fired {
 	j.t.Helper()
 	want := j.expected()
-	for {
+	for until := time.Now().Add(putOff); ; {
 		all := map[string][]*fired{}
 		for from := ""; ; {
 			page, err := j.server.client.Runs(ctx, client.Filter{Limit: 1000, From: from})
@@ -76,7 +78,7 @@ func (j *journal) read(ctx context.Context) map[string][]*fired {
 		for name, n := range want {
 			enough = enough && len(all[name]) >= n
 		}
-		if enough || ctx.Err() != nil {
+		if enough || time.Now().After(until) {
 			return all
 		}
 		breathe(ctx)
