@@ -58,7 +58,9 @@ func (j *journal) read(ctx context.Context) map[string][]*fired {
 			}
 			for _, r := range page.Runs {
 				f := &fired{Run: r}
-				var view struct{ Payload struct{ Body json.RawMessage } }
+				var view struct {
+					Payload struct{ Body json.RawMessage }
+				}
 				err := json.Unmarshal(r.Raw, &view)
 				if text := view.Payload.Body; err == nil && len(text) > 0 {
 					err = json.Unmarshal(text, &f.body)
