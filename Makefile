@@ -30,6 +30,11 @@ CHAOS ?= 100000
 chaos: ## the ledger of CHAOS runs (100,000), and of few on the emulators, while the server is killed at random: 10 minutes at most; CHAOS_SEED=n repeats one
 	LONGSHORE_CHAOS=$(CHAOS) LONGSHORE_CHAOS_SEED=$(CHAOS_SEED) go test -count 1 -timeout 10m -run '^TestChaosLedger' -v ./functions/local
 
+CHANGES ?= 10000
+.PHONY: changes
+changes: ## CHANGES changes (10,000), the server killed five times, and the runs of automations counted, on SQLite and the emulators: 20 minutes at most; CHANGES_SEED=n repeats one
+	LONGSHORE_CHANGES=$(CHANGES) LONGSHORE_CHANGES_SEED=$(CHANGES_SEED) go test -count 1 -timeout 20m -run '^TestAutomatedChanges' -v ./functions/local
+
 lint: ## golangci-lint, package DAG included
 	$(LINT) run ./...
 

@@ -83,7 +83,7 @@ func (j *journal) read(ctx context.Context) map[string][]*fired {
 		if enough || time.Now().After(until) {
 			return all
 		}
-		breathe(ctx)
+		pause(ctx, 50*time.Millisecond)
 	}
 }
 
@@ -101,7 +101,7 @@ func (j *journal) settled(ctx context.Context) {
 			if len(page.Runs) == 0 {
 				break
 			}
-			breathe(ctx)
+			pause(ctx, 50*time.Millisecond)
 		}
 	}
 }

@@ -22,7 +22,7 @@ const writers, entitiesEach = 8, 3
 // journal is what clients have done, and what receivers were told.
 type journal struct {
 	t      *testing.T
-	server *mortal
+	server *phoenix
 	n      int
 	// well answers, ill fails or hangs.
 	well, ill *httptest.Server
@@ -63,9 +63,9 @@ func (l *life) next() int {
 	return l.changes[len(l.changes)-1].seq() + 1
 }
 
-func newJournal(t *testing.T, m *mortal, n int) *journal {
+func newJournal(t *testing.T, p *phoenix, n int) *journal {
 	j := &journal{
-		t: t, server: m, n: n, made: make(chan int, n+1), last: make(chan change, writers*entitiesEach),
+		t: t, server: p, n: n, made: make(chan int, n+1), last: make(chan change, writers*entitiesEach),
 		started: map[string]bool{}, told: map[string]string{},
 	}
 	for i := range j.lives {
@@ -188,7 +188,7 @@ func (j *journal) write(ctx context.Context, seed uint64) chan struct{} {
 // start starts a run. Whether one without an answer was started will be seen.
 func (j *journal) start(ctx context.Context) {
 	var id string
-	err := j.server.ask(ctx, func(c *client.Client) error {
+	err := j.server.once(ctx, func(ctx context.Context, c *client.Client) error {
 		r, _, err := c.StartRun(ctx, "act", client.Start{})
 		if err == nil {
 			id = r.ID
@@ -217,7 +217,7 @@ func (j *journal) change(ctx context.Context, l *life, to int, last bool) {
 		if to > 0 {
 			err = j.put(ctx, l.name, to, last)
 		} else {
-			err = j.server.ask(ctx, func(s *client.Client) error { return s.DeleteEntity(ctx, "thing", l.name) })
+			err = j.server.once(ctx, func(ctx context.Context, s *client.Client) error { return s.DeleteEntity(ctx, "thing", l.name) })
 		}
 		made := err == nil
 		if !made && !unanswered(err) {
@@ -246,7 +246,7 @@ func (j *journal) change(ctx context.Context, l *life, to int, last bool) {
 
 func (j *journal) put(ctx context.Context, name string, seq int, last bool) error {
 	text := fmt.Sprintf(`{"identifier":%q,"properties":{"seq":%d,"last":%t}}`, name, seq, last)
-	return j.server.ask(ctx, func(c *client.Client) error {
+	return j.server.once(ctx, func(ctx context.Context, c *client.Client) error {
 		_, err := c.PutEntity(ctx, "thing", json.RawMessage(text))
 		return err
 	})
@@ -254,7 +254,7 @@ func (j *journal) put(ctx context.Context, name string, seq int, last bool) erro
 
 // seq reads an entity's sequence number, 0 when it is not there.
 func (j *journal) seq(ctx context.Context, name string) (seq int) {
-	j.server.must(ctx, "read "+name, func(c *client.Client) error {
+	_, err := j.server.ask(ctx, func(ctx context.Context, c *client.Client) error {
 		text, err := c.Entity(ctx, "thing", name)
 		if refused := (*client.Error)(nil); errors.As(err, &refused) && refused.Status == http.StatusNotFound {
 			seq = 0
@@ -267,6 +267,9 @@ func (j *journal) seq(ctx context.Context, name string) (seq int) {
 		}
 		return err
 	})
+	if err != nil {
+		j.t.Errorf("read %s: %v", name, err)
+	}
 	return seq
 }
 
