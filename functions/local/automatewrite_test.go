@@ -170,7 +170,9 @@ func (j *journal) write(ctx context.Context, seed uint64) chan struct{} {
 					j.change(ctx, l, l.next(), false)
 					if draw >= 95 {
 						// Nothing of it is new.
-						j.put(ctx, l.name, l.now(), false)
+						if err := j.put(ctx, l.name, l.now(), false); err != nil && !unanswered(err) {
+							j.t.Errorf("write %s again: %v", l.name, err)
+						}
 					}
 				}
 				j.made <- int(made.Add(1))
