@@ -43,7 +43,7 @@ func TestStreamsTellOfWhatChangesOnly(t *testing.T) {
 	sources, _ := at(resources(t, "AWS::Serverless::Function")["AutomateFunction"], "Properties", "Events").(map[string]node)
 	for name, source := range sources {
 		for must, want := range map[string]string{
-			"BisectBatchOnFunctionError": "true", "MaximumRetryAttempts": "20", "MaximumRecordAgeInSeconds": "43200", "ParallelizationFactor": "4", "BatchSize": "50",
+			"BisectBatchOnFunctionError": "true", "MaximumRetryAttempts": "-1", "MaximumRecordAgeInSeconds": "43200", "ParallelizationFactor": "4", "BatchSize": "50",
 		} {
 			if got := at(source, "Properties", must); got != want {
 				t.Errorf("%s has %s %v, want %s", name, must, got, want)
