@@ -82,7 +82,7 @@ type Config struct {
 	GitLab         GitLab
 	// Breaker says when runs are kept away from a host that fails.
 	Breaker breaker.Rules
-	// Workers is how many deliveries of each backend run at once; 0 means 100.
+	// Workers is how many deliveries of each backend run at once; 0 means 200.
 	Workers int
 	Version string
 	Log     *slog.Logger
@@ -186,7 +186,8 @@ const (
 	purgeEvery = 10 * time.Minute
 	// pollFor is how long a worker waits for messages at once.
 	pollFor = 20 * time.Second
-	workers = 100
+	// workers are twice as many as one host gets: 100, which keep up with what the API accepts.
+	workers = 200
 	// entityWorkers is how many entities are upserted and migrations of the catalog carried on at once.
 	entityWorkers = 8
 )
