@@ -51,6 +51,9 @@ type Outcome struct {
 	Error string
 	// RetryAfter is what the target asked for, at most an hour; 0 for the usual delay.
 	RetryAfter time.Duration
+	// Limited says of Retry that the target takes nothing of ours before RetryAfter has passed: the run waits,
+	// and the attempt is not counted.
+	Limited bool
 	// Response is the target's answer where it ends the run.
 	Response json.RawMessage
 	// StatusLabel is set on a run that the outcome ends.

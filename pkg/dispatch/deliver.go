@@ -217,7 +217,7 @@ func (d *Dispatcher) settle(ctx context.Context, log *slog.Logger, received queu
 		err := r.Settle(now, m.Generation, owner, d.c.Timeout(r.Backend), run.Outcome{
 			Verdict: o.Verdict, StatusCode: o.StatusCode, Error: o.Error, Duration: took,
 			NextTry: now.Add(delay(len(r.Attempts), o.RetryAfter, jitter)), StatusLabel: o.StatusLabel, Response: o.Response,
-			ExternalRunID: o.ExternalRunID, Link: o.Link, Watch: o.Watch, Unknown: o.Unknown,
+			ExternalRunID: o.ExternalRunID, Link: o.Link, Watch: o.Watch, Unknown: o.Unknown, Limited: o.Limited,
 		})
 		if err != nil {
 			return nil, err
@@ -236,6 +236,8 @@ func (d *Dispatcher) settle(ctx context.Context, log *slog.Logger, received queu
 		case ended:
 			event = Failed
 			write.Logs = failures(now, r, o)
+		case inProgress && o.Limited:
+			event = Waiting
 		case inProgress:
 			event = Retried
 		default:
