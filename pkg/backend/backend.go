@@ -23,8 +23,8 @@ type Backend interface {
 }
 
 // Preparer is a Backend that needs something of the deployment before it can call, a secret for one.
-// Prepare is asked before a run is claimed; its error means that no attempt is made or counted and
-// that the message comes again.
+// Prepare is asked before a run is claimed; its error means that no attempt is made or counted, that the
+// run says so and that the message comes again.
 type Preparer interface {
 	Prepare(ctx context.Context) error
 }
