@@ -39,7 +39,7 @@ func (p *parser) workflowInputs(inputs *jqtemplate.Object, path string) {
 		p.faults.Add(path, "GitHub takes at most %d inputs, these are %d: put what belongs together into one input as JSON", maxWorkflowInputs, n)
 	}
 	if n := utf8.RuneCount(jqtemplate.Encode(certain)); n > maxWorkflowCharacters {
-		p.faults.Add(path, "GitHub takes inputs of at most %d characters in all, these have %d", maxWorkflowCharacters, n)
+		p.faults.Add(path, "GitHub takes inputs of at most %d characters in all, these have %d: send less, an identifier to fetch the rest by for one", maxWorkflowCharacters, n)
 	}
 }
 

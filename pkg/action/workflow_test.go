@@ -30,7 +30,7 @@ func TestWorkflowInputsThatGitHubWouldRefuse(t *testing.T) {
 		"26":                     {inputs(26, `"x"`, ""), "workflowInputs: GitHub takes at most 25 inputs, these are 26"},
 		"26 objects":             {inputs(26, `{"a":"{{ .inputs.x }}"}`, ""), "at most 25 inputs, these are 26"},
 		"as long as allowed":     {`{"a":"` + strings.Repeat("é", 65_527) + `"}`, ""},
-		"longer":                 {`{"a":"` + strings.Repeat("é", 65_528) + `"}`, "workflowInputs: GitHub takes inputs of at most 65535 characters in all, these have 65536"},
+		"longer":                 {`{"a":"` + strings.Repeat("é", 65_528) + `"}`, "workflowInputs: GitHub takes inputs of at most 65535 characters in all, these have 65536: send less"},
 		"a long text to be read": {`{"a":"{{ .inputs.x }}` + strings.Repeat("é", 65_528) + `"}`, ""},
 	} {
 		for kind, method := range map[string]string{

@@ -50,6 +50,7 @@ func Run(t *testing.T, open Open) {
 	t.Run("HostileAnswers", s.hostileAnswers)
 	t.Run("LeaksNoSecret", s.leaksNoSecret)
 	t.Run("Concurrent", s.concurrent)
+	t.Run("GivenUp", s.givenUp)
 }
 
 type suite struct {

@@ -3,6 +3,7 @@ package backendtest
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -178,4 +179,22 @@ func (s suite) concurrent(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// givenUp gives up a call that waits for its answer: that says nothing of the target's host.
+func (s suite) givenUp(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	b := s.serve(t, func(_ http.ResponseWriter, r *http.Request) {
+		// A server notices that its client is gone once it has read the request.
+		_, _ = io.Copy(io.Discard, r.Body)
+		cancel()
+		<-r.Context().Done()
+	})
+	o := b.backend.Call(ctx, b.attempt("unimportant"))
+	check(t, o)
+	if o.Verdict != run.Retry || o.NoAnswer {
+		t.Errorf("verdict %v (%s), no answer %t; want another try, and nothing about the host", o.Verdict, o.Error, o.NoAnswer)
+	}
 }

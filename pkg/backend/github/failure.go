@@ -34,6 +34,9 @@ func (s *session) failure(ctx context.Context, resp *gogithub.Response, err erro
 		o := backend.Fault(err)
 		switch {
 		case errors.As(err, &fault):
+		case errors.Is(ctx.Err(), context.Canceled):
+			// A call that this process gave up says nothing about its target.
+			o.Error = "the call to " + egress.HostPort(s.backend.base) + " was interrupted"
 		case ctx.Err() != nil:
 			o.Error = egress.HostPort(s.backend.base) + " did not answer in time"
 			o.NoAnswer = true

@@ -186,3 +186,17 @@ func TestTopicsAreMadeOnce(t *testing.T) {
 	call(run.Retry)
 	call(run.Deliver)
 }
+
+// A call that this process gives up says nothing about the brokers.
+func TestCallThatIsGivenUp(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	brokers := cluster(t, func() error {
+		cancel()
+		return kerr.NotEnoughReplicas
+	})
+	if got := open(t, kafka.Config{Brokers: brokers, OrgID: "o"}).Call(ctx, attempt(`{"payload":{}}`)); got.Verdict != run.Retry || got.NoAnswer {
+		t.Errorf("got %+v, want another try and nothing about the host", got)
+	}
+}

@@ -377,6 +377,9 @@ func fault(err error) backend.Outcome {
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, kgo.ErrRecordTimeout):
 		o.Error = "Kafka did not acknowledge the record in time"
 		o.NoAnswer = true
+	case errors.Is(err, context.Canceled):
+		// A call that this process gave up says nothing about its target.
+		o.Error = "the call to Kafka was interrupted"
 	case errors.As(err, &opened):
 		o.Error = "no connection to Kafka's brokers"
 		o.NoAnswer = true
