@@ -32,6 +32,11 @@ func (s *server) claimPending(r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
+	// What the answer needs is read first: runs are leased for nothing where it cannot be had.
+	there, err := s.definitions(r)
+	if err != nil {
+		return nil, err
+	}
 	now := s.now()
 	runs, err := run.ClaimPending(r.Context(), s.Runs, now, f, lease)
 	if err != nil && len(runs) == 0 {
@@ -40,7 +45,7 @@ func (s *server) claimPending(r *request) (*answer, error) {
 	if err != nil {
 		s.Log.LogAttrs(r.Context(), slog.LevelWarn, "claims cut short", slog.Int("claimed", len(runs)), slog.Any("error", err))
 	}
-	views, err := s.showClaimed(r, runs)
+	views, err := s.showClaimed(r, runs, there)
 	if err != nil {
 		return nil, err
 	}
@@ -74,13 +79,10 @@ func readClaim(r *request) (f run.PendingFilter, lease time.Duration, err error)
 	return f, lease, b.done()
 }
 
-// showClaimed reads claimed runs and writes them as their claimer gets them. What does not fit into one
+// showClaimed reads claimed runs and writes them as their claimer gets them; there says whether the action of
+// one still exists. What does not fit into one
 // answer is given back.
-func (s *server) showClaimed(r *request, runs []*run.Run) ([]json.RawMessage, error) {
-	there, err := s.definitions(r)
-	if err != nil {
-		return nil, err
-	}
+func (s *server) showClaimed(r *request, runs []*run.Run, there func(*run.Record) bool) ([]json.RawMessage, error) {
 	texts := make([]json.RawMessage, len(runs))
 	faults := make([]error, len(runs))
 	var all sync.WaitGroup

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"longshore/pkg/action"
 	"longshore/pkg/api"
 	"longshore/pkg/fault"
 	"longshore/pkg/run"
@@ -304,5 +305,36 @@ func TestAckOfNone(t *testing.T) {
 	f := newFixture(t)
 	if g := f.call("PATCH", ackPath, `{"runIds":[]}`).want(http.StatusOK); g.at("ackedCount") != 0.0 {
 		t.Errorf("got %s", g.text)
+	}
+}
+
+// forgetful is a store whose definitions cannot be read for a while.
+type forgetful struct {
+	action.Store
+	down bool
+}
+
+func (f *forgetful) Stamp(ctx context.Context) (int64, error) {
+	if f.down {
+		return 0, fault.Busy(errors.New("throttled"), 0, "the store is busy")
+	}
+	return f.Store.Stamp(ctx)
+}
+
+// A claim that cannot be answered leases nothing: the next one gets the run at once.
+func TestClaimThatCannotBeAnswered(t *testing.T) {
+	t.Parallel()
+	var definitions *forgetful
+	f := newFixture(t, func(c *api.Config) {
+		definitions = &forgetful{Store: c.Actions}
+		c.Cache = action.NewCache(definitions)
+	})
+	f.define(inside)
+	id := f.startOf("inside", `{"text":"a"}`)
+	definitions.down = true
+	f.call("POST", claimPath, agents+`}`).fault(503, "unavailable")
+	definitions.down = false
+	if got := f.claim(agents + `}`); len(got) != 1 || got[0]["id"] != id {
+		t.Errorf("claimed %v, want the run", got)
 	}
 }
