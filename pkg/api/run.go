@@ -59,10 +59,15 @@ func (s *server) startRun(r *request) (*answer, error) {
 	if as := q.values["run_as"]; len(as) > 1 || len(as) == 1 && as[0] == "" {
 		b.fault("run_as", "must be one e-mail address")
 	}
+	dry := q.flag("dry_run")
+	if dry == nil && q.values.Has("dry_run") {
+		// Other flags count as absent then; this one would execute the action.
+		b.fault("dry_run", "must be true or false")
+	}
 	if err := b.done(); err != nil {
 		return nil, err
 	}
-	if dry := q.flag("dry_run"); dry != nil && *dry {
+	if dry != nil && *dry {
 		return s.dryRun(r, request)
 	}
 	started, err := s.Starter.Start(r.Context(), request)
