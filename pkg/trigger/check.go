@@ -55,11 +55,12 @@ func (t *Trigger) check(ctx context.Context, q Request, entry *action.Entry) (*c
 	}
 	c := &checked{Entry: entry, address: q.Address, cause: q.Caller.Cause().OfStarted(), until: time.Now().Add(Deadline)}
 	var details []fault.Detail
-	if err := c.by(ctx, q, t.Users); fault.KindOf(err) == fault.Invalid {
-		e, _ := asFault(err)
+	if err := c.by(ctx, q, t.Users); err != nil {
+		e, ok := asFault(err)
+		if !ok || e.Kind != fault.Invalid || len(e.Details) == 0 {
+			return nil, err
+		}
 		details = append(details, e.Details...)
-	} else if err != nil {
-		return nil, err
 	}
 	if message := keyFault(q.IdempotencyKey); message != "" {
 		details = append(details, fault.Detail{Path: "Idempotency-Key", Message: message})
