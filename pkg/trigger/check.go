@@ -71,6 +71,14 @@ func (t *Trigger) check(ctx context.Context, q Request, entry *action.Entry) (*c
 			return nil, err
 		}
 	}
+	// Only a policy sees the inputs: otherwise who may not execute the action learns nothing of them.
+	permissions, err := entry.Permissions()
+	byPolicy := err != nil || permissions.Execute.Policy != nil
+	if !byPolicy {
+		if err := t.permit(ctx, c); err != nil {
+			return nil, err
+		}
+	}
 	faults, err := t.completeInputs(ctx, c, q)
 	if err != nil {
 		return nil, err
@@ -84,8 +92,10 @@ func (t *Trigger) check(ctx context.Context, q Request, entry *action.Entry) (*c
 	if err := fault.InvalidDetails(details); err != nil {
 		return nil, err
 	}
-	if err := t.permit(ctx, c); err != nil {
-		return nil, err
+	if byPolicy {
+		if err := t.permit(ctx, c); err != nil {
+			return nil, err
+		}
 	}
 	return c, t.findApprovers(ctx, c)
 }
