@@ -36,8 +36,11 @@ func (q *query) selection(include, exclude []string) catalog.Selection {
 func (s *server) entityWrite(r *request) (catalog.EntityWrite, error) {
 	q := r.query()
 	w := catalog.EntityWrite{
-		Upsert: q.on("upsert"), Merge: q.on("merge"), ValidationOnly: q.on("validation_only"),
+		Upsert: q.on("upsert"), Merge: q.on("merge"), ValidationOnly: q.trial("validation_only"),
 		CreateMissing: q.on("create_missing_related_entities"), By: s.author(r),
+	}
+	if err := q.done(); err != nil {
+		return w, err
 	}
 	tied, err := s.tiedTo(r)
 	if err != nil || tied == nil {

@@ -313,7 +313,7 @@ func (s *Server) assemble() error {
 		Tokens: access, Actions: st.actions, Cache: cache, Runs: st.runs, Starter: starter,
 		Catalog: entities, Audit: st.audit,
 		Organization: settings,
-		Decider:      approval.New(approval.Config{Runs: st.runs, Send: st.queue, Configured: configured, Log: c.Log}),
+		Decider:      approval.New(approval.Config{Runs: st.runs, Users: users, Send: st.queue, Configured: configured, Log: c.Log}),
 		Log:          c.Log, Now: c.now, AgentKafka: s.agentKafka(), Sealer: sealer, Ready: st.ready, Metrics: s.metricsHandler(), Trace: s.tracer,
 		Hosts: st.hosts, Configured: configured, Addresses: s.addresses,
 		GitHubEvents: s.githubEvents(), GitLabEvents: s.gitlabEvents(),
