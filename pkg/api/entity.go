@@ -159,7 +159,7 @@ func (s *server) deleteEntity(r *request) (*answer, error) {
 // page by page for who asks for pages.
 func (s *server) listEntities(r *request) (*answer, error) {
 	q := r.query()
-	f := catalog.Find{Blueprint: r.params["blueprint_identifier"], Selection: q.selected(), Bytes: MaxAnswer - envelope, Limit: math.MaxInt32}
+	f := catalog.Find{Blueprint: r.params["blueprint_identifier"], Selection: q.selected(), Bytes: pageBytes, Limit: math.MaxInt32}
 	paged := q.values.Has("limit") || q.text("from") != ""
 	if paged {
 		f.From, f.Limit = q.text("from"), q.number("limit", listedEntities, 1, maxListed)

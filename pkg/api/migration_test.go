@@ -233,3 +233,17 @@ func TestManyDependents(t *testing.T) {
 		t.Errorf("%v dependents are left", n)
 	}
 }
+
+// A Moderator may see how far the deletion is that a Moderator may ask for.
+func TestWhoSeesMigrations(t *testing.T) {
+	t.Parallel()
+	f := newUserFixture(t)
+	f.blueprints()
+	f.as("other@example.com", `{"port_role":"Moderator","moderated_blueprints":["system"]}`)
+	id := f.by("mod", "DELETE", serviceAll, "").want(200).at("migrationId").(string)
+	for name, status := range map[string]int{"mod": 200, "admin": 200, "machine": 200, "other": 403, "ada": 403} {
+		if g := f.by(name, "GET", "/v1/migrations/"+id, ""); g.status != status {
+			t.Errorf("%s got %d %s, want %d", name, g.status, g.text, status)
+		}
+	}
+}

@@ -28,8 +28,6 @@ type Definition struct {
 	Aggregations []string
 	// Ownership is Inherited or Direct, empty without one; an inherited one goes along OwnershipPath.
 	Ownership, OwnershipPath string
-	// TeamInheritance is a path to an entity whose team is taken over, empty without one.
-	TeamInheritance string
 	// Warnings are the calculations that do not compile.
 	Warnings []jqtemplate.Warning
 
@@ -169,14 +167,13 @@ func ParseBlueprint(text json.RawMessage) (*Definition, error) {
 		return nil, err
 	}
 	p := &blueprintParser{root: o, d: &Definition{
-		Identifier:      document.Text(o, "identifier"),
-		Title:           document.Text(o, "title"),
-		Icon:            document.Text(o, "icon"),
-		Ownership:       document.Text(document.Object(o, "ownership"), "type"),
-		OwnershipPath:   document.Text(document.Object(o, "ownership"), "path"),
-		TeamInheritance: document.Text(document.Object(o, "teamInheritance"), "path"),
-		properties:      map[string]int{},
-		relations:       map[string]int{},
+		Identifier:    document.Text(o, "identifier"),
+		Title:         document.Text(o, "title"),
+		Icon:          document.Text(o, "icon"),
+		Ownership:     document.Text(document.Object(o, "ownership"), "type"),
+		OwnershipPath: document.Text(document.Object(o, "ownership"), "path"),
+		properties:    map[string]int{},
+		relations:     map[string]int{},
 	}}
 	p.faults.Finite(o, "")
 	p.faults.Validate(s.blueprint, document.Plain(o), "")

@@ -28,9 +28,6 @@ func (n *snapshot) edges(k *Kept, e *Entity) ([]Edge, error) {
 // rename puts e in the place of old, which has another identifier, and lets relations follow: up to 200
 // at once, the others in slices. Readers see the new identifier everywhere from the start.
 func (s *Service) rename(ctx context.Context, n *snapshot, k *Kept, old, e *Entity, edges []Edge, by Author) error {
-	if err := n.still(old.Key, e.Key); err != nil {
-		return err
-	}
 	// The new one names itself where the old one did.
 	if slices.ContainsFunc(edges, func(edge Edge) bool { return edge.Target == old.Key }) {
 		var err error
@@ -56,7 +53,9 @@ func (s *Service) rename(ctx context.Context, n *snapshot, k *Kept, old, e *Enti
 	if err := s.renameEntity(ctx, n, old, e, edges, before, by); err != nil {
 		return errors.Join(err, s.cancel(ctx, m))
 	}
-	return s.first(ctx, m)
+	// It is recorded, and goes on even if its first slice fails.
+	_ = s.first(ctx, m)
+	return nil
 }
 
 // relating is an entity that relates to another one, and through what.
