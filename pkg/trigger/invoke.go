@@ -106,11 +106,12 @@ func inputRef(i *invocation.Invocation, inputs *jqtemplate.Object) string {
 }
 
 // portPayload is what v1 sends to GitHub and GitLab: each user input, unless omitUserInputs, and the
-// run message as port_payload, unless omitPayload.
+// run message as port_payload, unless omitPayload. The input called ref is there in any case: it names the
+// branch or tag, and the dispatcher takes it out.
 func portPayload(method, inputs *jqtemplate.Object, message []byte) []byte {
 	sent := new(jqtemplate.Object)
-	if get(method, "omitUserInputs") != true {
-		for name, value := range inputs.All() {
+	for name, value := range inputs.All() {
+		if name == "ref" || get(method, "omitUserInputs") != true {
 			sent.Set(name, value)
 		}
 	}
