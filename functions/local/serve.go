@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"longshore/pkg/backend/azuredevops"
+	"longshore/pkg/backend/github"
 	"longshore/pkg/backend/gitlab"
 	"longshore/pkg/boot"
 	"longshore/pkg/boot/githubsettings"
@@ -50,7 +51,7 @@ type serveCommand struct {
 
 // Run serves until the context ends, which SIGTERM and SIGINT do.
 func (c *serveCommand) Run(ctx context.Context, s *streams) error {
-	githubCredentials, wrongGitHub := c.GitHub.Credentials(c.GitHubApp, "")
+	githubCredentials, wrongGitHub := githubsettings.Credentials(c.GitHubApp, c.GitHub.Plain())
 	gitlabCredentials, wrongGitLab := gitlab.ParseCredentials(c.GitLab.Plain())
 	// Their time-outs are checked, too.
 	if githubCredentials.Given() {
@@ -112,6 +113,9 @@ func (c *serveCommand) check() (egress.Allow, error) {
 	allow, err := egress.ParseAllow(c.EgressAllow)
 	_, badURL := gitlab.New(gitlab.Config{URL: c.GitLab.URL})
 	faults := []error{c.Validate(), err, badURL, c.Kafka.Validate()}
+	if _, err := github.New(github.Config{APIURL: c.GitHub.APIURL}); err != nil {
+		faults = append(faults, fmt.Errorf("--github-api-url: %w", err))
+	}
 	if _, err := azuredevops.New(azuredevops.Config{URL: c.AzureDevOpsURL}); err != nil {
 		faults = append(faults, fmt.Errorf("--azure-devops-url: %w", err))
 	}

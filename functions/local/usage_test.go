@@ -65,6 +65,8 @@ func TestMistakesInTheCall(t *testing.T) {
 		"render a batch of data":    {[]string{"render", "--batch", "--data", "x"}, "--batch takes data and strictness from its lines"},
 		"Kafka by no mechanism":     {[]string{"serve", "--kafka-brokers", "b:9092", "--kafka-sasl-mechanism", "GSSAPI"}, `LONGSHORE_KAFKA_SASL_MECHANISM is "GSSAPI"`},
 		"Kafka without a user":      {[]string{"serve", "--kafka-brokers", "b:9092", "--kafka-sasl-mechanism", "PLAIN"}, "it needs LONGSHORE_KAFKA_USERNAME"},
+		"GitHub at no URL":          {[]string{"serve", "--github-api-url", "api.github.com"}, "--github-api-url: the URL of GitHub's API must be http or https"},
+		"GitHub's key in no file":   {[]string{"serve", "--github-app-id", "7", "--github-app-private-key", short}, "LONGSHORE_GITHUB_APP_PRIVATE_KEY is no key in PEM, nor a file that can be read"},
 		"Azure at no URL":           {[]string{"serve", "--azure-devops-url", "dev.azure.com"}, "--azure-devops-url: the URL of Azure DevOps must be http or https"},
 		"sign without secret":       {[]string{"sign"}, "missing flags: --secret=STRING"},
 		"verify without signature":  {[]string{"verify-signature", "--secret", "x", "--timestamp", "1"}, "missing flags: --signature=STRING"},
