@@ -40,7 +40,9 @@ func TestMistakesInTheCall(t *testing.T) {
 		"issuer over HTTP":          {[]string{"serve", "--oidc-issuer", "http://idp.example.com", "--oidc-audience", "a"}, "the issuer must begin with https://"},
 		"issuer alone":              {[]string{"serve", "--oidc-issuer", "https://idp.example.com"}, "the audience is empty"},
 		"audience alone":            {[]string{"serve", "--oidc-audience", "a"}, "need --oidc-issuer"},
-		"base URL":                  {[]string{"serve", "--base-url", "example.com"}, `--base-url is "example.com", expected the form https://host`},
+		"base URL":                  {[]string{"serve", "--base-url", "example.com"}, "LONGSHORE_BASE_URL must have the form https://host, without credentials and query"},
+		"base URL with a password":  {[]string{"serve", "--base-url", "https://u:" + short + "@example.com"}, "LONGSHORE_BASE_URL must have the form https://host, without credentials and query"},
+		"base URL with a query":     {[]string{"serve", "--base-url", "https://example.com?x=y"}, "LONGSHORE_BASE_URL must have the form https://host, without credentials and query"},
 		"allow list":                {[]string{"serve", "--egress-allow", "10.0.0.0/99"}, `egress allow list: "10.0.0.0/99" is no CIDR such as 10.0.0.0/8 or fd00::/8`},
 		"aws-create alone":          {[]string{"serve", "--aws-create"}, "--aws-create needs --aws"},
 		"data is no directory":      {[]string{"serve", "--data", filepath.Join(os.Args[0], "x")}, "mkdir " + os.Args[0] + ": not a directory"},
@@ -100,8 +102,12 @@ func TestMistakesInTheCall(t *testing.T) {
 // All that is wrong with the flags is said at once.
 func TestEveryFaultIsSaid(t *testing.T) {
 	t.Parallel()
-	got := call(t, "", "serve", "--client-secret", "x", "--addr", "x", "--egress-allow", "*")
-	for _, want := range []string{"--client-secret has 1 characters", `--addr is "x"`, `"*" has a wildcard`} {
+	got := call(t, "", "serve", "--client-secret", "x", "--addr", "x", "--egress-allow", "*", "--call-timeout", "1ms",
+		"--kafka-sasl-mechanism", "X", "--github-tokens", "x", "--gitlab-tokens", "x")
+	for _, want := range []string{
+		"--client-secret has 1 characters", `--addr is "x"`, `"*" has a wildcard`, "LONGSHORE_CALL_TIMEOUT is 1ms",
+		`LONGSHORE_KAFKA_SASL_MECHANISM is "X"`, "LONGSHORE_GITHUB_TOKENS: ", "LONGSHORE_GITLAB_TOKENS: ",
+	} {
 		if !strings.Contains(got.err, want) {
 			t.Errorf("no %q in %q", want, got.err)
 		}
