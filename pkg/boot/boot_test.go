@@ -67,12 +67,13 @@ func TestSettingsNameEveryFaultAtOnce(t *testing.T) {
 	t.Setenv("LONGSHORE_RUN_RETENTION", "30d")
 	t.Setenv("LONGSHORE_APPROVAL_TIMEOUT", "31d")
 	t.Setenv("LONGSHORE_SES_SENDER", "longshore")
+	t.Setenv("LONGSHORE_BASE_URL", "longshore.example.com")
 	var s boot.Settings
 	if err := boot.Read(&s); err != nil {
 		t.Fatal(err)
 	}
 	err := s.Validate()
-	for _, want := range []string{"LONGSHORE_CALL_TIMEOUT", "LONGSHORE_CONNECT_TIMEOUT", "LONGSHORE_RUN_RETENTION", "LONGSHORE_APPROVAL_TIMEOUT", "LONGSHORE_SES_SENDER"} {
+	for _, want := range []string{"LONGSHORE_CALL_TIMEOUT", "LONGSHORE_CONNECT_TIMEOUT", "LONGSHORE_RUN_RETENTION", "LONGSHORE_APPROVAL_TIMEOUT", "LONGSHORE_SES_SENDER", "LONGSHORE_BASE_URL"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want it to name %s", err, want)
 		}

@@ -294,7 +294,7 @@ func (d *Dispatcher) settle(ctx context.Context, log *slog.Logger, received queu
 		log.WarnContext(ctx, "changelog message given up", slog.String("event_id", r.NoticeOf), slog.String("error", failure(r, why(o))))
 	}
 	log.InfoContext(ctx, "attempt made", slog.String("outcome", string(event)), slog.Int("status_code", o.StatusCode),
-		slog.Duration("took", took))
+		slog.Int64("ms", took.Milliseconds()))
 	return event, true
 }
 
