@@ -5,6 +5,28 @@ import (
 	"testing"
 )
 
+// What runs is a version, and SAM publishes one if the code changes or what the template says of a function, but
+// not if a parameter does: the version of Settings has to move with each of them, and every function with it.
+func TestEachParameterComesIntoUse(t *testing.T) {
+	t.Parallel()
+	root := template(t)
+	parameters, _ := root["Parameters"].(map[string]node)
+	for name := range parameters {
+		if !refers(at(root, "Resources", "Settings", "Properties", "Content"), name) {
+			t.Errorf("a deployment that changes %s alone would change no function: it is not in Settings", name)
+		}
+	}
+	// Lambda publishes no version of a function that is what it was.
+	if !refers(at(root, "Globals", "Function", "Environment"), "Settings") {
+		t.Error("the functions' environment does not have the version of Settings")
+	}
+	for name, f := range resources(t, "AWS::Serverless::Function") {
+		if !refers(at(f, "Properties", "VersionDescription"), "Settings") {
+			t.Errorf("no version of %s is published when Settings change", name)
+		}
+	}
+}
+
 // A stack may stand beside another one in the same account and region.
 func TestNamesAreOfOneStack(t *testing.T) {
 	t.Parallel()
