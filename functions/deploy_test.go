@@ -48,3 +48,29 @@ func TestNamesAreOfOneStack(t *testing.T) {
 	}
 }
 
+// A deployment that shifts traffic step by step goes back when functions fail.
+func TestStepwiseDeploymentsAreWatched(t *testing.T) {
+	t.Parallel()
+	named := map[string]bool{}
+	for _, r := range resources(t, "AWS::CloudWatch::Alarm") {
+		if name, ok := at(r, "Properties", "AlarmName", "!Sub").(string); ok {
+			named[name] = true
+		}
+	}
+	choice, _ := at(template(t), "Globals", "Function", "DeploymentPreference", "Alarms", "!If").([]node)
+	if len(choice) != 3 || choice[0] != "RollsBack" {
+		t.Fatalf("alarms are %v", choice)
+	}
+	alarms, _ := choice[1].([]node)
+	for _, a := range alarms {
+		name, _ := at(a, "!Sub").(string)
+		if !named[name] {
+			t.Errorf("no alarm is called %q", name)
+		}
+		delete(named, name)
+	}
+	if len(alarms) == 0 || len(named) > 0 {
+		t.Errorf("%d alarms are asked, not asked are %v", len(alarms), named)
+	}
+}
+
