@@ -74,3 +74,13 @@ func TestStepwiseDeploymentsAreWatched(t *testing.T) {
 	}
 }
 
+func TestOutputsNameWhereEventsGo(t *testing.T) {
+	t.Parallel()
+	outputs, _ := template(t)["Outputs"].(map[string]node)
+	for output, path := range map[string]string{"GitHubWebhookUrl": "/webhooks/github", "GitLabWebhookUrl": "/webhooks/gitlab"} {
+		value, _ := at(outputs[output], "Value", "!Sub").([]node)
+		if len(value) == 0 || value[0] != "${Url}"+path {
+			t.Errorf("%s is %v, want it to end in %s", output, value, path)
+		}
+	}
+}
