@@ -62,7 +62,8 @@ type Audit interface {
 // Schedules keeps the entries of scheduled automations.
 type Schedules interface {
 	// Reconcile makes the schedules what they are to be after a change of a definition; before is nil for a
-	// new one, after for one that was deleted. It may be called again with the same change.
+	// new one, after for one that was deleted and is there under no other identifier. It may be called again
+	// with the same change.
 	// fault.Unavailable.
 	Reconcile(ctx context.Context, before, after *action.Record) error
 }
@@ -113,9 +114,27 @@ func (a *Automation) Handle(ctx context.Context, c *feed.Change) error {
 	case c.Timer != nil:
 		return a.timer(ctx, c.Timer)
 	case c.Action != nil && a.Schedules != nil:
-		return failed(ctx, "change a schedule", a.Schedules.Reconcile(ctx, c.Action.Before, c.Action.After))
+		return a.definition(ctx, c.Action)
 	}
 	return nil
+}
+
+// definition handles a change of a definition. One that got another identifier is told of as deleted, too: that
+// is a change to what it is now, or its schedule would end.
+func (a *Automation) definition(ctx context.Context, c *feed.Action) error {
+	after := c.After
+	if after == nil {
+		entries, err := a.Actions.List(ctx)
+		if err != nil {
+			return failed(ctx, "read the automations", err)
+		}
+		for _, entry := range entries {
+			if entry.Record.ID == c.Before.ID {
+				after = entry.Record
+			}
+		}
+	}
+	return failed(ctx, "change a schedule", a.Schedules.Reconcile(ctx, c.Before, after))
 }
 
 // failed returns an error with what was being done. One that came when the time was up may be cured by itself.

@@ -321,6 +321,27 @@ func (n *neighbours) Deliver(_ context.Context, e *event.Event, b *catalog.Bluep
 	return n.err
 }
 
+// A definition that gets another identifier is told of as deleted and as new, in any order.
+func TestScheduleOfARenamedAutomation(t *testing.T) {
+	t.Parallel()
+	n := &neighbours{}
+	w := newWorld(t, func(_ *world, c *automation.Config) { c.Schedules = n })
+	w.define(t, scheduled("a", "rate(1 hour)", "", ""))
+	before, err := w.actions.Get(t.Context(), "a")
+	must(t, err)
+	after := *before
+	after.Identifier = "b"
+	after.Definition = json.RawMessage(strings.Replace(string(before.Definition), `"a"`, `"b"`, 1))
+	must(t, w.actions.Replace(t.Context(), "a", &after))
+	must(t, w.Handle(t.Context(), &feed.Change{Action: &feed.Action{Before: before}}))
+	must(t, w.Handle(t.Context(), &feed.Change{Action: &feed.Action{After: &after}}))
+	must(t, w.actions.Delete(t.Context(), "b", "client", w.now))
+	must(t, w.Handle(t.Context(), &feed.Change{Action: &feed.Action{Before: &after}}))
+	if diff := cmp.Diff([]string{"a becomes b", "nothing becomes b", "b becomes nothing"}, n.calls); diff != "" {
+		t.Errorf("told (-want +got):\n%s", diff)
+	}
+}
+
 func TestSchedulesAndChangelog(t *testing.T) {
 	t.Parallel()
 	n := &neighbours{}
@@ -330,7 +351,7 @@ func TestSchedulesAndChangelog(t *testing.T) {
 	w.patch(t, "cart", `{"title":"Cart"}`, w.machine())
 	w.patch(t, "cart", `{"title":"Cart"}`, w.machine())
 	w.tell(t)
-	record := &action.Record{Identifier: "a"}
+	record := &action.Record{Identifier: "a", ID: "action_gone"}
 	for _, c := range []*feed.Action{{After: record}, {Before: record, After: record}, {Before: record}} {
 		must(t, w.Handle(t.Context(), &feed.Change{Action: c}))
 	}

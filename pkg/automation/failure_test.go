@@ -173,7 +173,7 @@ func TestWhatNoTryCures(t *testing.T) {
 	if len(w.started) != 1 {
 		t.Errorf("started %v, want the automation all the same", w.names())
 	}
-	check(t, "a schedule's entry", w.Handle(t.Context(), &feed.Change{Action: &feed.Action{}}))
+	check(t, "a schedule's entry", w.Handle(t.Context(), &feed.Change{Action: &feed.Action{After: &action.Record{}}}))
 }
 
 // starting is a starter that a test looks into.

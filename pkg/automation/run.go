@@ -69,7 +69,7 @@ func (a *Automation) runEvent(ctx context.Context, c *feed.Run, doing, name stri
 	if c.Before != nil {
 		by = c.After.Last
 	}
-	definition, err := a.definition(ctx, c.After, name, there)
+	definition, err := a.actionOf(ctx, c.After, name, there)
 	if err != nil {
 		return nil, err
 	}
@@ -93,9 +93,9 @@ func (a *Automation) runEvent(ctx context.Context, c *feed.Run, doing, name stri
 	return e, err
 }
 
-// definition is that of a run's action as GET returns it; of one that is not there any more it is what the run
+// actionOf is the definition of a run's action as GET returns it; of one that is not there any more it is what the run
 // knows of it.
-func (a *Automation) definition(ctx context.Context, r *run.Record, name string, there bool) (json.RawMessage, error) {
+func (a *Automation) actionOf(ctx context.Context, r *run.Record, name string, there bool) (json.RawMessage, error) {
 	if there {
 		entry, err := a.Actions.Get(ctx, name)
 		switch {
