@@ -287,7 +287,7 @@ func (s *Server) assemble() error {
 	settings := organization.NewService(st.organization, sealer)
 	starter := trigger.New(trigger.Config{
 		Actions: cache, Entities: reader, Permissions: judge, Approvers: judge, Users: users, Runs: st.runs, Accepter: st.accepter, Sender: st.queue,
-		ApprovalTimeout: c.ApprovalTimeout, Mails: c.SESSender != "", BaseURL: c.BaseURL,
+		ApprovalTimeout: c.ApprovalTimeout, Mails: c.SESSender != "", BaseURL: c.BaseURL, Address: s.baseURL,
 		OrgID: s.credentials.OrgID, Configured: configured, GitHubApp: c.GitHub.App, Log: c.Log, Trace: s.tracer,
 		ClientSecret: s.credentials.ClientSecret, Key: key,
 		Secrets: organization.NewVault(st.organization, sealer), Sealer: sealer, Streamer: settings,

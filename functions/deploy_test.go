@@ -1,0 +1,86 @@
+package functions_test
+
+import (
+	"strings"
+	"testing"
+)
+
+// What runs is a version, and SAM publishes one if the code changes or what the template says of a function, but
+// not if a parameter does: the version of Settings has to move with each of them, and every function with it.
+func TestEachParameterComesIntoUse(t *testing.T) {
+	t.Parallel()
+	root := template(t)
+	parameters, _ := root["Parameters"].(map[string]node)
+	for name := range parameters {
+		if !refers(at(root, "Resources", "Settings", "Properties", "Content"), name) {
+			t.Errorf("a deployment that changes %s alone would change no function: it is not in Settings", name)
+		}
+	}
+	// Lambda publishes no version of a function that is what it was.
+	if !refers(at(root, "Globals", "Function", "Environment"), "Settings") {
+		t.Error("the functions' environment does not have the version of Settings")
+	}
+	for name, f := range resources(t, "AWS::Serverless::Function") {
+		if !refers(at(f, "Properties", "VersionDescription"), "Settings") {
+			t.Errorf("no version of %s is published when Settings change", name)
+		}
+	}
+}
+
+// A stack may stand beside another one in the same account and region.
+func TestNamesAreOfOneStack(t *testing.T) {
+	t.Parallel()
+	all, _ := template(t)["Resources"].(map[string]node)
+	for name, r := range all {
+		properties, _ := at(r, "Properties").(map[string]node)
+		for property, value := range properties {
+			if text, fixed := value.(string); fixed && strings.HasSuffix(property, "Name") && property != "MetricName" {
+				t.Errorf("%s has the %s %s in every stack", name, property, text)
+			}
+		}
+		events, _ := properties["Events"].(map[string]node)
+		for event, e := range events {
+			// SAM names it after the function and the event.
+			if at(e, "Type") == "ScheduleV2" && at(e, "Properties", "OmitName") != "true" {
+				t.Errorf("the schedule %s of %s has the same name in every stack", event, name)
+			}
+		}
+	}
+}
+
+// A deployment that shifts traffic step by step goes back when functions fail.
+func TestStepwiseDeploymentsAreWatched(t *testing.T) {
+	t.Parallel()
+	named := map[string]bool{}
+	for _, r := range resources(t, "AWS::CloudWatch::Alarm") {
+		if name, ok := at(r, "Properties", "AlarmName", "!Sub").(string); ok {
+			named[name] = true
+		}
+	}
+	choice, _ := at(template(t), "Globals", "Function", "DeploymentPreference", "Alarms", "!If").([]node)
+	if len(choice) != 3 || choice[0] != "RollsBack" {
+		t.Fatalf("alarms are %v", choice)
+	}
+	alarms, _ := choice[1].([]node)
+	for _, a := range alarms {
+		name, _ := at(a, "!Sub").(string)
+		if !named[name] {
+			t.Errorf("no alarm is called %q", name)
+		}
+		delete(named, name)
+	}
+	if len(alarms) == 0 || len(named) > 0 {
+		t.Errorf("%d alarms are asked, not asked are %v", len(alarms), named)
+	}
+}
+
+func TestOutputsNameWhereEventsGo(t *testing.T) {
+	t.Parallel()
+	outputs, _ := template(t)["Outputs"].(map[string]node)
+	for output, path := range map[string]string{"GitHubWebhookUrl": "/webhooks/github", "GitLabWebhookUrl": "/webhooks/gitlab"} {
+		value, _ := at(outputs[output], "Value", "!Sub").([]node)
+		if len(value) == 0 || value[0] != "${Url}"+path {
+			t.Errorf("%s is %v, want it to end in %s", output, value, path)
+		}
+	}
+}
