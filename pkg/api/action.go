@@ -73,10 +73,9 @@ func selection(q *query) func(*action.Entry) bool {
 		if d == nil {
 			d = &action.Definition{}
 		}
-		event := within(within(e.Value(), "trigger"), "event")
 		return in(identifiers, e.Record.Identifier) && in(blueprints, d.Blueprint) && in(operations, d.Operation) &&
 			in(kinds, d.Kind) && (published == nil || *published == d.Publish) &&
-			in(events, text(within(event, "type"))) && in(eventActions, text(within(event, "actionIdentifier")))
+			in(events, d.Event.Type) && in(eventActions, d.Event.Action)
 	}
 }
 
