@@ -119,6 +119,7 @@ func TestWhatMultipliesIsStopped(t *testing.T) {
 		shared + ". == .", shared + "[., .] | sort | 1", shared + "[., .] | unique | 1", shared + "[., .] | index([.[0]])",
 		"reduce range(60) as $i (0; {a: ., b: .}) | . < .",
 		"[range(200000) | 0] as $a | ($a[:100000] + [1]) as $b | $a | .[$b]",
+		`(" " * 60000000) as $f | "1" | strptime($f)`,
 	} {
 		t.Run(e[max(0, len(e)-60):], func(t *testing.T) {
 			t.Parallel()

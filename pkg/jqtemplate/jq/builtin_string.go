@@ -47,14 +47,6 @@ func stringBuiltins() []native {
 	}
 }
 
-// work is a step that reads so many bytes of a text: much at once is worth a look at the context.
-func (x *exec) work(bytes int) error {
-	if bytes > 64<<10 {
-		return x.ctx.Err()
-	}
-	return x.step()
-}
-
 func length(x *exec, v any) (any, error) {
 	switch v := v.(type) {
 	case nil:

@@ -164,6 +164,14 @@ func (x *exec) charge(bytes int) error {
 	if x.spent += bytes; x.spent > budget || bytes < 0 {
 		return ErrMemory
 	}
+	return x.work(bytes)
+}
+
+// work is a step that deals with so many bytes: much at once is worth a look at the context.
+func (x *exec) work(bytes int) error {
+	if bytes > 64<<10 {
+		return x.ctx.Err()
+	}
 	return x.step()
 }
 
