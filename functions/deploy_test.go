@@ -74,6 +74,14 @@ func TestStepwiseDeploymentsAreWatched(t *testing.T) {
 	}
 }
 
+// Lambda, too, may leave out lines by their level: none that a function writes.
+func TestLambdaLeavesNoLineOut(t *testing.T) {
+	t.Parallel()
+	if got := at(template(t), "Globals", "Function", "LoggingConfig", "ApplicationLogLevel"); got != "DEBUG" {
+		t.Errorf("lines are left out below the level %v, want DEBUG", got)
+	}
+}
+
 func TestOutputsNameWhereEventsGo(t *testing.T) {
 	t.Parallel()
 	outputs, _ := template(t)["Outputs"].(map[string]node)
