@@ -1,6 +1,7 @@
 package functions_test
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -71,6 +72,42 @@ func TestStepwiseDeploymentsAreWatched(t *testing.T) {
 	}
 	if len(alarms) == 0 || len(named) > 0 {
 		t.Errorf("%d alarms are asked, not asked are %v", len(alarms), named)
+	}
+}
+
+// A parameter that no function takes is refused before anything is deployed.
+func TestParametersAreChecked(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ good, bad []string }{
+		"CallTimeout":      {[]string{"25s", "1.5s"}, []string{"", "45", "1h", "1d"}},
+		"ConnectTimeout":   {[]string{"5s", "100ms"}, []string{"", "5", "1d"}},
+		"BaseUrl":          {[]string{"", "https://longshore.example.com", "http://10.0.0.1:8080"}, []string{"longshore.example.com", "https://longshore.example.com/", "https://a/b"}},
+		"CorsAllowOrigins": {[]string{"", "https://a.example", "https://a.example,https://b.example"}, []string{"https://a.example, https://b.example"}},
+	} {
+		text, _ := at(template(t), "Parameters", name, "AllowedPattern").(string)
+		pattern, err := regexp.Compile(text)
+		if err != nil || text == "" {
+			t.Errorf("%s has the pattern %q: %v", name, text, err)
+			continue
+		}
+		for _, value := range c.good {
+			if !pattern.MatchString(value) {
+				t.Errorf("%s: %q is refused", name, value)
+			}
+		}
+		for _, value := range c.bad {
+			if pattern.MatchString(value) {
+				t.Errorf("%s: %q is taken", name, value)
+			}
+		}
+	}
+}
+
+// Lambda, too, may leave out lines by their level: none that a function writes.
+func TestLambdaLeavesNoLineOut(t *testing.T) {
+	t.Parallel()
+	if got := at(template(t), "Globals", "Function", "LoggingConfig", "ApplicationLogLevel"); got != "DEBUG" {
+		t.Errorf("lines are left out below the level %v, want DEBUG", got)
 	}
 }
 

@@ -96,7 +96,7 @@ func TestBatch(t *testing.T) {
 			handled: []string{"a2", "p2"}, done: []string{"a1", "a2", "p2", "panic"}, parked: []string{"a1", "panic"},
 		},
 		"what another try cures in part comes again": {
-			names: []string{"a1", "b1"}, fail: map[string]error{"a1": fmt.Errorf("handle: %w", errors.Join(errors.New("bad"), busy))}, again: 0,
+			names: []string{"a1", "b1"}, fail: map[string]error{"a1": fmt.Errorf("handle: %w", errors.Join(fault.New(fault.Invalid, "", "bad"), busy))}, again: 0,
 			handled: []string{"b1"}, done: []string{"b1"},
 		},
 		"what cannot be parked comes again": {
