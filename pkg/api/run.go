@@ -292,6 +292,14 @@ func (s *server) patchRun(r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
+	mask, err := s.reportMask(r.Context(), record)
+	if err != nil {
+		return nil, err
+	}
+	p.StatusLabel, p.Summary, p.ExternalRunID = masked(mask, p.StatusLabel), masked(mask, p.Summary), masked(mask, p.ExternalRunID)
+	if p.Link != nil {
+		p.Link = mask.JSON(p.Link)
+	}
 	by := s.author(r)
 	moved, err := s.Runs.Update(r.Context(), record.ID, func(current *run.Run) (*run.Write, error) {
 		if err := current.Apply(by.At, by.ID, p); err != nil {

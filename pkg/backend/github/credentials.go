@@ -21,7 +21,8 @@ type Credentials struct {
 	Tokens map[string]string
 }
 
-// ParseTokens reads tokens as settings have them: org=token, separated by commas. Errors hold no token.
+// ParseTokens reads tokens as settings have them: org=token, separated by commas. Organizations
+// are in lower case then. Errors hold no token.
 func ParseTokens(list string) (map[string]string, error) {
 	tokens := map[string]string{}
 	for i, pair := range strings.Split(list, ",") {
@@ -29,9 +30,12 @@ func ParseTokens(list string) (map[string]string, error) {
 			continue
 		}
 		org, token, found := strings.Cut(pair, "=")
-		org, token = strings.TrimSpace(org), strings.TrimSpace(token)
+		org, token = strings.ToLower(strings.TrimSpace(org)), strings.TrimSpace(token)
 		if !found || org == "" || token == "" {
 			return nil, fmt.Errorf("entry %d of GitHub's tokens is not of the form org=token", i+1)
+		}
+		if tokens[org] != "" {
+			return nil, fmt.Errorf("GitHub's tokens have two for %q", org)
 		}
 		tokens[org] = token
 	}
