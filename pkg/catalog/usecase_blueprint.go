@@ -121,6 +121,9 @@ func (s *Service) tryBlueprint(ctx context.Context, identifier string, by Author
 		return nil, err
 	}
 	if d.Identifier != identifier {
+		if n.identifier[d.Identifier] != nil {
+			return nil, fault.New(fault.Conflict, "identifier_taken", "a blueprint with the identifier %q exists already", d.Identifier)
+		}
 		if text, d, err = retarget(text, identifier, d.Identifier); err != nil {
 			return nil, err
 		}
