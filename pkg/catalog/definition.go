@@ -150,6 +150,11 @@ func decodeObject(text json.RawMessage, what string) (*jqtemplate.Object, error)
 // member may be null, which means the same as its absence. What a path of relations leads to, and a
 // default against its property, is not checked.
 func ParseBlueprint(text json.RawMessage) (*Definition, error) {
+	return parseBlueprint(text, func(*Definition, *document.Faults) {})
+}
+
+// parseBlueprint is ParseBlueprint with a check of relations, whose faults come with all others.
+func parseBlueprint(text json.RawMessage, check func(*Definition, *document.Faults)) (*Definition, error) {
 	o, err := decodeObject(text, "a blueprint")
 	if err != nil {
 		return nil, err
@@ -166,7 +171,7 @@ func ParseBlueprint(text json.RawMessage) (*Definition, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &blueprintParser{root: o, d: &Definition{
+	p := &blueprintParser{root: o, check: check, d: &Definition{
 		Identifier:    document.Text(o, "identifier"),
 		Title:         document.Text(o, "title"),
 		Icon:          document.Text(o, "icon"),
@@ -185,6 +190,7 @@ func ParseBlueprint(text json.RawMessage) (*Definition, error) {
 type blueprintParser struct {
 	root   *jqtemplate.Object
 	d      *Definition
+	check  func(*Definition, *document.Faults)
 	draft  document.Draft
 	faults document.Faults
 }
@@ -216,6 +222,7 @@ func (p *blueprintParser) parse() (*Definition, error) {
 			})
 		}
 	}
+	p.check(d, &p.faults)
 	for name, v := range document.Object(p.root, "mirrorProperties").All() {
 		if o, ok := v.(*jqtemplate.Object); ok {
 			d.Mirrors = append(d.Mirrors, Mirror{Name: name, Path: strings.Split(document.Text(o, "path"), ".")})

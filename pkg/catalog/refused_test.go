@@ -46,6 +46,23 @@ func TestFaultsOfSearchesInBodies(t *testing.T) {
 	w.entity(t, "part", `{"identifier":"all","relations":{"of":{"combinator":"and","rules":[{"property":"$identifier","operator":"!=","value":"p0000"}]}}}`)
 }
 
+// What a blueprint relates to is looked for though something else is wrong with it.
+func TestFaultsOfBlueprintsTogether(t *testing.T) {
+	t.Parallel()
+	s, _ := onSQLite(t)
+	w := newWorld(s)
+	w.blueprint(t, `{"identifier":"part","title":"T","schema":{"properties":{}}}`)
+	text := json.RawMessage(`{"identifier":"part","title":"","schema":{"properties":{}},"relations":{"of":{"target":"none"},"self":{"target":"part"},"no":{"target":""}}}`)
+	want := []string{"relations.no.target: must have at least 1 character", "relations.of.target: there is no such blueprint", "title: must have at least 1 character"}
+	_, post := w.service.CreateBlueprint(t.Context(), text, false, author)
+	_, put := w.service.ReplaceBlueprint(t.Context(), "part", text, author)
+	for name, err := range map[string]error{"POST": post, "PUT": put} {
+		if diff := cmp.Diff(want, lines(t, err, fault.Invalid)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
 func (w *world) count(t *testing.T, blueprint string) int {
 	t.Helper()
 	n, err := w.service.Count(t.Context(), blueprint)

@@ -38,15 +38,12 @@ func (s *Service) CreateBlueprint(ctx context.Context, text json.RawMessage, pag
 	if err != nil {
 		return nil, err
 	}
-	d, err := ParseBlueprint(compact)
-	if err != nil {
-		return nil, err
-	}
 	n, err := s.snapshot(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := n.checkTargets(d); err != nil {
+	d, err := parseBlueprint(compact, n.checkTargets)
+	if err != nil {
 		return nil, err
 	}
 	b := &Blueprint{
@@ -60,18 +57,16 @@ func (s *Service) CreateBlueprint(ctx context.Context, text json.RawMessage, pag
 }
 
 // checkTargets refuses relations to blueprints that are not there.
-func (n *snapshot) checkTargets(d *Definition) error {
-	var faults document.Faults
+func (n *snapshot) checkTargets(d *Definition, faults *document.Faults) {
 	for _, r := range d.Relations {
 		switch target := n.identifier[r.Target]; {
-		case r.Target == d.Identifier:
+		case r.Target == d.Identifier || r.Target == "":
 		case target == nil:
 			faults.Add(document.Below("relations", r.Name)+".target", "there is no such blueprint")
 		case target.Record.Deleting:
 			faults.Add(document.Below("relations", r.Name)+".target", "the blueprint is being deleted")
 		}
 	}
-	return faults.Err()
 }
 
 // ReplaceBlueprint puts a definition in the place of a blueprint. It may carry another identifier:
@@ -116,17 +111,17 @@ func (s *Service) tryBlueprint(ctx context.Context, identifier string, by Author
 			return nil, err
 		}
 	}
-	d, err := ParseBlueprint(text)
+	d, err := parseBlueprint(text, n.checkTargets)
 	if err != nil {
 		return nil, err
 	}
 	if d.Identifier != identifier {
+		if n.identifier[d.Identifier] != nil {
+			return nil, fault.New(fault.Conflict, "identifier_taken", "a blueprint with the identifier %q exists already", d.Identifier)
+		}
 		if text, d, err = retarget(text, identifier, d.Identifier); err != nil {
 			return nil, err
 		}
-	}
-	if err := n.checkTargets(d); err != nil {
-		return nil, err
 	}
 	b := *old.Record
 	b.Identifier, b.Definition, b.UpdatedAt, b.UpdatedBy = d.Identifier, text, by.At, by.ID

@@ -159,20 +159,36 @@ func (w *walk) backward(ctx context.Context, from []Key, counts func(Relation) b
 	}
 	var mu sync.Mutex
 	next := map[Key]bool{}
-	err := inParallel(keys, func(key Key) error {
-		found, err := w.s.related(ctx, w.n, key, counts, maxRelated+1)
-		if err != nil {
-			return err
-		}
+	add := func(found []*relating) error {
 		mu.Lock()
 		defer mu.Unlock()
 		for _, r := range found {
-			next[r.Key] = true
+			if slices.ContainsFunc(r.relations, counts) {
+				next[r.Key] = true
+			}
 		}
 		if len(next) > maxRelated {
 			return tooBroad()
 		}
 		return nil
+	}
+	err := inParallel(keys, func(key Key) error {
+		for from := ""; ; {
+			edges, behind, err := w.s.store.Sources(ctx, key, from, maxBatch)
+			if err != nil {
+				return fmt.Errorf("look for relations: %w", err)
+			}
+			found, err := w.s.relatingOf(ctx, w.n, key, edges)
+			if err != nil {
+				return err
+			}
+			if err := add(found); err != nil {
+				return err
+			}
+			if from = behind; from == "" {
+				return nil
+			}
+		}
 	})
 	return slices.Collect(maps.Keys(next)), err
 }
