@@ -169,6 +169,8 @@ type searching struct {
 	teams  teamNames
 	found  *Found
 	until  time.Time
+	// failed is why the title of a related entity could not be read.
+	failed error
 }
 
 // full reports whether no more is wanted.
@@ -335,7 +337,7 @@ func (r *searching) matching(ctx context.Context, k *Kept, entities []*Entity) (
 			matching = append(matching, entities[i])
 		}
 	}
-	return matching, nil
+	return matching, r.failed
 }
 
 // decodedViews returns entities whole, as they are answered.
@@ -411,19 +413,26 @@ func (r *searching) owners(ctx context.Context, k *Kept, entities []*Entity) ([]
 	return owners, nil
 }
 
-// title returns the title of a related entity, "" where it cannot be known.
+// title returns the title of a related entity, "" where it has none. What keeps it from being read is in
+// failed.
 func (r *searching) title(ctx context.Context, k *Kept, relation, identifier string) string {
 	declared, _ := k.Definition.Relation(relation)
 	entities, err := r.lookup().Related(ctx, declared.Target, []string{identifier})
-	if err != nil || len(entities) == 0 {
+	if err != nil {
+		r.failed = fmt.Errorf("read a related entity: %w", err)
+		return ""
+	}
+	if len(entities) == 0 {
 		return ""
 	}
 	c, err := parseContent(entities[0].Content)
 	if err != nil {
+		r.failed = err
 		return ""
 	}
 	v, err := jqtemplate.Decode(or(c.top.Get("title")))
 	if err != nil {
+		r.failed = fmt.Errorf("read a title: %w", err)
 		return ""
 	}
 	title, _ := v.(string)
