@@ -120,11 +120,15 @@ func (c *caller) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	u, e, err := c.s.userCalled(ctx, n, c.email)
-	if err != nil {
+	e, err := c.s.userEntity(ctx, n, c.email)
+	if err != nil && !absent(err) {
 		return err
 	}
-	if u != nil {
+	if err == nil {
+		u, err := UserOf(e)
+		if err != nil {
+			return err
+		}
 		g := &searching{s: c.s, n: n}
 		if c.user, err = g.decodedViews(ctx, n.identifier[UserBlueprint], []*Entity{e}); err != nil {
 			return err
@@ -135,33 +139,6 @@ func (c *caller) load(ctx context.Context) error {
 	}
 	c.read = true
 	return nil
-}
-
-// userCalled returns the user of an e-mail and their entity, nil when there is none. Of users who
-// differ in case only it is the one who is written so.
-func (s *Service) userCalled(ctx context.Context, n *snapshot, email string) (*User, *Entity, error) {
-	k := n.identifier[UserBlueprint]
-	if k == nil || k.Definition == nil {
-		return nil, nil, nil
-	}
-	e, err := s.store.Entity(ctx, Key{k.Record.ID, email})
-	if err != nil && !absent(err) {
-		return nil, nil, fmt.Errorf("read user: %w", err)
-	}
-	if err != nil {
-		e = nil
-		err := s.each(ctx, n, UserBlueprint, func(other *Entity) error {
-			if strings.EqualFold(other.Identifier, email) && (e == nil || other.Identifier < e.Identifier) {
-				e = other
-			}
-			return nil
-		})
-		if err != nil || e == nil {
-			return nil, nil, err
-		}
-	}
-	u, err := UserOf(e)
-	return u, e, err
 }
 
 // teamsOf returns the views of a user's teams.
