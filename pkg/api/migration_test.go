@@ -174,6 +174,21 @@ func TestAllOfFewEntities(t *testing.T) {
 	f.unchanged(before)
 }
 
+// A Moderator who empties a blueprint sees how far that has come; a Member is told why they may not.
+func TestModeratorsMigration(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.fleet(1)
+	f.call("DELETE", "/v1/blueprints/bound", "").want(200)
+	member := f.as("member@example.com", `{}`)
+	if message := member.call("DELETE", serviceAll, "").fault(403, "forbidden"); strings.Contains(message, "action") {
+		t.Errorf("got %q of a route about entities", message)
+	}
+	mo := f.as("mo@example.com", moderator)
+	id := mo.call("DELETE", serviceAll, "").want(200).at("migrationId").(string)
+	holds(t, mo.call("GET", "/v1/migrations/"+id, "").want(200).at("migration"), `{"status":"COMPLETED","deletedEntities":1}`)
+}
+
 const serviceAll = "/v1/blueprints/service/all-entities"
 
 // What more than 200 entities relate to is deleted and renamed; they follow in slices.
