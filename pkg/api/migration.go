@@ -27,6 +27,13 @@ func (s *server) deleteAllEntities(r *request) (*answer, error) {
 	if r.query().on("delete_blueprint") && !r.caller.Administers() {
 		return nil, forbidden("only admins and machine tokens may delete a blueprint")
 	}
+	k, err := s.Catalog.Blueprint(r.Context(), blueprint)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.judge.MayEmpty(r.caller, k); err != nil {
+		return nil, err
+	}
 	w, err := s.entityWrite(r)
 	if err != nil {
 		return nil, err

@@ -189,6 +189,35 @@ func TestModeratorsMigration(t *testing.T) {
 	holds(t, mo.call("GET", "/v1/migrations/"+id, "").want(200).at("migration"), `{"status":"COMPLETED","deletedEntities":1}`)
 }
 
+// Who may not delete each entity of a blueprint may not delete all of them either.
+func TestPermissionToDeleteAll(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.fleet(1)
+	f.call("DELETE", "/v1/blueprints/bound", "").want(200)
+	admin, mo := f.as("admin@example.com", `{"port_role":"Admin"}`), f.as("mo@example.com", moderator)
+	const permissions = "/v1/blueprints/service/permissions"
+	for _, unregister := range []string{
+		`{"roles":[],"users":["ada@example.com"]}`, `{"roles":[],"users":[],"ownedByTeam":true}`,
+		`{"roles":["Admin"],"policy":{"conditions":[".entity.identifier != \"s0\""]}}`,
+	} {
+		f.call("PATCH", permissions, `{"entities":{"unregister":`+unregister+`}}`).want(200)
+		before := f.snapshot()
+		for _, as := range []*fixture{admin, mo} {
+			as.call("DELETE", serviceEntities+"/s0", "").fault(403, "forbidden")
+			as.call("DELETE", serviceAll, "").fault(403, "forbidden")
+		}
+		f.unchanged(before)
+	}
+	f.call("PATCH", permissions, `{"entities":{"unregister":{"policy":null,"users":["mo@example.com"],"roles":[]}}}`).want(200)
+	admin.call("DELETE", serviceAll, "").fault(403, "forbidden")
+	mo.call("DELETE", serviceAll, "").want(200)
+	f.call("PATCH", permissions, `{"entities":{"unregister":null}}`).want(200)
+	admin.call("DELETE", serviceAll, "").want(200)
+	f.call("PATCH", permissions, `{"entities":{"unregister":{"roles":[]}}}`).want(200)
+	f.call("DELETE", serviceAll, "").want(200)
+}
+
 const serviceAll = "/v1/blueprints/service/all-entities"
 
 // What more than 200 entities relate to is deleted and renamed; they follow in slices.
