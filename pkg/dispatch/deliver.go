@@ -214,8 +214,9 @@ func (d *Dispatcher) call(ctx context.Context, r *run.Run, call *invocation.Invo
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	since, until := r.Uncertain()
 	return d.timed(ctx, mask != nil, backend.Call{
-		RunID: r.ID, Action: r.Action.Identifier, Attempt: len(r.Attempts), Invocation: call, Uncertain: r.Uncertain(),
+		RunID: r.ID, Action: r.Action.Identifier, Attempt: len(r.Attempts), Invocation: call, Uncertain: since, UncertainUntil: until,
 		By: r.Author(d.c.Now()),
 	})
 }
