@@ -282,7 +282,7 @@ func TestStopFinishesWhatIsInHand(t *testing.T) {
 // awaitRefused waits until nobody listens any more.
 func awaitRefused(t *testing.T, url string) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
 		conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
 		if err != nil {
 			return
@@ -333,7 +333,7 @@ func TestForeignDataDirectory(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(data, c.file), []byte(c.text), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
 			got := callContext(ctx, "", "serve", "--addr", "127.0.0.1:0", "--data", data)
 			if got.code != c.code || got.out != "" || !strings.HasPrefix(got.err, c.want) || strings.Count(got.err, "\n") != 1 {

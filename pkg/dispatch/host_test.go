@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"longshore/pkg/backend"
@@ -357,6 +358,11 @@ func TestSlotsOfAHost(t *testing.T) {
 // Where a host answers fast, what is over waits for its turn: nothing is put off.
 func TestFastHostPutsNothingOff(t *testing.T) {
 	t.Parallel()
+	// The wait for a turn is short: it must not be a slow machine's.
+	synctest.Test(t, fastHostPutsNothingOff)
+}
+
+func fastHostPutsNothingOff(t *testing.T) {
 	b := newBench(t)
 	b.config.PerHost = 2
 	var mu sync.Mutex
