@@ -65,7 +65,7 @@ func Credentials(appID, text string) (github.Credentials, error) {
 
 // privateKey returns the PEM text that a variable has, or that is in the file that it names.
 func privateKey(value string) (string, error) {
-	if value == "" || strings.HasPrefix(strings.TrimSpace(value), "-----BEGIN") {
+	if value == "" || strings.Contains(value, "-----BEGIN") {
 		return strings.ReplaceAll(value, `\n`, "\n"), nil
 	}
 	text, err := os.ReadFile(value)

@@ -51,6 +51,7 @@ func TestCredentials(t *testing.T) {
 		{"a token", githubsettings.Settings{Token: "t"}, "7", "", github.Credentials{Token: "t"}},
 		{"tokens", githubsettings.Settings{Tokens: "a=1, b=2=,"}, "", "", github.Credentials{Tokens: map[string]string{"a": "1", "b": "2="}}},
 		{"an App", githubsettings.Settings{PrivateKey: strings.ReplaceAll(key, "\n", `\n`)}, "7", "", github.Credentials{AppID: "7", PrivateKey: key}},
+		{"an App's key behind attributes", githubsettings.Settings{PrivateKey: "Bag Attributes\n" + key}, "7", "", github.Credentials{AppID: "7", PrivateKey: "Bag Attributes\n" + key}},
 		{"an App's key in a file", githubsettings.Settings{PrivateKey: file}, "7", "", github.Credentials{AppID: "7", PrivateKey: key}},
 		{"a secret", githubsettings.Settings{}, "7", `{"LONGSHORE_GITHUB_APP_PRIVATE_KEY":` + string(quoted) + `}`, github.Credentials{AppID: "7", PrivateKey: key}},
 		{"a secret with the id", githubsettings.Settings{}, "", `{"LONGSHORE_GITHUB_APP_ID":"7","LONGSHORE_GITHUB_APP_PRIVATE_KEY":` + string(quoted) + `}`, github.Credentials{AppID: "7", PrivateKey: key}},
