@@ -23,7 +23,7 @@ demo: bin/longshore ## trigger two actions on a fresh server and watch their run
 
 test: ## vet and every test, with the race detector; LONGSHORE_REQUIRE_SERVICES=1 makes a skip a failure
 	go vet ./...
-	go test -race -timeout 20m ./...
+	go test -race -timeout 40m ./...
 
 CHAOS ?= 100000
 .PHONY: chaos
@@ -37,6 +37,10 @@ changes: ## CHANGES changes (10,000), the server killed five times, and the runs
 
 lint: ## golangci-lint, package DAG included
 	$(LINT) run ./...
+
+.PHONY: vuln
+vuln: ## known vulnerabilities of what the code calls (govulncheck)
+	go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...
 
 FUZZTIME ?= 10s
 FUZZ = $(shell grep -rl '^func Fuzz' --include '*_test.go' pkg | xargs grep -o '^func Fuzz[A-Za-z]*' | sed 's,/[^/]*:func ,:,' | sort)

@@ -57,7 +57,7 @@ func automated(t *testing.T, p *phoenix, n int, settles bool) {
 	seed := given(t, automatedSeed, uint64(time.Now().UnixNano()))
 	t.Logf("%d changes, LONGSHORE_CHANGES_SEED=%d", n, seed)
 	// A tenth of it is enough on a machine that has nothing else to do.
-	limit := 3*time.Minute + time.Duration(n)*80*time.Millisecond
+	limit := 6*time.Minute + time.Duration(n)*80*time.Millisecond
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	random := rand.New(rand.NewPCG(seed, 0))
@@ -70,7 +70,7 @@ func automated(t *testing.T, p *phoenix, n int, settles bool) {
 	// All but one while changes are made, each a moment after so many are, and the last one behind them all.
 	marks := make([]int, kills-1)
 	for i := range marks {
-		marks[i] = 1 + random.IntN(max(1, n*3/4))
+		marks[i] = 1 + random.IntN(max(1, n/2))
 	}
 	slices.Sort(marks)
 	began := time.Now()

@@ -42,8 +42,9 @@ func (j *journal) expected() map[string]int {
 	return n
 }
 
-// putOff is how long an automation may be behind others of the same change: a dependency was busy.
-const putOff = 30 * time.Second
+// putOff is how long an automation may be behind others of the same change: a dependency was busy, and so may
+// the machine be.
+const putOff = 2 * time.Minute
 
 // read reads all runs, by what they are of, again and again until there are as many as there are to be.
 func (j *journal) read(ctx context.Context) map[string][]*fired {

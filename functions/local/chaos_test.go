@@ -56,7 +56,7 @@ type phoenix struct {
 func (p *phoenix) rise() {
 	p.t.Helper()
 	p.process = start(p.t, p.env, append([]string{"serve", "--addr", "127.0.0.1:0", "--data", p.data, "--log-level", "error",
-		"--client-id", "chaos", "--client-secret", benchSecret, "--call-timeout", "1s"}, p.more...)...)
+		"--client-id", "chaos", "--client-secret", benchSecret, "--call-timeout", "5s"}, p.more...)...)
 	c, err := client.New(client.Config{URL: p.process.url, ClientID: "chaos", ClientSecret: benchSecret, HTTP: p.http})
 	if err != nil {
 		p.t.Fatal(err)
@@ -148,7 +148,7 @@ func pause(ctx context.Context, d time.Duration) {
 func TestChaosLedger(t *testing.T) {
 	t.Parallel()
 	runs := given(t, chaosRuns, 2_000)
-	chaos(t, &phoenix{t: t}, int(runs), max(4, int(runs)/2000), 90*time.Second)
+	chaos(t, &phoenix{t: t}, int(runs), max(4, int(runs)/2000), 4*time.Minute)
 }
 
 // The same on DynamoDB and SQS, with so few runs as the emulators can, and not in every test run: what a

@@ -21,6 +21,9 @@ import (
 	"longshore/pkg/local"
 )
 
+// patience is how long a test waits for what must happen, on a machine that is busy with others.
+const patience = 2 * time.Minute
+
 // asMain makes this test binary the program itself.
 const asMain = "LONGSHORE_TEST_AS_MAIN"
 
@@ -151,7 +154,7 @@ func (r *receiver) next(t *testing.T) request {
 	select {
 	case got := <-r.requests:
 		return got
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("nothing was delivered")
 		return request{}
 	}
@@ -201,7 +204,7 @@ func (b *buffer) String() string {
 // await waits until the output has a text.
 func (b *buffer) await(t *testing.T, text string) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(patience)
 	for !strings.Contains(b.String(), text) {
 		select {
 		case <-b.changed:

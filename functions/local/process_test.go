@@ -86,7 +86,7 @@ func (p *process) signal(s syscall.Signal) {
 func (p *process) wait() (int, string) {
 	p.t.Helper()
 	var rest strings.Builder
-	deadline := time.After(40 * time.Second)
+	deadline := time.After(patience)
 	for {
 		select {
 		case line, ok := <-p.rest:

@@ -36,8 +36,8 @@ type Call struct {
 	Attempt    int
 	Invocation *invocation.Invocation
 	// Uncertain is when the first attempt began of which nobody knows whether the backend took it; zero
-	// when there is none.
-	Uncertain time.Time
+	// when there is none. UncertainUntil is when work can have begun for it at the latest, zero for now.
+	Uncertain, UncertainUntil time.Time
 	// By is the run's user, as the author of what the call changes here.
 	By audit.Author
 }

@@ -214,8 +214,9 @@ func (d *Dispatcher) call(ctx context.Context, r *run.Run, call *invocation.Invo
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	since, until := r.Uncertain()
 	return d.timed(ctx, mask != nil, backend.Call{
-		RunID: r.ID, Action: r.Action.Identifier, Attempt: len(r.Attempts), Invocation: call, Uncertain: r.Uncertain(),
+		RunID: r.ID, Action: r.Action.Identifier, Attempt: len(r.Attempts), Invocation: call, Uncertain: since, UncertainUntil: until,
 		By: r.Author(d.c.Now()),
 	})
 }
@@ -294,7 +295,7 @@ func (d *Dispatcher) settle(ctx context.Context, log *slog.Logger, received queu
 		log.WarnContext(ctx, "changelog message given up", slog.String("event_id", r.NoticeOf), slog.String("error", failure(r, why(o))))
 	}
 	log.InfoContext(ctx, "attempt made", slog.String("outcome", string(event)), slog.Int("status_code", o.StatusCode),
-		slog.Duration("took", took))
+		slog.Int64("ms", took.Milliseconds()))
 	return event, true
 }
 

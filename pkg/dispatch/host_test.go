@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"longshore/pkg/backend"
@@ -209,6 +210,9 @@ func TestUsedUpRunDoesNotWait(t *testing.T) {
 	if got := b.get(t, r.ID); got.Status != run.Failure {
 		t.Errorf("status %s, want FAILURE", got.Status)
 	}
+	if log := b.logs.String(); strings.Contains(log, "the run waits") || !strings.Contains(log, "the run has ended") {
+		t.Errorf("the log says that the run waits:\n%s", log)
+	}
 }
 
 // A host that only the sealed invocation shows has no breaker: its name would be kept.
@@ -354,6 +358,11 @@ func TestSlotsOfAHost(t *testing.T) {
 // Where a host answers fast, what is over waits for its turn: nothing is put off.
 func TestFastHostPutsNothingOff(t *testing.T) {
 	t.Parallel()
+	// The wait for a turn is short: it must not be a slow machine's.
+	synctest.Test(t, fastHostPutsNothingOff)
+}
+
+func fastHostPutsNothingOff(t *testing.T) {
 	b := newBench(t)
 	b.config.PerHost = 2
 	var mu sync.Mutex

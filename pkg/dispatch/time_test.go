@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -21,6 +22,14 @@ func within(t *testing.T, d time.Duration) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), d)
 	t.Cleanup(cancel)
 	return ctx
+}
+
+// inNoTime is a test whose clock goes on only while all of it waits, however busy the machine is.
+func inNoTime(test func(*testing.T)) func(*testing.T) {
+	return func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, test)
+	}
 }
 
 // A message whose call may not begin is sent again, whole and without delay, and acknowledged.
@@ -57,8 +66,7 @@ func TestNoTimeForTheCallAndNoQueue(t *testing.T) {
 func TestNoTimeAfterTheRead(t *testing.T) {
 	t.Parallel()
 	for name, err := range map[string]error{"read": nil, "not read": fault.Busy(errors.New("slow"), 0, "the store is slow")} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
+		t.Run(name, inNoTime(func(t *testing.T) {
 			b := newBench(t)
 			b.config.CallTimeout, b.config.Reserve = 19500*time.Millisecond, 10*time.Second
 			r := b.record(t)
@@ -83,7 +91,7 @@ func TestNoTimeAfterTheRead(t *testing.T) {
 			if len(b.sent) != 1 || len(b.calls) != 0 {
 				t.Errorf("%d messages and %d calls, want 1 and 0", len(b.sent), len(b.calls))
 			}
-		})
+		}))
 	}
 }
 
@@ -91,8 +99,7 @@ func TestNoTimeAfterTheRead(t *testing.T) {
 func TestDeadlineOfTheCall(t *testing.T) {
 	t.Parallel()
 	for name, life := range map[string]time.Duration{"no other": 0, "a life that is long enough": time.Minute} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
+		t.Run(name, inNoTime(func(t *testing.T) {
 			b := newBench(t)
 			b.config.CallTimeout, b.config.Reserve = 25*time.Second, 10*time.Second
 			ctx := t.Context()
@@ -108,10 +115,9 @@ func TestDeadlineOfTheCall(t *testing.T) {
 			}
 			dispatch.New(b.config).Handle(ctx, []queue.Received{message(b.record(t))})
 			b.wantEvents(t, dispatch.Delivered)
-		})
+		}))
 	}
-	t.Run("a life that the claim used up", func(t *testing.T) {
-		t.Parallel()
+	t.Run("a life that the claim used up", inNoTime(func(t *testing.T) {
 		b := newBench(t)
 		b.config.CallTimeout, b.config.Reserve = 17*time.Second, 10*time.Second
 		ctx := within(t, 30*time.Second)
@@ -125,7 +131,7 @@ func TestDeadlineOfTheCall(t *testing.T) {
 		}
 		dispatch.New(b.config).Handle(ctx, []queue.Received{message(b.record(t))})
 		b.wantEvents(t, dispatch.Delivered)
-	})
+	}))
 }
 
 // slowClaim is a store whose Update answers at a given time, whatever its context says.

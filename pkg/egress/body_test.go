@@ -35,7 +35,7 @@ func TestBodyErrors(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			host := address(c.end)
-			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+			ctx, cancel := context.WithTimeout(t.Context(), soon)
 			if name == "closed" {
 				ctx, cancel = context.WithTimeout(t.Context(), time.Minute)
 			}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os/exec"
@@ -41,7 +42,7 @@ exit $status`
 
 const (
 	// readyTimeout is for one process to answer its first request, on a busy machine.
-	readyTimeout = time.Minute
+	readyTimeout = 3 * time.Minute
 	// ports is how many free ports are tried: between asking for one and listening on it another
 	// process may take it.
 	ports = 3
@@ -78,13 +79,17 @@ func start(ctx context.Context, s service, host string) (*Server, error) {
 	return nil, errors.Join(faults...)
 }
 
-func freePort(host string) (int, error) {
-	listener, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
-	if err != nil {
-		return 0, fmt.Errorf("find a free port: %w", err)
+// freePort returns a port that nobody has, below those that the system gives out by itself: until java listens
+// on it, seconds from now, no server or connection of another process is given it.
+func freePort(host string) (port int, err error) {
+	for range 100 {
+		port = 20_000 + rand.IntN(10_000)
+		var listener net.Listener
+		if listener, err = net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port))); err == nil {
+			return port, listener.Close()
+		}
 	}
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port, nil
+	return 0, fmt.Errorf("find a free port: %w", err)
 }
 
 // launch starts the process; it need not be ready yet.
@@ -162,7 +167,7 @@ func (s *Server) Stop() error {
 	select {
 	case <-s.done:
 		return nil
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		return fmt.Errorf("%s did not end", s.Endpoint)
 	}
 }

@@ -48,6 +48,10 @@ func TestLimits(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			_, err := parse(t, c.template, "body").Render(context.Background(), jqtemplate.NewData(object), jqtemplate.Options{})
+			// A busy machine may take a second for what needs a hundredth of it.
+			for try := 0; try < 20 && c.limit != slow && err != nil && strings.Contains(err.Error(), slow); try++ {
+				_, err = parse(t, c.template, "body").Render(context.Background(), jqtemplate.NewData(object), jqtemplate.Options{})
+			}
 			switch {
 			case c.limit == "" && err != nil:
 				t.Errorf("got %v", err)

@@ -255,7 +255,9 @@ func response(t *testing.T, url string, c local.Config, id string) string {
 // acknowledged after the next start counts.
 func TestClaimsOutliveTheProcess(t *testing.T) {
 	t.Parallel()
-	c := config(t.TempDir())
+	// The lease of a claim does not lapse meanwhile.
+	now := time.Now()
+	c := local.WithClock(config(t.TempDir()), func() time.Time { return now })
 	c.ClientID, c.ClientSecret = "client_1", strings.Repeat("s", 32)
 	first, err := local.Open(t.Context(), c)
 	if err != nil {

@@ -120,14 +120,26 @@ func (b *between) becomes(state func(*http.Request) ill) {
 	b.state = state
 }
 
-// sometimes draws for each request whether the service is ill.
+// sometimes draws for each request whether the service is ill; each illness has its turn.
 func sometimes(random *rand.Rand) func(*http.Request) ill {
+	next := lost
 	return func(*http.Request) ill {
 		if random.IntN(100) < 85 {
 			return well
 		}
-		return ill(1 + random.IntN(int(slow)))
+		now := next
+		if next++; next > slow {
+			next = throttled
+		}
+		return now
 	}
+}
+
+// had says how often the service was so.
+func (b *between) had(state ill) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.seen[state]
 }
 
 // faultyWorld is a server on DynamoDB and SQS, each behind a proxy.
@@ -194,9 +206,9 @@ func newFaultyWorld(t *testing.T) *faultyWorld {
 // something got lost of.
 func (w *faultyWorld) ended(t *testing.T) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
 	for _, id := range w.accepted {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
 		for round := 1; ; round++ {
 			r, err := w.client.Run(ctx, id)
 			if err != nil {
@@ -329,7 +341,7 @@ func (w *faultyWorld) nowAndThen(t *testing.T) {
 	w.queues.is(well)
 	w.ended(t)
 	for state := throttled; state <= slow; state++ {
-		if w.tables.seen[state] == 0 || w.queues.seen[state] == 0 {
+		if w.tables.had(state) == 0 || w.queues.had(state) == 0 {
 			t.Errorf("state %d was never drawn", state)
 		}
 	}

@@ -112,7 +112,7 @@ func all(t *testing.T, c *client.Client) []*client.Run {
 // delivered after the restart, under its own key, and none again whose success was recorded.
 func TestKillWhileDelivering(t *testing.T) {
 	t.Parallel()
-	const accepted, stuck = 300, 50
+	const accepted, stuck = 300, 100
 	// Every second delivery stays in hand, until as many workers have one as one host gets: half of them.
 	var mu sync.Mutex
 	arrived := 0
@@ -293,7 +293,8 @@ func TestKillWhileAccepting(t *testing.T) {
 func TestKillWithRetriesPending(t *testing.T) {
 	t.Parallel()
 	rc := newReceiver(t, func(w http.ResponseWriter, _ *http.Request, _ string, _ int) {
-		w.Header().Set("Retry-After", "2")
+		// The kill comes before the second try of any.
+		w.Header().Set("Retry-After", "10")
 		w.WriteHeader(http.StatusServiceUnavailable)
 	})
 	dir := t.TempDir()

@@ -192,6 +192,15 @@ func (o *observed) count(name string) float64 {
 	return sum
 }
 
+// await waits until a metric has come to a value: it is counted behind the write that others see.
+func (o *observed) await(name string, want float64) {
+	o.t.Helper()
+	await(o.t, func() bool { return o.count(name) >= want })
+	if got := o.count(name); got != want {
+		o.t.Errorf("%s = %v, want %v", name, got, want)
+	}
+}
+
 // A run's whole way is one trace, from the client's span over each step to the receiver, and every log
 // line about the run can be found by the run's id and leads to the request or message that it is of.
 func TestOneRunIsOneTraceAndItsLinesAreFound(t *testing.T) {
@@ -267,6 +276,9 @@ func TestOneRunIsOneTraceAndItsLinesAreFound(t *testing.T) {
 		}
 		if l["trace_id"] != clientTrace && l["method"] != "GET" {
 			t.Errorf("trace_id is not the client's: %s", whole)
+		}
+		if _, timed := l["ms"].(float64); message == "attempt made" && !timed {
+			t.Errorf("an attempt has no time in ms, as requests have: %s", whole)
 		}
 		if message == "run accepted" && (l["request_id"] != answered.Get("X-Request-Id") || l["client_request_id"] != "client-42") {
 			t.Errorf("request ids %s, want %s and client-42", whole, answered.Get("X-Request-Id"))
@@ -358,9 +370,7 @@ func TestReceiversGetATrace(t *testing.T) {
 		"longshore_runs_accepted_total": 6, "longshore_runs_delivered_total": 6, "longshore_runs_retried_total": 1, "longshore_runs_failed_total": 0,
 		"longshore_runs_ended_total": 6, "longshore_delivery_age_seconds": 6, "longshore_call_time_seconds": 7,
 	} {
-		if got := o.count(name); got != want {
-			t.Errorf("%s = %v, want %v", name, got, want)
-		}
+		o.await(name, want)
 	}
 }
 
@@ -385,9 +395,7 @@ func TestCollectorThatIsNoneHoldsUpNothing(t *testing.T) {
 		client := connect(t, o.url, o.Credentials())
 		save(t, client, rc.URL)
 		succeed(t, client, trigger(t, client, 200))
-		if got := o.count("longshore_runs_delivered_total"); got != 200 {
-			t.Errorf("%v runs delivered, want 200", got)
-		}
+		o.await("longshore_runs_delivered_total", 200)
 		o.stop()
 	}
 }

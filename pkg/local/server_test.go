@@ -23,12 +23,19 @@ import (
 	"longshore/pkg/local"
 )
 
-// patience is how long a test waits for what must happen.
-const patience = 60 * time.Second
+const (
+	// patience is how long a test waits for what must happen, on a machine that is busy with others.
+	patience = 3 * time.Minute
+	// callTimeout is that of servers under test, as long as a worker's time for a message allows: a receiver on
+	// a busy machine answers late.
+	callTimeout = 40 * time.Second
+)
 
 // config is that of a server on a free port.
 func config(data string) local.Config {
-	return local.Config{Addr: "127.0.0.1:0", Data: data, EgressAllow: egress.Loopback(), Log: slog.New(slog.DiscardHandler)}
+	return local.Config{
+		Addr: "127.0.0.1:0", Data: data, EgressAllow: egress.Loopback(), CallTimeout: callTimeout, Log: slog.New(slog.DiscardHandler),
+	}
 }
 
 // serve starts a server in this process and returns its client.

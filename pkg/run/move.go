@@ -268,6 +268,8 @@ func (r *Run) Redeliver(now time.Time, by string) (closed []Attempt, err error) 
 			r.ID, r.Status, r.Delivery.State)
 	}
 	closed = r.Attempts
+	next := Delivery{State: Pending}
+	next.UncertainSince, next.UncertainUntil = r.doubt()
 	r.Attempts = nil
 	r.Generation++
 	r.Status = InProgress
@@ -275,7 +277,7 @@ func (r *Run) Redeliver(now time.Time, by string) (closed []Attempt, err error) 
 	r.EndedAt = time.Time{}
 	r.HasResponse = false
 	r.StartedAt, r.UpdatedAt, r.UpdatedBy = now, now, by
-	r.Delivery = Delivery{State: Pending}
+	r.Delivery = next
 	r.Due = now.Add(Unsent)
 	return closed, nil
 }

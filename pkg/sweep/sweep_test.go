@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -401,6 +402,10 @@ func TestLimit(t *testing.T) {
 // A sweep takes up no more runs once its reserve begins, finishes what it has, and says what is left.
 func TestEndsBeforeItsContext(t *testing.T) {
 	t.Parallel()
+	synctest.Test(t, endsBeforeItsContext)
+}
+
+func endsBeforeItsContext(t *testing.T) {
 	b := newBench()
 	b.config.Workers = 2
 	b.config.Reserve = 29 * time.Second

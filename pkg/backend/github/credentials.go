@@ -1,8 +1,6 @@
 package github
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -15,24 +13,12 @@ import (
 // GitHub App; else with the token for all.
 type Credentials struct {
 	// AppID and PrivateKey (PEM) are those of a GitHub App.
-	AppID      string `json:"appId"`
-	PrivateKey string `json:"privateKey"`
+	AppID      string
+	PrivateKey string
 	// Token is for every organization without one of its own.
-	Token string `json:"token"`
+	Token string
 	// Tokens are by organization; case does not matter.
-	Tokens map[string]string `json:"tokens"`
-}
-
-// ParseCredentials reads a secret's text, a JSON object with the members appId, privateKey, token and
-// tokens, all optional. Errors hold nothing of the text.
-func ParseCredentials(secret string) (Credentials, error) {
-	var c Credentials
-	d := json.NewDecoder(bytes.NewReader([]byte(secret)))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&c); err != nil {
-		return Credentials{}, errors.New("GitHub's credentials are no JSON object with appId, privateKey, token and tokens, all but tokens strings")
-	}
-	return c, nil
+	Tokens map[string]string
 }
 
 // ParseTokens reads tokens as settings have them: org=token, separated by commas. Organizations

@@ -47,6 +47,7 @@ func TestUncertainDispatchIsLookedUpFirst(t *testing.T) {
 		{"several", []githubtest.Run{mine(began), mine(began.Add(time.Second))}, nil, -1, 0, true},
 		{"another run's", []githubtest.Run{mine(began)}, []int{0}, -1, 1, false},
 		{"one and another run's", []githubtest.Run{mine(began), mine(began)}, []int{0}, 1, 0, false},
+		{"one that a redelivery is later than", []githubtest.Run{mine(began), mine(began.Add(40 * time.Second))}, nil, 0, 0, false},
 		{"older ones", []githubtest.Run{mine(began.Add(-time.Minute))}, nil, -1, 1, false},
 		{"somebody else's", []githubtest.Run{other(func(r *githubtest.Run) { r.Actor = "bob" })}, nil, -1, 1, false},
 		{"another workflow's", []githubtest.Run{other(func(r *githubtest.Run) { r.File = "test.yml" })}, nil, -1, 1, false},
@@ -70,7 +71,7 @@ func TestUncertainDispatchIsLookedUpFirst(t *testing.T) {
 				return taken[id] && of == runID, nil
 			}}, withToken(s))
 			call := attempt(deploy(`{}`))
-			call.Attempt, call.Uncertain = 2, began
+			call.Attempt, call.Uncertain, call.UncertainUntil = 2, began, began.Add(30*time.Second)
 			o := b.Call(t.Context(), call)
 			if n := s.Count("POST", dispat); n != c.dispatches {
 				t.Errorf("%d dispatches, want %d", n, c.dispatches)

@@ -70,7 +70,12 @@ func TestAnswers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := open(t, kafka.Config{Brokers: cluster(t, func() error { return test.answer }), OrgID: "o", CallTimeout: time.Second})
+			c := kafka.Config{Brokers: cluster(t, func() error { return test.answer }), OrgID: "o"}
+			if test.want == run.Retry {
+				// It is asked again and again until the call's time is over.
+				c.CallTimeout = time.Second
+			}
+			b := open(t, c)
 			got := b.Call(t.Context(), attempt(`{"payload":{}}`))
 			if got.Verdict != test.want || !strings.HasPrefix(got.Error, test.begins) || got.StatusLabel != backend.DeliveryFailed {
 				t.Errorf("got %+v, want verdict %v and an error that begins with %q", got, test.want, test.begins)

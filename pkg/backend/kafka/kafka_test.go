@@ -20,7 +20,11 @@ import (
 	"longshore/pkg/run"
 )
 
-const runID = "r_0123456789abcdef"
+const (
+	runID = "r_0123456789abcdef"
+	// patience is how long a test waits for a broker on a machine that is busy with others.
+	patience = 3 * time.Minute
+)
 
 var delivered = backend.Outcome{Verdict: run.Deliver}
 
@@ -62,7 +66,7 @@ func records(t *testing.T, broker, topic string, n int) []*kgo.Record {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	var got []*kgo.Record
 	for len(got) < n {
@@ -209,8 +213,12 @@ func TestPasswordThatChanges(t *testing.T) {
 				t.Errorf("before: got %+v, want another try", got)
 			}
 			current.Store(emulator.KafkaPassword)
-			if diff := cmp.Diff(delivered, b.Call(t.Context(), attempt(`{"payload":{"n":2}}`))); diff != "" {
-				t.Errorf("after (-want +got):\n%s", diff)
+			// It makes the topics, too, for which a busy broker may need longer than a call.
+			deadline := time.Now().Add(patience)
+			for got := b.Call(t.Context(), attempt(`{"payload":{"n":2}}`)); got.Verdict != run.Deliver; got = b.Call(t.Context(), attempt(`{"payload":{"n":2}}`)) {
+				if time.Now().After(deadline) {
+					t.Fatalf("after: got %+v, want the record delivered", got)
+				}
 			}
 			if got := records(t, broker.Plain, org+".runs", 1)[0]; string(got.Value) != `{"n":2}` {
 				t.Errorf("got %s, want the second record alone", got.Value)
@@ -244,7 +252,7 @@ func TestTooLarge(t *testing.T) {
 func TestBrokerDownThenUp(t *testing.T) {
 	t.Parallel()
 	broker := emulator.NewKafka(t)
-	b := open(t, kafka.Config{Brokers: []string{broker.Plain}, OrgID: "org_down", CallTimeout: 5 * time.Second})
+	b := open(t, kafka.Config{Brokers: []string{broker.Plain}, OrgID: "org_down", CallTimeout: 15 * time.Second})
 	if diff := cmp.Diff(delivered, b.Call(t.Context(), attempt(`{"payload":{"n":1}}`))); diff != "" {
 		t.Fatalf("before (-want +got):\n%s", diff)
 	}
@@ -257,7 +265,7 @@ func TestBrokerDownThenUp(t *testing.T) {
 	if err := broker.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(patience)
 	for b.Call(t.Context(), attempt(`{"payload":{"n":3}}`)).Verdict != run.Deliver {
 		if time.Now().After(deadline) {
 			t.Fatal("no record arrives after the broker has come back")

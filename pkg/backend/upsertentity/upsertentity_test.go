@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -187,14 +188,16 @@ func TestFailuresThatPass(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := upsertentity.New(upsertentity.Config{Entities: failing{c.err}, BaseURL: func() string { return base }})
-			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-			defer cancel()
-			want := backend.Outcome{Verdict: run.Retry, Error: c.want, Cause: c.cause, StatusLabel: backend.DeliveryFailed}
-			got := b.Call(ctx, backend.Call{RunID: "r_1", Invocation: upsert(`{}`)})
-			if diff := cmp.Diff(want, got); diff != "" {
-				t.Errorf("outcome (-want +got):\n%s", diff)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				b := upsertentity.New(upsertentity.Config{Entities: failing{c.err}, BaseURL: func() string { return base }})
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				want := backend.Outcome{Verdict: run.Retry, Error: c.want, Cause: c.cause, StatusLabel: backend.DeliveryFailed}
+				got := b.Call(ctx, backend.Call{RunID: "r_1", Invocation: upsert(`{}`)})
+				if diff := cmp.Diff(want, got); diff != "" {
+					t.Errorf("outcome (-want +got):\n%s", diff)
+				}
+			})
 		})
 	}
 }

@@ -66,7 +66,7 @@ func Run(t *testing.T, open func(t *testing.T) *World) {
 const (
 	blueprint = "bp_0123456789abcdef"
 	// patience is how long a change may take to be told on a busy machine.
-	patience = time.Minute
+	patience = 3 * time.Minute
 )
 
 // watch keeps automations that wait for changes of entities and runs.

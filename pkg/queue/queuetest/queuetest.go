@@ -69,9 +69,9 @@ const (
 	// backend is the queue that the tests use.
 	backend = invocation.BackendWebhook
 	// visibility leaves time enough to acknowledge a batch on a busy machine.
-	visibility = 2 * time.Second
+	visibility = 4 * time.Second
 	// patience is how long a test waits for a message that must come.
-	patience = 15 * time.Second
+	patience = time.Minute
 )
 
 // message returns a message that can be told from others by its number.

@@ -67,7 +67,7 @@ func TestFeedSurvivesKill(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = db.Close() })
 	s := openWatched(t, db)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	var mu sync.Mutex
 	s.feed.Follow(ctx, feed.HandlerFunc(func(_ context.Context, c *feed.Change) error {

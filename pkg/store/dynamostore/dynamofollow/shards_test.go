@@ -119,7 +119,7 @@ func TestShardsAreReadAfterThoseThatTheyComeFrom(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 		defer cancel()
 		f.Follow(ctx, feed.HandlerFunc(func(_ context.Context, c *feed.Change) error {
 			told = append(told, string(c.Entity.After.Content))
