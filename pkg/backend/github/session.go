@@ -29,16 +29,17 @@ type access struct {
 	app *ghinstallation.AppsTransport
 
 	mu sync.Mutex
-	// sessions are by organization in lower case.
+	// sessions are by organization in lower case, that of the token for all under "".
 	sessions map[string]*session
 }
 
-// session calls GitHub for one organization.
+// session calls GitHub with one token, or as the App in one organization.
 type session struct {
 	backend *Backend
 	access  *access
-	org     string
-	client  *gogithub.Client
+	// key is what access has the session under.
+	key    string
+	client *gogithub.Client
 	// installation is nil where a token is used.
 	installation *ghinstallation.Transport
 
@@ -101,6 +102,10 @@ func (b *Backend) session(ctx context.Context, org string) (s *session, fresh bo
 // kept returns the session of an organization, and makes it where there is none.
 func (b *Backend) kept(ctx context.Context, a *access, org string) (s *session, fresh bool, failed *backend.Outcome) {
 	key := strings.ToLower(org)
+	if a.app == nil && a.credentials.tokens()[key] == "" {
+		// One session for all: what is kept does not grow with what definitions name.
+		key = ""
+	}
 	a.mu.Lock()
 	s = a.sessions[key]
 	a.mu.Unlock()
@@ -110,6 +115,7 @@ func (b *Backend) kept(ctx context.Context, a *access, org string) (s *session, 
 	if s, failed = b.open(ctx, a, org); failed != nil {
 		return nil, true, failed
 	}
+	s.key = key
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if other := a.sessions[key]; other != nil {
@@ -121,13 +127,13 @@ func (b *Backend) kept(ctx context.Context, a *access, org string) (s *session, 
 
 // open chooses the credentials for an organization.
 func (b *Backend) open(ctx context.Context, a *access, org string) (*session, *backend.Outcome) {
-	s := &session{backend: b, access: a, org: org}
+	s := &session{backend: b, access: a}
 	tokens := a.credentials.tokens()
 	token := tokens[strings.ToLower(org)]
 	switch {
 	case token != "":
 	case a.app != nil:
-		app := &session{backend: b, access: a, org: org, client: b.client(a.app)}
+		app := &session{backend: b, access: a, client: b.client(a.app)}
 		id, failed := app.findInstallation(ctx, org)
 		if failed != nil {
 			return nil, failed
@@ -209,8 +215,8 @@ func (s *session) renew(ctx context.Context) *backend.Outcome {
 func (s *session) forget() {
 	s.access.mu.Lock()
 	defer s.access.mu.Unlock()
-	if key := strings.ToLower(s.org); s.access.sessions[key] == s {
-		delete(s.access.sessions, key)
+	if s.access.sessions[s.key] == s {
+		delete(s.access.sessions, s.key)
 	}
 }
 
