@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	gitlabapi "github.com/xanzy/go-gitlab"
 
@@ -73,6 +74,13 @@ type created struct {
 	Variables []variable `json:"variables,omitempty"`
 }
 
+// tooMany is in GitLab's message when a project's commit has had its pipelines of one minute ("Rate limits on
+// pipeline creation"): that comes as a 400, as what is wrong with a pipeline does.
+const (
+	tooMany    = "Too many pipelines created"
+	tooManyFor = time.Minute
+)
+
 // start starts a pipeline.
 func (b *Backend) start(ctx context.Context, m method, g grant, secrets []string) backend.Outcome {
 	var x *exchange
@@ -94,7 +102,10 @@ func (b *Backend) start(ctx context.Context, m method, g grant, secrets []string
 	}
 	o := x.outcome(b.c.Now(), secrets)
 	if !x.answered() {
-		if h := hint(o.StatusCode, m, g); h != "" {
+		switch h := hint(o.StatusCode, m, g); {
+		case o.StatusCode == http.StatusBadRequest && strings.Contains(o.Error, tooMany):
+			o.Verdict, o.Limited, o.RetryAfter = run.Retry, true, tooManyFor
+		case h != "":
 			o.Error += "; " + h
 		}
 		o.Unknown = o.Verdict == run.Retry && x.unknown()

@@ -105,9 +105,12 @@ func (x *exchange) outcome(now time.Time, secrets []string) backend.Outcome {
 	if text := message(x.body, secrets); text != "" {
 		o.Error += ": " + text
 	}
-	if o.StatusCode == http.StatusTooManyRequests && o.RetryAfter == 0 {
-		// GitLab says in seconds since the epoch when its limit is set back ("Rate limits", headers).
-		o.RetryAfter = reset(x.resp.Header.Get("Ratelimit-Reset"), now)
+	if o.StatusCode == http.StatusTooManyRequests {
+		if o.RetryAfter == 0 {
+			// GitLab says in seconds since the epoch when its limit is set back ("Rate limits", headers).
+			o.RetryAfter = reset(x.resp.Header.Get("Ratelimit-Reset"), now)
+		}
+		o.Limited = o.RetryAfter > 0
 	}
 	return o
 }

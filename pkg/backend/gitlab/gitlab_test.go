@@ -315,9 +315,24 @@ func TestRateLimit(t *testing.T) {
 		}
 		b := open(t, gitlab.Config{URL: s.URL, Credentials: given(gitlab.Credentials{Token: access}), Now: func() time.Time { return began }})
 		got := b.Call(t.Context(), method(`,"defaultRef":"main"`))
-		if got.Verdict != run.Retry || got.RetryAfter != want || got.Unknown {
+		if got.Verdict != run.Retry || got.RetryAfter != want || got.Limited != (want > 0) || got.Unknown {
 			t.Errorf("%s: got %+v, want a wait of %s", header, got, want)
 		}
+	}
+}
+
+// GitLab's limit of pipelines a minute is waited for: it says so as it says what is wrong with a pipeline.
+func TestTooManyPipelines(t *testing.T) {
+	t.Parallel()
+	s := server(t)
+	s.Projects[0].Broken = "Too many pipelines created in the last minute. Try again later."
+	got := open(t, gitlab.Config{URL: s.URL, Credentials: given(gitlab.Credentials{Token: access})}).Call(t.Context(), method(`,"defaultRef":"main"`))
+	want := backend.Outcome{
+		Verdict: run.Retry, StatusCode: 400, RetryAfter: time.Minute, Limited: true, StatusLabel: "delivery failed",
+		Error: "the target answered 400 Bad Request: Too many pipelines created in the last minute. Try again later.",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("outcome (-want +got):\n%s", diff)
 	}
 }
 
