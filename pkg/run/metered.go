@@ -60,8 +60,9 @@ func Meter(m *metric.Registry, move func(*Run) (*Write, error)) (metered func(*R
 	}
 	var wrote, ended, trying bool
 	var state DeliveryState
+	var n int
 	metered = func(r *Run) (*Write, error) {
-		n := len(r.Attempts)
+		n = len(r.Attempts)
 		ended, state, trying = r.Status.Ended(), r.Delivery.State, n > 0 && r.Attempts[n-1].Open
 		w, err := move(r)
 		wrote = w != nil && err == nil
@@ -71,10 +72,10 @@ func Meter(m *metric.Registry, move func(*Run) (*Write, error)) (metered func(*R
 		if !wrote || r.NoticeOf != "" {
 			return
 		}
-		n := len(r.Attempts)
 		if r.Delivery.State == state {
-			// An attempt that was under way is over, and the run still has to be delivered.
-			if state == Pending && trying && !r.Attempts[n-1].Open && r.Status == InProgress {
+			// An attempt that was under way is over, and the run still has to be delivered. One that was taken
+			// back is none.
+			if state == Pending && trying && len(r.Attempts) >= n && !r.Attempts[n-1].Open && r.Status == InProgress {
 				m.Count(metric.RunsRetried, "backend", r.Backend)
 			}
 		} else {

@@ -78,6 +78,11 @@ func TestMetered(t *testing.T) {
 			`longshore_delivery_age_seconds_sum{backend="webhook"} 120`, accepted, `longshore_runs_delivered_total{backend="webhook"} 1`,
 			`longshore_runs_ended_total{backend="webhook",status="SUCCESS"} 1`, `longshore_runs_retried_total{backend="webhook"} 1`,
 		}},
+		"limited, then delivered": {false, []step{
+			claim, settle(run.Outcome{Verdict: run.Retry, NextTry: now.Add(time.Minute), Limited: true}), claim, settle(run.Outcome{Verdict: run.Deliver}),
+		}, []string{
+			`longshore_delivery_age_seconds_sum{backend="webhook"} 120`, accepted, `longshore_runs_delivered_total{backend="webhook"} 1`,
+		}},
 		"failed, then redelivered": {false, []step{
 			claim, settle(run.Outcome{Verdict: run.Fail}), redeliver, claim, settle(run.Outcome{Verdict: run.Deliver}),
 		}, []string{
