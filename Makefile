@@ -38,6 +38,10 @@ changes: ## CHANGES changes (10,000), the server killed five times, and the runs
 lint: ## golangci-lint, package DAG included
 	$(LINT) run ./...
 
+.PHONY: vuln
+vuln: ## known vulnerabilities of what the code calls (govulncheck)
+	go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...
+
 FUZZTIME ?= 10s
 FUZZ = $(shell grep -rl '^func Fuzz' --include '*_test.go' pkg | xargs grep -o '^func Fuzz[A-Za-z]*' | sed 's,/[^/]*:func ,:,' | sort)
 fuzz: ## every fuzz target for FUZZTIME each (10s); what one finds stays in its testdata/fuzz

@@ -264,14 +264,15 @@ func (a *asked) Update(context.Context, string, func(*run.Run) (*run.Write, erro
 	return nil, errors.New("there is no run")
 }
 
-// The events of other systems have the secrets of the --env-vars file, and nothing else gets in.
+// The events of other systems have the secrets of the --env-vars file, which may end with a line break, and
+// nothing else gets in.
 func TestEventsOfOtherSystemsAreSigned(t *testing.T) {
 	var file struct{ Parameters map[string]string }
 	if err := json.Unmarshal(readEvent(t, settings), &file); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"LONGSHORE_GITHUB_WEBHOOK_SECRET", "LONGSHORE_GITLAB_WEBHOOK_TOKEN"} {
-		t.Setenv(name, file.Parameters[name])
+		t.Setenv(name, file.Parameters[name]+"\n")
 	}
 	var about asked
 	e := &boot.Env{Log: slog.New(slog.DiscardHandler)}

@@ -222,8 +222,15 @@ func TestAlarmsAreAboutWhatIsThere(t *testing.T) {
 			t.Errorf("%s (-there +watched):\n%s", name, diff)
 		}
 	}
+	clear(watched)
 	for _, m := range dashboardMetrics(t) {
 		look("the dashboard", m)
+	}
+	for _, name := range []string{"Errors", "Throttles"} {
+		slices.Sort(watched[name])
+		if diff := cmp.Diff(functions, watched[name]); diff != "" {
+			t.Errorf("%s of the dashboard (-there +shown):\n%s", name, diff)
+		}
 	}
 }
 

@@ -23,7 +23,6 @@ func main() { boot.Main(run) }
 func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 	var own struct {
 		githubsettings.Settings
-		ARN         string `env:"LONGSHORE_GITHUB_CREDENTIALS_ARN"`
 		EgressAllow string `env:"LONGSHORE_EGRESS_ALLOW"`
 	}
 	if err := boot.Read(&own); err != nil {
@@ -34,8 +33,8 @@ func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 		return nil, fmt.Errorf("LONGSHORE_EGRESS_ALLOW: %w", err)
 	}
 	credentials := awssecret.New(awssecret.NewClient(e.AWS), time.Now, func(v []awssecret.Value) (github.Credentials, error) {
-		return own.Credentials(e.GitHubApp, v[0].Current)
-	}, awssecret.Secret{ARN: own.ARN})
+		return githubsettings.Credentials(e.GitHubApp, v[0].Current)
+	}, awssecret.Secret{Plain: own.Plain(), ARN: own.SecretARN})
 	b, err := github.New(github.Config{
 		APIURL: own.APIURL, Credentials: credentials.Get, Taken: backend.TakenIn(dispatchfunction.Runs(e)), Version: boot.Version, CallTimeout: time.Duration(e.CallTimeout),
 		Client: egress.New(egress.Config{Allow: allow, ConnectTimeout: time.Duration(e.ConnectTimeout)}),

@@ -66,9 +66,9 @@ func parse(parser *kong.Kong, args []string) (err error) {
 		}
 	}()
 	command, err := parser.Parse(args)
-	var wrong *kong.ParseError
-	if errors.As(err, &wrong) {
-		return usage{wrong}
+	var misuse usage
+	if errors.As(err, &misuse) {
+		return misuse
 	}
 	if err != nil {
 		return usage{err}

@@ -104,6 +104,33 @@ func TestSettingsTable(t *testing.T) {
 	}
 }
 
+// Every variable that a function or a command reads is in the README.
+func TestVariables(t *testing.T) {
+	t.Parallel()
+	readme := read(t, "README.md")
+	tag, found := regexp.MustCompile(`env:"([A-Z_]+)"`), 0
+	for _, dir := range []string{"functions", "pkg"} {
+		err := filepath.WalkDir(filepath.Join(root, dir), func(path string, _ os.DirEntry, err error) error {
+			if err != nil || filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			text, err := os.ReadFile(path)
+			for _, match := range tag.FindAllStringSubmatch(string(text), -1) {
+				if found++; !strings.Contains(readme, "`"+match[1]) {
+					t.Errorf("README.md lacks %s, which %s reads", match[1], path)
+				}
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if found < 60 {
+		t.Errorf("found %d variables", found)
+	}
+}
+
 // Every command that help shows is in the README.
 func TestCommandsTable(t *testing.T) {
 	t.Parallel()

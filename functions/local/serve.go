@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
-	"net/url"
 	"os"
 	"runtime/debug"
 	"strconv"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"longshore/pkg/backend/azuredevops"
+	"longshore/pkg/backend/github"
 	"longshore/pkg/backend/gitlab"
 	"longshore/pkg/boot"
 	"longshore/pkg/boot/githubsettings"
@@ -46,23 +46,15 @@ type serveCommand struct {
 	AzureDevOpsURL       string                  `name:"azure-devops-url" env:"LONGSHORE_AZURE_DEVOPS_URL" help:"The address of Azure DevOps; by default Azure's own service."`
 	AWS                  bool                    `name:"aws" env:"LONGSHORE_AWS" help:"Use DynamoDB and SQS instead of SQLite."`
 	AWSCreate            bool                    `name:"aws-create" env:"LONGSHORE_AWS_CREATE" help:"Make missing tables and queues."`
+
+	// Validate reads these from the flags.
+	allow             egress.Allow
+	githubCredentials github.Credentials
+	gitlabCredentials gitlab.Credentials
 }
 
 // Run serves until the context ends, which SIGTERM and SIGINT do.
 func (c *serveCommand) Run(ctx context.Context, s *streams) error {
-	githubCredentials, wrongGitHub := c.GitHub.Credentials(c.GitHubApp, "")
-	gitlabCredentials, wrongGitLab := gitlab.ParseCredentials(c.GitLab.Plain())
-	// Their time-outs are checked, too.
-	if githubCredentials.Given() {
-		c.Backends = invocation.BackendGitHub
-	}
-	if gitlabCredentials.Given() {
-		c.Backends += "," + invocation.BackendGitLab
-	}
-	allow, err := c.check()
-	if err := errors.Join(err, wrongGitHub, wrongGitLab); err != nil {
-		return usage{err}
-	}
 	if os.Getenv("GOGC") == "" {
 		// A few megabytes live at a time: collecting them less often costs tens of megabytes and saves
 		// a tenth of the processor time.
@@ -73,12 +65,12 @@ func (c *serveCommand) Run(ctx context.Context, s *streams) error {
 		Addr: c.Addr, Data: c.Data,
 		OrgID: c.OrgID, ClientID: c.ClientID, ClientSecret: c.ClientSecret, ClientSecretPrevious: c.ClientSecretPrevious, TokenKey: c.TokenKey,
 		SealingKey: c.SealingKey, SealingKeyPrevious: c.SealingKeyPrevious,
-		EgressAllow: allow, Timeout: c.Timeout, Retention: time.Duration(c.RunRetention), AuditRetention: time.Duration(c.AuditRetention),
+		EgressAllow: c.allow, Timeout: c.Timeout, Retention: time.Duration(c.RunRetention), AuditRetention: time.Duration(c.AuditRetention),
 		CallTimeout: time.Duration(c.CallTimeout), ConnectTimeout: time.Duration(c.ConnectTimeout),
 		AWS: c.AWS, AWSCreate: c.AWSCreate, RunsTable: c.RunsTable, CatalogTable: c.CatalogTable, Queues: c.Queues(),
 		ApprovalTimeout: c.Approval(), SESSender: c.SESSender, BaseURL: c.BaseURL, OIDC: c.oidc(),
-		GitHub: local.GitHub{Credentials: githubCredentials, App: c.GitHubApp, APIURL: c.GitHub.APIURL, WebhookSecret: c.GitHubWebhookSecret},
-		GitLab: local.GitLab{Credentials: gitlabCredentials, URL: c.GitLab.URL, WebhookToken: c.GitLabWebhookToken},
+		GitHub: local.GitHub{Credentials: c.githubCredentials, App: c.GitHubApp, APIURL: c.GitHub.APIURL, WebhookSecret: c.GitHubWebhookSecret},
+		GitLab: local.GitLab{Credentials: c.gitlabCredentials, URL: c.GitLab.URL, WebhookToken: c.GitLabWebhookToken},
 		Kafka:  c.Kafka, AgentKafka: c.AgentKafka, AzureDevOpsURL: c.AzureDevOpsURL,
 		Breaker: c.Rules(), Version: boot.Version, Log: log,
 		Collector: otlp.Config{Endpoint: c.OTLPEndpoint, Headers: c.OTLPHeaders, Service: c.ServiceName},
@@ -89,15 +81,19 @@ func (c *serveCommand) Run(ctx context.Context, s *streams) error {
 	if err != nil {
 		return err
 	}
-	if allow.String() != "" {
-		log.Info("backends may be called at these private addresses", slog.String("egress_allow", allow.String()))
+	if c.allow.String() != "" {
+		log.Info("backends may be called at these private addresses", slog.String("egress_allow", c.allow.String()))
 	}
 	if err := server.Start(ctx); err != nil {
 		return errors.Join(err, server.Stop(context.WithoutCancel(ctx)))
 	}
-	// A secret that was given is known, and is shown nowhere.
-	if made := server.Credentials(); server.Made() && c.ClientSecret == "" {
-		fmt.Fprintf(s.err, "client id      %s\nclient secret  %s\n(kept in %s)\n", made.ClientID, made.ClientSecret, c.Data)
+	if made := server.Credentials(); server.Made() && (c.ClientID == "" || c.ClientSecret == "") {
+		fmt.Fprintf(s.err, "client id      %s\n", made.ClientID)
+		// A secret that was given is known, and is shown nowhere.
+		if c.ClientSecret == "" {
+			fmt.Fprintf(s.err, "client secret  %s\n", made.ClientSecret)
+		}
+		fmt.Fprintf(s.err, "(kept in %s)\n", c.Data)
 	}
 	fmt.Fprintf(s.out, "ready http://%s\n", server.Addr())
 	select {
@@ -107,11 +103,25 @@ func (c *serveCommand) Run(ctx context.Context, s *streams) error {
 	return errors.Join(err, server.Stop(context.WithoutCancel(ctx)))
 }
 
-// check reports everything that is wrong with the flags.
-func (c *serveCommand) check() (egress.Allow, error) {
-	allow, err := egress.ParseAllow(c.EgressAllow)
+// Validate reports everything that is wrong with the flags at once. It is asked before Run, and before those of
+// the settings in it, which would be asked one by one.
+func (c *serveCommand) Validate() error {
+	var wrongAllow, wrongGitHub, wrongGitLab error
+	c.allow, wrongAllow = egress.ParseAllow(c.EgressAllow)
+	c.githubCredentials, wrongGitHub = githubsettings.Credentials(c.GitHubApp, c.GitHub.Plain())
+	c.gitlabCredentials, wrongGitLab = gitlab.ParseCredentials(c.GitLab.Plain())
+	// Their time-outs are checked, too.
+	if c.githubCredentials.Given() {
+		c.Backends = invocation.BackendGitHub
+	}
+	if c.gitlabCredentials.Given() {
+		c.Backends += "," + invocation.BackendGitLab
+	}
 	_, badURL := gitlab.New(gitlab.Config{URL: c.GitLab.URL})
-	faults := []error{c.Validate(), err, badURL, c.Kafka.Validate()}
+	faults := []error{c.Settings.Validate(), wrongAllow, wrongGitHub, wrongGitLab, badURL, c.Kafka.Validate()}
+	if _, err := github.New(github.Config{APIURL: c.GitHub.APIURL}); err != nil {
+		faults = append(faults, fmt.Errorf("--github-api-url: %w", err))
+	}
 	if _, err := azuredevops.New(azuredevops.Config{URL: c.AzureDevOpsURL}); err != nil {
 		faults = append(faults, fmt.Errorf("--azure-devops-url: %w", err))
 	}
@@ -137,11 +147,6 @@ func (c *serveCommand) check() (egress.Allow, error) {
 	} else if _, err := strconv.ParseUint(port, 10, 16); err != nil {
 		faults = append(faults, fmt.Errorf("--addr has the port %q, expected 0 to 65535", port))
 	}
-	if c.BaseURL != "" {
-		if u, err := url.Parse(c.BaseURL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-			faults = append(faults, fmt.Errorf("--base-url is %q, expected the form https://host", c.BaseURL))
-		}
-	}
 	if c.OIDCIssuer != "" {
 		faults = append(faults, c.oidc().Validate())
 	} else if c.OIDCAudience != "" || c.OIDCJWKSURL != "" {
@@ -150,7 +155,10 @@ func (c *serveCommand) check() (egress.Allow, error) {
 	if c.AWSCreate && !c.AWS {
 		faults = append(faults, errors.New("--aws-create needs --aws"))
 	}
-	return allow, errors.Join(faults...)
+	if err := errors.Join(faults...); err != nil {
+		return usage{err}
+	}
+	return nil
 }
 
 // oidc is the provider of users' tokens.

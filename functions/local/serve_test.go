@@ -151,6 +151,10 @@ func TestGivenSecretsAreNeverPrinted(t *testing.T) {
 	if code, rest := p.wait(); code != 0 || rest != "" {
 		t.Errorf("exit status %d, printed %q", code, rest)
 	}
+	// The id that was made is shown: nobody could log in without it.
+	if want := "client id      " + kept.ClientID + "\n"; !strings.Contains(p.errs.String(), want) {
+		t.Errorf("no %q in\n%s", want, p.errs)
+	}
 	for _, secret := range []string{current, previous, key, kept.ClientSecret} {
 		if strings.Contains(p.errs.String(), secret) {
 			t.Errorf("a secret is printed:\n%s", p.errs)
@@ -315,9 +319,13 @@ func TestSecondSignal(t *testing.T) {
 // What the data directory holds and is not ours ends with a sentence, and is left as it is.
 func TestForeignDataDirectory(t *testing.T) {
 	t.Parallel()
-	for name, c := range map[string]struct{ file, text, want string }{
-		"credentials": {"credentials.json", "{", "longshore: read credentials: credentials.json is not what this program wrote: "},
-		"database":    {"longshore.db", strings.Repeat("no database ", 1000), "longshore: open database: "},
+	for name, c := range map[string]struct {
+		file, text, want string
+		code             int
+	}{
+		"credentials":           {"credentials.json", "{", "longshore: read credentials that this program did not write: parse ", 2},
+		"credentials of nobody": {"credentials.json", `{"orgId":"o","clientId":"c","clientSecret":"","tokenKey":"k"}`, "longshore: read credentials that this program did not write: parse ", 2},
+		"database":              {"longshore.db", strings.Repeat("no database ", 1000), "longshore: open database: ", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -328,8 +336,11 @@ func TestForeignDataDirectory(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
 			got := callContext(ctx, "", "serve", "--addr", "127.0.0.1:0", "--data", data)
-			if got.code != 1 || got.out != "" || !strings.HasPrefix(got.err, c.want) || strings.Count(got.err, "\n") != 1 {
+			if got.code != c.code || got.out != "" || !strings.HasPrefix(got.err, c.want) || strings.Count(got.err, "\n") != 1 {
 				t.Errorf("exit status %d, output %q, error %q", got.code, got.out, got.err)
+			}
+			if c.code == 2 && !strings.Contains(got.err, filepath.Join(data, c.file)) {
+				t.Errorf("the file is not named: %q", got.err)
 			}
 			if text, err := os.ReadFile(filepath.Join(data, c.file)); err != nil || string(text) != c.text {
 				t.Errorf("the file was changed: %v", err)

@@ -40,7 +40,9 @@ func TestMistakesInTheCall(t *testing.T) {
 		"issuer over HTTP":          {[]string{"serve", "--oidc-issuer", "http://idp.example.com", "--oidc-audience", "a"}, "the issuer must begin with https://"},
 		"issuer alone":              {[]string{"serve", "--oidc-issuer", "https://idp.example.com"}, "the audience is empty"},
 		"audience alone":            {[]string{"serve", "--oidc-audience", "a"}, "need --oidc-issuer"},
-		"base URL":                  {[]string{"serve", "--base-url", "example.com"}, `--base-url is "example.com", expected the form https://host`},
+		"base URL":                  {[]string{"serve", "--base-url", "example.com"}, "LONGSHORE_BASE_URL must have the form https://host, without credentials and query"},
+		"base URL with a password":  {[]string{"serve", "--base-url", "https://u:" + short + "@example.com"}, "LONGSHORE_BASE_URL must have the form https://host, without credentials and query"},
+		"base URL with a query":     {[]string{"serve", "--base-url", "https://example.com?x=y"}, "LONGSHORE_BASE_URL must have the form https://host, without credentials and query"},
 		"allow list":                {[]string{"serve", "--egress-allow", "10.0.0.0/99"}, `egress allow list: "10.0.0.0/99" is no CIDR such as 10.0.0.0/8 or fd00::/8`},
 		"aws-create alone":          {[]string{"serve", "--aws-create"}, "--aws-create needs --aws"},
 		"data is no directory":      {[]string{"serve", "--data", filepath.Join(os.Args[0], "x")}, "mkdir " + os.Args[0] + ": not a directory"},
@@ -65,6 +67,8 @@ func TestMistakesInTheCall(t *testing.T) {
 		"render a batch of data":    {[]string{"render", "--batch", "--data", "x"}, "--batch takes data and strictness from its lines"},
 		"Kafka by no mechanism":     {[]string{"serve", "--kafka-brokers", "b:9092", "--kafka-sasl-mechanism", "GSSAPI"}, `LONGSHORE_KAFKA_SASL_MECHANISM is "GSSAPI"`},
 		"Kafka without a user":      {[]string{"serve", "--kafka-brokers", "b:9092", "--kafka-sasl-mechanism", "PLAIN"}, "it needs LONGSHORE_KAFKA_USERNAME"},
+		"GitHub at no URL":          {[]string{"serve", "--github-api-url", "api.github.com"}, "--github-api-url: the URL of GitHub's API must be http or https"},
+		"GitHub's key in no file":   {[]string{"serve", "--github-app-id", "7", "--github-app-private-key", short}, "LONGSHORE_GITHUB_APP_PRIVATE_KEY is no key in PEM, nor a file that can be read"},
 		"Azure at no URL":           {[]string{"serve", "--azure-devops-url", "dev.azure.com"}, "--azure-devops-url: the URL of Azure DevOps must be http or https"},
 		"sign without secret":       {[]string{"sign"}, "missing flags: --secret=STRING"},
 		"verify without signature":  {[]string{"verify-signature", "--secret", "x", "--timestamp", "1"}, "missing flags: --signature=STRING"},
@@ -98,8 +102,12 @@ func TestMistakesInTheCall(t *testing.T) {
 // All that is wrong with the flags is said at once.
 func TestEveryFaultIsSaid(t *testing.T) {
 	t.Parallel()
-	got := call(t, "", "serve", "--client-secret", "x", "--addr", "x", "--egress-allow", "*")
-	for _, want := range []string{"--client-secret has 1 characters", `--addr is "x"`, `"*" has a wildcard`} {
+	got := call(t, "", "serve", "--client-secret", "x", "--addr", "x", "--egress-allow", "*", "--call-timeout", "1ms",
+		"--kafka-sasl-mechanism", "X", "--github-tokens", "x", "--gitlab-tokens", "x")
+	for _, want := range []string{
+		"--client-secret has 1 characters", `--addr is "x"`, `"*" has a wildcard`, "LONGSHORE_CALL_TIMEOUT is 1ms",
+		`LONGSHORE_KAFKA_SASL_MECHANISM is "X"`, "LONGSHORE_GITHUB_TOKENS: ", "LONGSHORE_GITLAB_TOKENS: ",
+	} {
 		if !strings.Contains(got.err, want) {
 			t.Errorf("no %q in %q", want, got.err)
 		}

@@ -34,7 +34,6 @@ func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 			// A sweep that saw nothing says nothing: the alarm takes silence for a breach.
 			e.Metrics.Set(metric.SweepLag, report.Lag.Seconds())
 		}
-		e.Flush(ctx)
 		return err
 	}), nil
 }

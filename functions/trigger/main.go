@@ -50,7 +50,7 @@ func run(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
 		Mails: e.SESSender != "", BaseURL: e.BaseURL, OrgID: e.OrgID, Configured: e.Configured, GitHubApp: e.GitHubApp, Log: e.Log, Trace: e.Trace,
 		Streamer: organization.NewService(settings, sealer), Secrets: organization.NewVault(settings, sealer), Sealer: sealer, Accepter: &trigger.StoreAndSend{Store: runs, Sender: queues, Log: e.Log},
 	})
-	decider := approval.New(approval.Config{Runs: runs, Send: queues, Configured: e.Configured, Log: e.Log})
+	decider := approval.New(approval.Config{Runs: runs, Users: users, Send: queues, Configured: e.Configured, Log: e.Log})
 	scheduled := automation.New(automation.Config{Actions: cache, Starter: starter, OrgID: e.OrgID, Log: e.Log})
 	h, err := apifunction.NewWithKeys(e, users, func(c api.Config, k apifunction.Keys) http.Handler {
 		c.Actions, c.Cache, c.Runs, c.Starter, c.Decider = actions, cache, runs, starter.WithKeys(k.ClientSecret, k.TokenKey), decider

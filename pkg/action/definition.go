@@ -47,10 +47,6 @@ type Definition struct {
 	// Blueprint is the identifier of the action's blueprint, empty without one. An automation has
 	// none: the blueprint of its event is not it.
 	Blueprint string
-	// Named are the blueprints that must be there when the definition is saved: the action's, that of an
-	// automation's event, and that of an UPSERT_ENTITY unless it is a template. One that an input of
-	// format entity has is none of them: values of such an input are looked up when they are given.
-	Named []NamedBlueprint
 	// Event is what starts an automation, and Rule its condition, nil for none.
 	Event Event
 	Rule  *Rule
@@ -72,9 +68,6 @@ type Definition struct {
 	// Warnings are the expressions that do not compile, and what of the inputs will refuse every value.
 	Warnings []jqtemplate.Warning
 }
-
-// NamedBlueprint is a blueprint that a definition names, and where.
-type NamedBlueprint struct{ Path, Identifier string }
 
 // Types and formats of a Notification.
 const (

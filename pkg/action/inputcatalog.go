@@ -1,7 +1,6 @@
 package action
 
 import (
-	"context"
 	"errors"
 	"fmt"
 
@@ -181,11 +180,8 @@ func (e *evaluation) render(d *dataset) (*dataset, error) {
 		return d, nil
 	}
 	search, err := d.search.Render(e.ctx, e.view())
-	switch {
-	case errors.Is(e.ctx.Err(), context.DeadlineExceeded):
-		return nil, fault.New(fault.Invalid, "template_limit", "the time for the request ran out at a dataset of the inputs")
-	case e.ctx.Err() != nil:
-		return nil, e.ctx.Err()
+	if e.ctx.Err() != nil {
+		return nil, e.over()
 	}
 	return &dataset{search, err}, nil
 }

@@ -124,8 +124,10 @@ func (e *evaluation) setting(s setting, wanted want) (any, error) {
 	}
 	v, defined, err := s.query.expression.Eval(e.ctx, e.view())
 	switch {
-	case e.ctx.Err() != nil || fault.Is(err, "template_limit"):
+	case fault.Is(err, "template_limit"):
 		return nil, limited(s.query.path, err)
+	case e.ctx.Err() != nil: // A plain path does not look at it.
+		return nil, limited(s.query.path, e.over())
 	case err != nil:
 		e.fail(s.query.failure(err))
 		return nil, nil
@@ -156,6 +158,14 @@ func limited(path string, err error) error {
 		Kind: f.Kind, Code: f.Code, Message: path + ": " + f.Message, Err: err,
 		Details: []fault.Detail{{Path: path, Message: f.Message}},
 	}
+}
+
+// over returns why the time of the request is over.
+func (e *evaluation) over() error {
+	if errors.Is(e.ctx.Err(), context.DeadlineExceeded) {
+		return fault.New(fault.Invalid, "template_limit", "the time for the request ran out at the inputs")
+	}
+	return e.ctx.Err()
 }
 
 // failure describes an expression's own failure.

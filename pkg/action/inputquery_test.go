@@ -2,6 +2,7 @@ package action_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -284,11 +285,18 @@ func TestQueriesAreBounded(t *testing.T) {
 	}
 	t.Run("the caller's time", func(t *testing.T) {
 		t.Parallel()
-		in := inputs(t, `{"properties":{"a":{"type":"string","default":{"jqQuery":"'x'"}}}}`)
 		ctx, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
 		defer cancel()
-		if done, err := in.Complete(ctx, nil, action.Scope{}); err == nil || done != nil {
-			t.Errorf("got %v, %v", done, err)
+		gone, leave := context.WithCancel(t.Context())
+		leave()
+		for _, query := range []string{"'x' + 'y'", ".form.b"} {
+			in := inputs(t, `{"properties":{"a":{"type":"string","default":{"jqQuery":"`+query+`"}}}}`)
+			if done, err := in.Complete(ctx, nil, action.Scope{}); !fault.Is(err, "template_limit") || done != nil {
+				t.Errorf("%s: got %v, %v, want template_limit", query, done, err)
+			}
+			if done, err := in.Complete(gone, nil, action.Scope{}); !errors.Is(err, context.Canceled) || done != nil {
+				t.Errorf("%s: got %v, %v, want what became of the caller", query, done, err)
+			}
 		}
 	})
 }

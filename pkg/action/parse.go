@@ -141,7 +141,6 @@ func (p *parser) parse() (*Definition, error) {
 		d.Generation, d.Kind, d.Operation = V1, SelfService, operation
 		d.Blueprint = document.Text(p.root, "blueprint")
 		inputs = document.Object(p.root, "userInputs")
-		p.names(p.root, "", "blueprint")
 		p.faults.Validate(p.schemas.v1, p.plain, "")
 	} else {
 		inputs, inputsPath = document.Object(document.Object(p.root, "trigger"), "userInputs"), "trigger.userInputs"
@@ -208,7 +207,6 @@ func (p *parser) trigger(o *jqtemplate.Object) {
 			p.faults.AddErr("trigger", misshapen)
 		}
 		d.Operation, d.Blueprint = document.Text(o, "operation"), document.Text(o, "blueprintIdentifier")
-		p.names(o, "trigger", "blueprintIdentifier")
 		if document.Member(o, "condition") == nil {
 			return
 		}
@@ -224,15 +222,7 @@ func (p *parser) trigger(o *jqtemplate.Object) {
 		}
 	case Automation:
 		p.faults.Validate(p.schemas.automation, p.plain["trigger"], "trigger")
-		p.names(document.Object(o, "event"), "trigger.event", "blueprintIdentifier")
 		p.event(o)
-	}
-}
-
-// names notes the blueprint that a member names; a template names none yet.
-func (p *parser) names(o *jqtemplate.Object, path, member string) {
-	if identifier := document.Text(o, member); identifier != "" && !strings.Contains(identifier, "{{") {
-		p.d.Named = append(p.d.Named, NamedBlueprint{document.Below(path, member), identifier})
 	}
 }
 
@@ -261,9 +251,6 @@ func (p *parser) method(o *jqtemplate.Object) {
 	schemas := p.schemas.methods[d.Generation]
 	if s := schemas[name]; s != nil {
 		p.faults.Validate(s, p.plain["invocationMethod"], "invocationMethod")
-	}
-	if name == "UPSERT_ENTITY" {
-		p.names(o, "invocationMethod", "blueprintIdentifier")
 	}
 	d.Method = Method{Type: strings.ReplaceAll(name, "AZURE-DEVOPS", "AZURE_DEVOPS"), Raw: o}
 	if d.Generation == V1 {

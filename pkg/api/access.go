@@ -44,7 +44,7 @@ func (a Access) permit(c identity.Caller, params map[string]string) error {
 	case a == Entities:
 		return forbidden("only admins and machine tokens may change users and teams")
 	case a == Moderates:
-		return forbidden("only admins, moderators of an action's blueprint and machine tokens may change actions")
+		return forbidden("only admins, moderators of the blueprint and machine tokens may use this route")
 	case a == Undecided:
 		return forbidden("nobody may use this route")
 	}

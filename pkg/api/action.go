@@ -73,10 +73,9 @@ func selection(q *query) func(*action.Entry) bool {
 		if d == nil {
 			d = &action.Definition{}
 		}
-		event := within(within(e.Value(), "trigger"), "event")
 		return in(identifiers, e.Record.Identifier) && in(blueprints, d.Blueprint) && in(operations, d.Operation) &&
 			in(kinds, d.Kind) && (published == nil || *published == d.Publish) &&
-			in(events, text(within(event, "type"))) && in(eventActions, text(within(event, "actionIdentifier")))
+			in(events, d.Event.Type) && in(eventActions, d.Event.Action)
 	}
 }
 
@@ -228,19 +227,26 @@ func (s *server) define(r *request) (*action.Definition, json.RawMessage, error)
 		return nil, nil, noRoute()
 	}
 	d, text, err := s.parse(r)
+	var wrong []fault.Detail
 	if err = action.CheckTimetable(r.body, err); err != nil {
-		return nil, nil, fmt.Errorf("read definition: %w", err)
+		f, isInvalid := invalid(err)
+		if !isInvalid || len(f.Details) == 0 {
+			return nil, nil, fmt.Errorf("read definition: %w", err)
+		}
+		wrong = f.Details
 	}
-	var missing []fault.Detail
-	for _, named := range d.Named {
+	for _, named := range action.NamedBlueprints(text) {
+		if slices.ContainsFunc(wrong, func(w fault.Detail) bool { return w.Path == named.Path }) {
+			continue
+		}
 		switch _, err := s.Catalog.Blueprint(r.Context(), named.Identifier); {
 		case fault.KindOf(err) == fault.NotFound:
-			missing = append(missing, fault.Detail{Path: named.Path, Message: "there is no such blueprint"})
+			wrong = append(wrong, fault.Detail{Path: named.Path, Message: "there is no such blueprint"})
 		case err != nil:
 			return nil, nil, fmt.Errorf("look for blueprint: %w", err)
 		}
 	}
-	if err := fault.InvalidDetails(missing); err != nil {
+	if err := fault.InvalidDetails(wrong); err != nil {
 		return nil, nil, err
 	}
 	definition, err := action.Compact(text)

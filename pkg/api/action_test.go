@@ -285,6 +285,12 @@ func TestActionNamesABlueprint(t *testing.T) {
 	if want := "trigger.blueprintIdentifier: there is no such blueprint\ninvocationMethod.blueprintIdentifier: there is no such blueprint"; got.fault(422, "invalid_request") != want {
 		t.Errorf("got %s, want both faults", got.text)
 	}
+	got = f.call("POST", "/v1/actions", `{"identifier":"a","more":1,"trigger":{"type":"self-service","operation":"CREATE","blueprintIdentifier":".."},`+
+		`"invocationMethod":{"type":"UPSERT_ENTITY","blueprintIdentifier":"y","mapping":{}}}`)
+	const one, other, missing = "more: unknown field\ntrigger.blueprintIdentifier: must be", "\ninvocationMethod.blueprintIdentifier: ", "there is no such blueprint"
+	if text := got.fault(422, "invalid_request"); !strings.HasPrefix(text, one) || !strings.HasSuffix(text, other+missing) || strings.Count(text, missing) != 1 {
+		t.Errorf("got %s, want the definition's other faults too, and one for each member", text)
+	}
 }
 
 // All definitions together may be more than an answer can hold.

@@ -153,7 +153,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case status >= http.StatusInternalServerError:
 		level = slog.LevelError
-		attributes = append(attributes, slog.Any("err", err))
+		attributes = append(attributes, slog.Any("error", err))
 	case found.route != nil && found.access == Open && r.Method == http.MethodGet:
 		level = slog.LevelDebug
 	}

@@ -23,7 +23,7 @@ func (s *server) decideRun(r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	q := approval.Request{Caller: r.caller, State: run.Approved}
+	q := approval.Request{Caller: r.caller, RunAs: r.query().runAs(b), State: run.Approved}
 	b.required("status", 0)
 	if b.word("status", "APPROVE", "DECLINE") == "DECLINE" {
 		q.State = run.Refused

@@ -243,6 +243,36 @@ func TestApprovalOfARunForSomebody(t *testing.T) {
 	holds(t, created["diff"].(map[string]any)["after"], `{"impersonatedBy":"`+clientID+`","status":"WAITING_FOR_APPROVAL"}`)
 }
 
+// A machine that decides for a user decides as that user, and no more than the user may.
+func TestDecisionForSomebody(t *testing.T) {
+	t.Parallel()
+	f := newUserFixture(t)
+	f.define(guarded("ALL"))
+	f.call("PATCH", permissionsOfDeploy, `{"approve":{"roles":[],"users":["ada@example.com","bob@example.com"]}}`).want(200)
+	one := f.await("ALL")
+	decide := one + "/approval"
+	before := f.snapshot()
+	f.call("PATCH", decide+"?run_as=admin@example.com", approve).fault(403, "forbidden")
+	f.by("ada", "PATCH", decide+"?run_as=bob@example.com", approve).fault(403, "forbidden")
+	for _, nobody := range []string{"nobody@example.com", "ada", "", "ada@example.com&run_as=bob@example.com"} {
+		g := f.call("PATCH", decide+"?run_as="+nobody, approve)
+		g.fault(422, "invalid_request")
+		if path := g.list("details")[0].(map[string]any)["path"]; path != "run_as" {
+			t.Errorf("%s: got %s", nobody, g.text)
+		}
+	}
+	f.unchanged(before)
+
+	g := f.call("PATCH", decide+"?run_as=ADA@example.com", approve).want(200)
+	holds(t, g.at("run"), `{"status":"WAITING_FOR_APPROVAL"}`)
+	holds(t, g.at("run", "approval"), `{"userId":"`+catalog.UserID("ada@example.com")+`","state":"APPROVED"}`)
+	last := f.audits("?resources=run&action=UPDATE")[0]
+	holds(t, last["trigger"], `{"origin":"API"}`)
+	holds(t, last["trigger"].(map[string]any)["by"], `{"userId":"`+catalog.UserID("ada@example.com")+`"}`)
+	f.by("bob", "PATCH", decide, approve).want(200)
+	holds(t, f.call("GET", one, "").want(200).at("run"), `{"status":"IN_PROGRESS"}`)
+}
+
 // A run lives on when its action is gone: it is approved, delivered again and withdrawn as it was.
 func TestApprovalWithoutTheAction(t *testing.T) {
 	t.Parallel()

@@ -148,6 +148,7 @@ func TestBadInput(t *testing.T) {
 		"limit is no number":   {"GET", "/v1/actions/runs?limit=ten", ``, 422, invalid, "limit", "from 1 to 1000"},
 		"limit is half":        {"GET", "/v1/actions/runs?limit=1.5", ``, 422, invalid, "limit", "from 1 to 1000"},
 		"limit is empty":       {"GET", "/v1/actions/runs?limit=", ``, 422, invalid, "limit", "from 1 to 1000"},
+		"dry run is a number":  {"POST", "/v1/actions/deploy/runs?dry_run=1", `{"properties":{},"x":1}`, 422, invalid, "dry_run", "x: "},
 		"from is no run":       {"GET", "/v1/actions/runs?from=x", ``, 422, invalid, "from", "id of a run"},
 		"log limit 51":         {"GET", logs + "?limit=51", ``, 422, invalid, "limit", "from 1 to 50"},
 		"log offset -1":        {"GET", logs + "?offset=-1", ``, 422, invalid, "offset", "from 0"},

@@ -117,15 +117,21 @@ func (s *server) patchBlueprint(r *request) (*answer, error) {
 }
 
 // deleteBlueprint answers DELETE /v1/blueprints/{blueprint_identifier}. Its actions go after it, where that
-// is asked for; if some are left because of a fault, the same request again deletes them.
+// is asked for; if some are left because of a fault, the same request again deletes them. Who may not delete
+// one of them deletes nothing.
 func (s *server) deleteBlueprint(r *request) (*answer, error) {
-	identifier := r.params["blueprint_identifier"]
+	identifier, withActions := r.params["blueprint_identifier"], r.query().on("delete_actions")
+	if withActions {
+		if _, err := s.deletableActions(r, identifier); err != nil {
+			return nil, err
+		}
+	}
 	err := s.Catalog.DeleteBlueprint(r.Context(), identifier, s.author(r))
 	gone := fault.KindOf(err) == fault.NotFound
 	if err != nil && !gone {
 		return nil, err
 	}
-	if r.query().on("delete_actions") {
+	if withActions {
 		deleted, failed := s.deleteActionsOf(r, identifier)
 		if failed != nil {
 			return nil, failed
@@ -138,16 +144,32 @@ func (s *server) deleteBlueprint(r *request) (*answer, error) {
 	return ok(okOnly{true})
 }
 
-// deleteActionsOf deletes the self-service actions of a blueprint and returns how many there were.
-func (s *server) deleteActionsOf(r *request, blueprint string) (deleted int, err error) {
+// deletableActions returns the self-service actions of a blueprint. fault.Forbidden when the caller may not
+// delete one of them.
+func (s *server) deletableActions(r *request, blueprint string) (actions []*action.Entry, err error) {
 	entries, err := s.Cache.List(r.Context())
 	if err != nil {
-		return 0, fmt.Errorf("list actions: %w", err)
+		return nil, fmt.Errorf("list actions: %w", err)
 	}
 	for _, e := range entries {
 		if e.Definition == nil || e.Definition.Blueprint != blueprint {
 			continue
 		}
+		if err := s.mayChange(r, e.Definition); err != nil {
+			return nil, err
+		}
+		actions = append(actions, e)
+	}
+	return actions, nil
+}
+
+// deleteActionsOf deletes the self-service actions of a blueprint and returns how many there were.
+func (s *server) deleteActionsOf(r *request, blueprint string) (deleted int, err error) {
+	entries, err := s.deletableActions(r, blueprint)
+	if err != nil {
+		return 0, err
+	}
+	for _, e := range entries {
 		by := s.author(r)
 		err := s.Actions.Delete(r.Context(), e.Record.Identifier, by.ID, by.At, action.Change(audit.Delete, e, nil, by))
 		if err != nil && fault.KindOf(err) != fault.NotFound {

@@ -36,8 +36,11 @@ func (q *query) selection(include, exclude []string) catalog.Selection {
 func (s *server) entityWrite(r *request) (catalog.EntityWrite, error) {
 	q := r.query()
 	w := catalog.EntityWrite{
-		Upsert: q.on("upsert"), Merge: q.on("merge"), ValidationOnly: q.on("validation_only"),
+		Upsert: q.on("upsert"), Merge: q.on("merge"), ValidationOnly: q.trial("validation_only"),
 		CreateMissing: q.on("create_missing_related_entities"), By: s.author(r),
+	}
+	if err := q.done(); err != nil {
+		return w, err
 	}
 	tied, err := s.tiedTo(r)
 	if err != nil || tied == nil {
@@ -156,7 +159,7 @@ func (s *server) deleteEntity(r *request) (*answer, error) {
 // page by page for who asks for pages.
 func (s *server) listEntities(r *request) (*answer, error) {
 	q := r.query()
-	f := catalog.Find{Blueprint: r.params["blueprint_identifier"], Selection: q.selected(), Bytes: MaxAnswer - envelope, Limit: math.MaxInt32}
+	f := catalog.Find{Blueprint: r.params["blueprint_identifier"], Selection: q.selected(), Bytes: pageBytes, Limit: math.MaxInt32}
 	paged := q.values.Has("limit") || q.text("from") != ""
 	if paged {
 		f.From, f.Limit = q.text("from"), q.number("limit", listedEntities, 1, maxListed)

@@ -66,6 +66,7 @@ func TestUpsert(t *testing.T) {
 	f.call("POST", serviceEntities+"?upsert=true", `{"identifier":"cart","relations":{"system":"none"}}`).fault(404, "not_found")
 	f.call("POST", serviceEntities+"?upsert=true", `{"identifier":"other"}`).want(201)
 	before := f.snapshot()
+	f.call("POST", serviceEntities+"?validation_only=True", `{"identifier":"third"}`).fault(422, "invalid_request")
 	f.call("POST", serviceEntities+"?validation_only=true", `{"identifier":"third"}`).want(200)
 	f.call("POST", serviceEntities+"?validation_only=true&upsert=true", `{"identifier":"cart"}`).want(200)
 	f.call("POST", serviceEntities+"?validation_only=true", `{"properties":{"replicas":"x"}}`).fault(422, "invalid_request")

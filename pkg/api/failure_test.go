@@ -95,8 +95,8 @@ func TestFailingStore(t *testing.T) {
 				if strings.Contains(string(g.text), secret) {
 					t.Errorf("the answer holds the cause: %s", g.text)
 				}
-				if log := f.log.String(); !strings.Contains(log, g.header.Get("X-Request-Id")) {
-					t.Errorf("%s %s: the request id is not in the log", q[0], q[1])
+				if log := f.log.String(); !strings.Contains(log, g.header.Get("X-Request-Id")) || !strings.Contains(log, `"error":`) {
+					t.Errorf("%s %s: the request id or the error is not in the log: %s", q[0], q[1], log)
 				}
 			}
 			if name == "a panic" && (strings.Contains(f.log.String(), secret) || !strings.Contains(f.log.String(), "failure_test.go")) {

@@ -8,7 +8,9 @@ import (
 
 	"github.com/oklog/ulid/v2"
 
+	"longshore/pkg/invocation"
 	"longshore/pkg/run"
+	"longshore/pkg/secret"
 )
 
 const (
@@ -94,14 +96,24 @@ func (s *server) appendLog(r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
+	head, err := s.Runs.Get(r.Context(), id)
+	if err != nil {
+		return nil, fmt.Errorf("get run: %w", err)
+	}
+	if err := s.reportable(r, head); err != nil {
+		return nil, err
+	}
+	if message, label, err = s.hideReport(r, head, message, label); err != nil {
+		return nil, err
+	}
 	line := run.NewLog(s.now(), id, r.caller.ID, message)
 	if status == "" && label == nil {
-		err = s.appendPlain(r, line)
+		err = s.Runs.AppendLog(r.Context(), line)
 	} else {
 		err = s.appendReport(r, line, status, label)
 	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("append log: %w", err)
 	}
 	return &answer{status: http.StatusCreated, body: struct {
 		OK     bool    `json:"ok"`
@@ -109,33 +121,34 @@ func (s *server) appendLog(r *request) (*answer, error) {
 	}{true, showLog(line)}}, nil
 }
 
-func (s *server) appendPlain(r *request, line *run.Log) error {
-	head, err := s.Runs.Get(r.Context(), line.RunID)
+// hideReport hides the secrets of a run that an agent has in a log line and a label. Whether there are any
+// stands in the body, which is read for the runs of agents alone.
+func (s *server) hideReport(r *request, head *run.Run, message string, label *string) (string, *string, error) {
+	if head.Backend != invocation.BackendAgent && head.Backend != invocation.BackendKafka {
+		return message, label, nil
+	}
+	record, err := s.Runs.Read(r.Context(), head.ID)
 	if err != nil {
-		return fmt.Errorf("get run: %w", err)
+		return "", nil, fmt.Errorf("read run: %w", err)
 	}
-	if err := s.reportable(r, head); err != nil {
-		return err
+	mask, err := s.reportMask(r.Context(), record)
+	if err != nil {
+		return "", nil, err
 	}
-	if err := s.Runs.AppendLog(r.Context(), line); err != nil {
-		return fmt.Errorf("append log: %w", err)
+	return mask.Text(message), masked(mask, label), nil
+}
+
+// masked hides secrets in a text that may be absent.
+func masked(mask *secret.Mask, text *string) *string {
+	if mask == nil || text == nil {
+		return text
 	}
-	return nil
+	return new(mask.Text(*text))
 }
 
 // appendReport writes a line together with what it says about the run. Without a status the line
 // counts as plain: a label that comes while the run is not in progress is dropped.
 func (s *server) appendReport(r *request, line *run.Log, status run.Status, label *string) error {
-	if !r.caller.Machine {
-		// Whose run it is never changes.
-		head, err := s.Runs.Get(r.Context(), line.RunID)
-		if err != nil {
-			return fmt.Errorf("get run: %w", err)
-		}
-		if err := s.reportable(r, head); err != nil {
-			return err
-		}
-	}
 	by := s.author(r)
 	by.At = line.CreatedAt
 	_, err := s.Runs.Update(r.Context(), line.RunID, func(current *run.Run) (*run.Write, error) {
@@ -152,8 +165,5 @@ func (s *server) appendReport(r *request, line *run.Log, status run.Status, labe
 		}
 		return w, nil
 	})
-	if err != nil {
-		return fmt.Errorf("append log: %w", err)
-	}
-	return nil
+	return err
 }

@@ -1,10 +1,6 @@
 package api
 
-import (
-	"time"
-
-	"longshore/pkg/catalog"
-)
+import "longshore/pkg/catalog"
 
 // migrationView is a migration as it is answered.
 type migrationView struct {
@@ -17,9 +13,9 @@ type migrationView struct {
 	Updated int `json:"updatedEntities"`
 	Failed  int `json:"failedEntities"`
 	// Message says what had to stay.
-	Message   string    `json:"message,omitempty"`
-	CreatedAt time.Time `json:"createdAt"`
-	UpdatedAt time.Time `json:"updatedAt"`
+	Message   string `json:"message,omitempty"`
+	CreatedAt string `json:"createdAt"`
+	UpdatedAt string `json:"updatedAt"`
 }
 
 // deleteAllEntities answers DELETE /v1/blueprints/{blueprint_identifier}/all-entities.
@@ -30,6 +26,13 @@ func (s *server) deleteAllEntities(r *request) (*answer, error) {
 	}
 	if r.query().on("delete_blueprint") && !r.caller.Administers() {
 		return nil, forbidden("only admins and machine tokens may delete a blueprint")
+	}
+	k, err := s.Catalog.Blueprint(r.Context(), blueprint)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.judge.MayEmpty(r.caller, k); err != nil {
+		return nil, err
 	}
 	w, err := s.entityWrite(r)
 	if err != nil {
@@ -51,12 +54,15 @@ func (s *server) getMigration(r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !r.caller.Administers() && !r.caller.Moderates(m.Name) {
+		return nil, forbidden("only admins, moderators of the blueprint and machine tokens may see this migration")
+	}
 	return ok(struct {
 		OK        bool          `json:"ok"`
 		Migration migrationView `json:"migration"`
 	}{true, migrationView{
 		ID: m.ID, Status: m.Status, Actor: m.By.ID, Blueprint: m.Name,
 		Deleted: m.Deleted, Updated: m.Changed, Failed: m.Failed, Message: m.Error,
-		CreatedAt: m.CreatedAt, UpdatedAt: m.UpdatedAt,
+		CreatedAt: stamp(m.CreatedAt), UpdatedAt: stamp(m.UpdatedAt),
 	}})
 }

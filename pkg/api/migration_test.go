@@ -174,6 +174,50 @@ func TestAllOfFewEntities(t *testing.T) {
 	f.unchanged(before)
 }
 
+// A Moderator who empties a blueprint sees how far that has come; a Member is told why they may not.
+func TestModeratorsMigration(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.fleet(1)
+	f.call("DELETE", "/v1/blueprints/bound", "").want(200)
+	member := f.as("member@example.com", `{}`)
+	if message := member.call("DELETE", serviceAll, "").fault(403, "forbidden"); strings.Contains(message, "action") {
+		t.Errorf("got %q of a route about entities", message)
+	}
+	mo := f.as("mo@example.com", moderator)
+	id := mo.call("DELETE", serviceAll, "").want(200).at("migrationId").(string)
+	holds(t, mo.call("GET", "/v1/migrations/"+id, "").want(200).at("migration"), `{"status":"COMPLETED","deletedEntities":1}`)
+}
+
+// Who may not delete each entity of a blueprint may not delete all of them either.
+func TestPermissionToDeleteAll(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.fleet(1)
+	f.call("DELETE", "/v1/blueprints/bound", "").want(200)
+	admin, mo := f.as("admin@example.com", `{"port_role":"Admin"}`), f.as("mo@example.com", moderator)
+	const permissions = "/v1/blueprints/service/permissions"
+	for _, unregister := range []string{
+		`{"roles":[],"users":["ada@example.com"]}`, `{"roles":[],"users":[],"ownedByTeam":true}`,
+		`{"roles":["Admin"],"policy":{"conditions":[".entity.identifier != \"s0\""]}}`,
+	} {
+		f.call("PATCH", permissions, `{"entities":{"unregister":`+unregister+`}}`).want(200)
+		before := f.snapshot()
+		for _, as := range []*fixture{admin, mo} {
+			as.call("DELETE", serviceEntities+"/s0", "").fault(403, "forbidden")
+			as.call("DELETE", serviceAll, "").fault(403, "forbidden")
+		}
+		f.unchanged(before)
+	}
+	f.call("PATCH", permissions, `{"entities":{"unregister":{"policy":null,"users":["mo@example.com"],"roles":[]}}}`).want(200)
+	admin.call("DELETE", serviceAll, "").fault(403, "forbidden")
+	mo.call("DELETE", serviceAll, "").want(200)
+	f.call("PATCH", permissions, `{"entities":{"unregister":null}}`).want(200)
+	admin.call("DELETE", serviceAll, "").want(200)
+	f.call("PATCH", permissions, `{"entities":{"unregister":{"roles":[]}}}`).want(200)
+	f.call("DELETE", serviceAll, "").want(200)
+}
+
 const serviceAll = "/v1/blueprints/service/all-entities"
 
 // What more than 200 entities relate to is deleted and renamed; they follow in slices.
@@ -216,5 +260,19 @@ func TestManyDependents(t *testing.T) {
 	f.slices()
 	if n := f.count("service"); n != 0 {
 		t.Errorf("%v dependents are left", n)
+	}
+}
+
+// A Moderator may see how far the deletion is that a Moderator may ask for.
+func TestWhoSeesMigrations(t *testing.T) {
+	t.Parallel()
+	f := newUserFixture(t)
+	f.blueprints()
+	f.as("other@example.com", `{"port_role":"Moderator","moderated_blueprints":["system"]}`)
+	id := f.by("mod", "DELETE", serviceAll, "").want(200).at("migrationId").(string)
+	for name, status := range map[string]int{"mod": 200, "admin": 200, "machine": 200, "other": 403, "ada": 403} {
+		if g := f.by(name, "GET", "/v1/migrations/"+id, ""); g.status != status {
+			t.Errorf("%s got %d %s, want %d", name, g.status, g.text, status)
+		}
 	}
 }

@@ -114,6 +114,28 @@ func TestEveryReadIsAnswered(t *testing.T) {
 	})
 }
 
+// Whatever a blueprint may have is in the document, as it is sent and as it is answered.
+func TestDocumentDescribesBlueprints(t *testing.T) {
+	t.Parallel()
+	doc, err := document()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := newFixture(t)
+	g := f.call("POST", "/v1/blueprints", `{"identifier":"full","title":"Full","icon":"Box","description":"d","schema":{"properties":{},"required":[]},
+		"relations":{},"mirrorProperties":{},"calculationProperties":{},"aggregationProperties":{},"ownership":{"type":"Direct","title":"Owner"},
+		"teamInheritance":{"path":"r"},"includeInGlobalSearch":false,"changelogDestination":{"type":"WEBHOOK","agent":true,"url":"https://c.example"}}`).want(201)
+	sent, answered := doc.Components.Schemas["BlueprintDefinition"].Value, doc.Components.Schemas["Blueprint"].Value
+	for name := range g.at("blueprint").(map[string]any) {
+		if answered.Properties[name] == nil {
+			t.Errorf("the document's Blueprint has no %s", name)
+		}
+		if sent.Properties[name] == nil && !slices.Contains([]string{"createdAt", "createdBy", "updatedAt", "updatedBy"}, name) {
+			t.Errorf("the document's BlueprintDefinition has no %s", name)
+		}
+	}
+}
+
 func TestDocumentIsServed(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

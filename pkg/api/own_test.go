@@ -249,6 +249,12 @@ func TestWhoMaySaveCallsOfOurOwn(t *testing.T) {
 	f.own(audit.Cause{}, "POST", "/v1/actions", reads).fault(403, "forbidden")
 	f.own(audit.Cause{}, "POST", "/v1/actions", actionOf("plain", "service")).want(201)
 	f.own(audit.Cause{}, "PUT", "/v1/actions/plain", strings.Replace(reads, `"reads"`, `"plain"`, 1)).fault(403, "forbidden")
+	f.call("POST", "/v1/actions", reads).want(201)
+	before := f.snapshot()
+	f.own(audit.Cause{}, "DELETE", "/v1/blueprints/service?delete_actions=true", "").fault(403, "forbidden")
+	f.unchanged(before)
+	f.call("DELETE", "/v1/actions/reads", "").want(200)
+	f.own(audit.Cause{}, "DELETE", "/v1/blueprints/service?delete_actions=true", "").want(200)
 }
 
 // An API that is not told its address, as on AWS without a domain, refuses a Moderator whatever dispatchers may

@@ -155,6 +155,18 @@ func (s *server) opened(ctx context.Context, record *run.Record) (*invocation.In
 	return sent, mask, nil
 }
 
+// reportMask returns what hides the secrets of a run in a report on it: an agent repeats what it was given in
+// clear, and what its target answered. It is nil for a run without secrets, and for one that no agent has:
+// what a receiver itself reports is kept as it is.
+func (s *server) reportMask(ctx context.Context, record *run.Record) (*secret.Mask, error) {
+	i := record.Invocation
+	if record.Backend != invocation.BackendAgent && (i == nil || i.Webhook == nil || !i.Webhook.Agent) {
+		return nil, nil
+	}
+	_, mask, err := s.opened(ctx, record)
+	return mask, err
+}
+
 // letGo gives runs back; what cannot be given back is pending again once its lease has lapsed.
 func (s *server) letGo(ctx context.Context, runs []*run.Run) {
 	for _, claim := range runs {

@@ -43,6 +43,16 @@ func (q *query) flag(name string) *bool {
 	return nil
 }
 
+// trial takes a flag that asks to change nothing. One that is not understood is a fault where others count as
+// absent: the change would be made that was only to be tried.
+func (q *query) trial(name string) bool {
+	value := q.flag(name)
+	if value == nil && q.values.Has(name) {
+		q.fault(name, "must be true or false")
+	}
+	return value != nil && *value
+}
+
 // number takes a whole number between least and most.
 func (q *query) number(name string, absent, least, most int) int {
 	if !q.values.Has(name) {

@@ -103,7 +103,7 @@ var routes = []*route{
 	{method: "POST", pattern: "/v1/blueprints/{blueprint_identifier}/bulk/entities/delete", access: Entities, body: true, handle: withCatalog((*server).bulkDelete)},
 	{method: "GET", pattern: "/v1/blueprints/{blueprint_identifier}/entities-count", access: Member, handle: withCatalog((*server).countEntities)},
 	{method: "DELETE", pattern: "/v1/blueprints/{blueprint_identifier}/all-entities", access: Moderates, handle: withCatalog((*server).deleteAllEntities)},
-	{method: "GET", pattern: "/v1/migrations/{migration_id}", access: AdminOnly, handle: withCatalog((*server).getMigration)},
+	{method: "GET", pattern: "/v1/migrations/{migration_id}", access: Member, handle: withCatalog((*server).getMigration)},
 	{method: "POST", pattern: "/v1/entities/search", access: Member, body: true, handle: withCatalog((*server).searchEntities)},
 
 	{method: "GET", pattern: "/v1/users", access: AdminOnly, handle: withCatalog((*server).listUsers)},

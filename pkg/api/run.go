@@ -40,7 +40,7 @@ func (s *server) startRun(r *request) (*answer, error) {
 	q := r.query()
 	request := trigger.Request{
 		Caller: r.caller, Action: r.params["action_identifier"],
-		Properties: b.members("properties"), RunAs: q.text("run_as"), IdempotencyKey: r.Header.Get("Idempotency-Key"),
+		Properties: b.members("properties"), RunAs: q.runAs(b), IdempotencyKey: r.Header.Get("Idempotency-Key"),
 		Address: address(r.Request),
 	}
 	if entity := b.text("entity", 0); entity != nil {
@@ -56,13 +56,12 @@ func (s *server) startRun(r *request) (*answer, error) {
 	if keys := r.Header.Values("Idempotency-Key"); len(keys) > 1 || len(keys) == 1 && keys[0] == "" {
 		b.fault("Idempotency-Key", "must be one header of 1 to 255 printable characters")
 	}
-	if as := q.values["run_as"]; len(as) > 1 || len(as) == 1 && as[0] == "" {
-		b.fault("run_as", "must be one e-mail address")
-	}
+	dry := q.trial("dry_run")
+	b.faults = append(b.faults, q.faults...)
 	if err := b.done(); err != nil {
 		return nil, err
 	}
-	if dry := q.flag("dry_run"); dry != nil && *dry {
+	if dry {
 		return s.dryRun(r, request)
 	}
 	started, err := s.Starter.Start(r.Context(), request)
@@ -78,6 +77,14 @@ func (s *server) startRun(r *request) (*answer, error) {
 	}
 	// Its action was there a moment ago.
 	return runAnswer(http.StatusAccepted, started.Record, false)
+}
+
+// runAs takes the e-mail of the user whom a machine acts for, empty for none; its faults are the body's.
+func (q *query) runAs(b *body) string {
+	if as := q.values["run_as"]; len(as) > 1 || len(as) == 1 && as[0] == "" {
+		b.fault("run_as", "must be one e-mail address")
+	}
+	return q.text("run_as")
 }
 
 // dryRun answers what a request would have started.
@@ -284,6 +291,14 @@ func (s *server) patchRun(r *request) (*answer, error) {
 	deleted, err := s.deleted(r, record)
 	if err != nil {
 		return nil, err
+	}
+	mask, err := s.reportMask(r.Context(), record)
+	if err != nil {
+		return nil, err
+	}
+	p.StatusLabel, p.Summary, p.ExternalRunID = masked(mask, p.StatusLabel), masked(mask, p.Summary), masked(mask, p.ExternalRunID)
+	if p.Link != nil {
+		p.Link = mask.JSON(p.Link)
 	}
 	by := s.author(r)
 	moved, err := s.Runs.Update(r.Context(), record.ID, func(current *run.Run) (*run.Write, error) {

@@ -125,9 +125,13 @@ func TestDryRun(t *testing.T) {
 		t.Errorf("got %s, want a failed expression and a warning", g.text)
 	}
 	f.call("POST", "/v1/actions/deploy/runs?dry_run=true", `{"properties":{}}`).fault(422, "invalid_request")
+	// One that is not understood starts no run.
+	for _, query := range []string{"?dry_run=1", "?dry_run=True", "?dry_run=", "?dry_run"} {
+		f.call("POST", "/v1/actions/deploy/runs"+query, `{"properties":{"service":"b"}}`).fault(422, "invalid_request")
+	}
 	f.unchanged(before)
-	// Anything but true starts a run, and the key was not bound.
-	f.call("POST", "/v1/actions/deploy/runs?dry_run=1", `{"properties":{"service":"b"}}`, "Idempotency-Key", "k").want(http.StatusAccepted)
+	// The key was not bound.
+	f.call("POST", "/v1/actions/deploy/runs?dry_run=false", `{"properties":{"service":"b"}}`, "Idempotency-Key", "k").want(http.StatusAccepted)
 }
 
 func TestPatchRun(t *testing.T) {

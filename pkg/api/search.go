@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 
@@ -12,6 +13,10 @@ import (
 
 // listedEntities is how many entities a page has when the caller does not say.
 const listedEntities = 200
+
+// pageBytes leaves room beside the entities of a page for the longest next, which tells an identifier of 1,000
+// characters in a text that encodes it twice.
+const pageBytes = MaxAnswer - 16<<10
 
 // foundEntities answers with a page of entities, and with their blueprints if the request named none.
 func foundEntities(found *catalog.Found, across bool) (*answer, error) {
@@ -49,10 +54,10 @@ func (s *server) searchEntities(r *request) (*answer, error) {
 	if _, isObject := v.(*jqtemplate.Object); !isObject {
 		return nil, fault.New(fault.Invalid, "", "the body must be a JSON object")
 	}
-	if err := q.done(); err != nil {
-		return nil, err
-	}
 	if f.Search, err = catalog.ParseSearch(v, "", catalog.SearchOptions{}); err != nil {
+		q.faults = append(q.faults, details(err)...)
+	}
+	if err := q.done(); err != nil {
 		return nil, err
 	}
 	found, err := s.Catalog.Find(r.Context(), f)
@@ -60,6 +65,15 @@ func (s *server) searchEntities(r *request) (*answer, error) {
 		return nil, fmt.Errorf("search entities: %w", err)
 	}
 	return foundEntities(found, true)
+}
+
+// details are the faults in an error.
+func details(err error) []fault.Detail {
+	var f *fault.Error
+	if !errors.As(err, &f) {
+		return nil
+	}
+	return f.Details
 }
 
 // searchBytes leaves room for the names of blueprints.
@@ -71,19 +85,18 @@ func (s *server) searchBlueprint(r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := catalog.Find{Blueprint: r.params["blueprint_identifier"], Limit: b.number("limit", listedEntities, 1, maxListed), Bytes: MaxAnswer - envelope}
+	f := catalog.Find{Blueprint: r.params["blueprint_identifier"], Limit: b.number("limit", listedEntities, 1, maxListed), Bytes: pageBytes}
 	if from := b.text("from", 0); from != nil {
 		f.From = *from
 	}
 	f.Selection = r.query().selection(b.texts("include"), b.texts("exclude"))
-	query := b.value("query")
+	if query := b.value("query"); query != nil {
+		if f.Search, err = catalog.ParseSearch(query, "query", catalog.SearchOptions{}); err != nil {
+			b.faults = append(b.faults, details(err)...)
+		}
+	}
 	if err := b.done(); err != nil {
 		return nil, err
-	}
-	if query != nil {
-		if f.Search, err = catalog.ParseSearch(query, "query", catalog.SearchOptions{}); err != nil {
-			return nil, err
-		}
 	}
 	found, err := s.Catalog.Find(r.Context(), f)
 	if err != nil {

@@ -191,3 +191,54 @@ func TestManyBytes(t *testing.T) {
 		}
 	}
 }
+
+// A page that is nearly full has room for a next that tells a long identifier.
+func TestFullPageWithALongNext(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.call("POST", "/v1/blueprints", `{"identifier":"note","title":"N","schema":{"properties":{}}}`).want(201)
+	const notes = "/v1/blueprints/note/entities"
+	note := func(i int, title string) string {
+		return fmt.Sprintf(`{"identifier":"%s%04d","title":%q}`, strings.Repeat("n", 986), i, title)
+	}
+	// 990 of them and their commas leave less than 1,000 bytes of 5,000,000.
+	const size, n = 5050, 1010
+	shown := len(f.call("POST", notes+"?validation_only=true", note(0, "")).want(200).text) - len(`{"ok":true,"entity":}`) + 1
+	title := strings.Repeat("t", size-shown)
+	for i := 0; i < n; i += 10 {
+		var list []string
+		for j := range 10 {
+			list = append(list, note(i+j, title))
+		}
+		f.call("POST", notes+"/bulk", `{"entities":[`+strings.Join(list, ",")+`]}`).want(200)
+	}
+	for name, page := range map[string]func(from string) *got{
+		"list": func(from string) *got { return f.call("GET", notes+"?limit=1000&from="+from, "") },
+		"search": func(from string) *got {
+			return f.call("POST", notes+"/search", fmt.Sprintf(`{"limit":1000,"from":%q}`, from))
+		},
+	} {
+		seen := 0
+		for from, more := "", true; more; {
+			g := page(from).want(200)
+			seen += len(g.list("entities"))
+			from, more = g.body["next"].(string)
+		}
+		if seen != n {
+			t.Errorf("%s: got %d entities, want %d", name, seen, n)
+		}
+	}
+}
+
+// Faults of the query, the body and a search in it come together.
+func TestFaultsOfSearchesTogether(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.blueprints()
+	g := f.call("POST", serviceEntities+"/search", `{"limit":0,"query":{"combinator":"x","rules":[]},"sort":1}`)
+	g.fault(422, "invalid_request")
+	g.namesAll([]string{"limit", "query.combinator", "sort"})
+	g = f.call("POST", "/v1/entities/search?limit=0", `{"combinator":"x","rules":[]}`)
+	g.fault(422, "invalid_request")
+	g.namesAll([]string{"combinator", "limit"})
+}

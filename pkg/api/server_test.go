@@ -92,7 +92,7 @@ func newFixtureOn(t testing.TB, s stores, change ...func(*api.Config)) *fixture 
 		}),
 	}
 	c.Decider = approval.New(approval.Config{
-		Runs: f.runs, Send: f.sent, Log: log, Configured: func(backend string) bool { return backend == invocation.BackendWebhook },
+		Runs: f.runs, Users: f.users, Send: f.sent, Log: log, Configured: func(backend string) bool { return backend == invocation.BackendWebhook },
 	})
 	c.Catalog.OnSlice(dispatch.SendSlices(f.sent, log))
 	c.AgentKafka = func(context.Context) (*api.KafkaCredentials, error) {

@@ -113,11 +113,19 @@ func (s *server) patchTeam(r *request) (*answer, error) {
 	return writtenTeam(http.StatusOK, t, users, err)
 }
 
+// writtenTeam answers with a team that was written: its users are e-mails, as clients send them.
 func writtenTeam(status int, t *catalog.Team, users []*catalog.User, err error) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return enveloped(status, "team", t.View(users))
+	view, emails := t.View(users), []any{}
+	for _, u := range users {
+		if t.Has(u) {
+			emails = append(emails, u.Email)
+		}
+	}
+	view.Set("users", emails)
+	return enveloped(status, "team", view)
 }
 
 // deleteTeam answers DELETE /v1/teams/{name}.

@@ -34,6 +34,8 @@ type Runs interface {
 // Config is what decisions are made with. All but Now is required.
 type Config struct {
 	Runs Runs
+	// Users are those whom run_as may name.
+	Users identity.Users
 	// Send carries the messages of runs that were approved.
 	Send queue.Sender
 	// Configured says whether this deployment has a backend; runs for any other wait.
@@ -57,7 +59,9 @@ func New(c Config) *Approval {
 // Request is one decision.
 type Request struct {
 	Caller identity.Caller
-	RunID  string
+	// RunAs is the e-mail of the user whose decision it is; empty for the caller's own.
+	RunAs string
+	RunID string
 	// State is run.Approved or run.Refused.
 	State run.DecisionState
 	// Description is at most run.MaxDecisionText bytes; empty for none.
@@ -65,24 +69,32 @@ type Request struct {
 }
 
 // author is who decides, for the audit log.
-func (q Request) author(at time.Time) audit.Author {
-	by := audit.Author{ID: q.Caller.ID, Origin: run.SourceAPI, Cause: q.Caller.Cause(), At: at}
-	if q.Caller.User != nil {
-		by.Email, by.Origin = q.Caller.User.Email, run.SourceUI
+func (q Request) author(by identity.Caller, at time.Time) audit.Author {
+	a := audit.Author{ID: by.ID, Origin: run.SourceAPI, Cause: q.Caller.Cause(), At: at}
+	if by.User != nil {
+		a.Email = by.User.Email
 	}
-	return by
+	if q.Caller.User != nil {
+		a.Origin = run.SourceUI
+	}
+	return a
 }
 
 // Decide makes a decision and returns the run as it is then. The same decision of the same approver
 // again changes nothing, whatever the run's state. Errors: fault.NotFound; fault.Forbidden for who is no
-// approver; fault.Invalid run_not_waiting_for_approval; fault.Unavailable when nothing was decided.
+// approver, and for a RunAs of a user; fault.Invalid run_not_waiting_for_approval, and for a RunAs that names
+// nobody; fault.Unavailable when nothing was decided.
 func (a *Approval) Decide(ctx context.Context, q Request) (*run.Record, error) {
+	by, err := identity.As(ctx, a.c.Users, q.Caller, q.RunAs)
+	if err != nil {
+		return nil, err
+	}
 	// The body never changes: read first, so that nothing can fail between the move and the answer.
 	record, err := a.c.Runs.Read(ctx, q.RunID)
 	if err != nil {
 		return nil, err
 	}
-	if !q.Caller.Machine && !record.Approval.May(q.Caller.ID) {
+	if !by.Machine && !record.Approval.May(by.ID) {
 		return nil, fault.New(fault.Forbidden, "", "only an approver of run %s may decide about it", q.RunID)
 	}
 	var approvers []run.Approver
@@ -90,18 +102,18 @@ func (a *Approval) Decide(ctx context.Context, q Request) (*run.Record, error) {
 		approvers = record.Approval.Approvers
 	}
 	d := run.Decision{
-		UserID: q.Caller.ID, State: q.State, Description: q.Description,
+		UserID: by.ID, State: q.State, Description: q.Description,
 		At: a.c.Now().UTC().Truncate(time.Millisecond),
 	}
 	waiting := run.Waiting(record.Backend, a.c.Configured)
 	var changed, started bool
 	moved, err := a.c.Runs.Update(ctx, q.RunID, func(r *run.Run) (*run.Write, error) {
 		var err error
-		if changed, started, err = r.Decide(d, q.Caller.Machine, approvers, waiting); err != nil || !changed {
+		if changed, started, err = r.Decide(d, by.Machine, approvers, waiting); err != nil || !changed {
 			return nil, err
 		}
-		by := q.author(d.At)
-		w := &run.Write{By: &by}
+		author := q.author(by, d.At)
+		w := &run.Write{By: &author}
 		if started && waiting != "" {
 			w.Logs = []*run.Log{run.NewLog(d.At, q.RunID, run.Own, waiting)}
 		}

@@ -13,6 +13,7 @@ import (
 	"longshore/pkg/audit"
 	"longshore/pkg/automation"
 	"longshore/pkg/fault"
+	"longshore/pkg/feed"
 	"longshore/pkg/run"
 )
 
@@ -133,11 +134,8 @@ func TestAuditThatCannotBeReached(t *testing.T) {
 	}
 	log.err = errors.New("broken")
 	for _, c := range w.untold {
-		if err := w.Handle(t.Context(), c); err != nil {
-			t.Errorf("what never will be cured is told again: %v", err)
+		if err := w.Handle(t.Context(), c); !errors.Is(err, log.err) || feed.Curable(err) {
+			t.Errorf("got %v, want that the change is set aside", err)
 		}
-	}
-	if !strings.Contains(w.log.String(), "broken") {
-		t.Errorf("log: %s", w.log.String())
 	}
 }

@@ -7,6 +7,8 @@
 //   - the events of one thing start their automations in the order in which they are told, those of one
 //     event in the order of their identifiers;
 //   - an automation that fails, or whose condition does, holds back no other one;
+//   - what cannot be done is an error, whether another try may cure it or not: who tells of the change sets it
+//     aside then;
 //   - an event asks no automation but those that listen to its type, and its blueprint or action.
 package automation
 
@@ -60,7 +62,8 @@ type Audit interface {
 // Schedules keeps the entries of scheduled automations.
 type Schedules interface {
 	// Reconcile makes the schedules what they are to be after a change of a definition; before is nil for a
-	// new one, after for one that was deleted. It may be called again with the same change.
+	// new one, after for one that was deleted and is there under no other identifier. It may be called again
+	// with the same change.
 	// fault.Unavailable.
 	Reconcile(ctx context.Context, before, after *action.Record) error
 }
@@ -111,23 +114,39 @@ func (a *Automation) Handle(ctx context.Context, c *feed.Change) error {
 	case c.Timer != nil:
 		return a.timer(ctx, c.Timer)
 	case c.Action != nil && a.Schedules != nil:
-		return a.settled(ctx, "schedule not changed", a.Schedules.Reconcile(ctx, c.Action.Before, c.Action.After))
+		return a.definition(ctx, c.Action)
 	}
 	return nil
 }
 
-// settled returns an error that may be cured by itself, and logs any other: nobody else will see it.
-func (a *Automation) settled(ctx context.Context, doing string, err error, about ...slog.Attr) error {
-	switch {
-	case err == nil:
-		return nil
-	case ctx.Err() != nil:
-		return fault.Busy(fmt.Errorf("%s: %w", doing, err), 0, "there was no time for all that a change sets off")
-	case fault.KindOf(err) == fault.Unavailable:
-		return fmt.Errorf("%s: %w", doing, err)
+// definition handles a change of a definition. One that got another identifier is told of as deleted, too: that
+// is a change to what it is now, or its schedule would end.
+func (a *Automation) definition(ctx context.Context, c *feed.Action) error {
+	after := c.After
+	if after == nil {
+		entries, err := a.Actions.List(ctx)
+		if err != nil {
+			return failed(ctx, "read the automations", err)
+		}
+		for _, entry := range entries {
+			if entry.Record.ID == c.Before.ID {
+				after = entry.Record
+			}
+		}
 	}
-	a.Log.LogAttrs(ctx, slog.LevelError, doing, append(about, slog.Any("error", err))...)
-	return nil
+	return failed(ctx, "change a schedule", a.Schedules.Reconcile(ctx, c.Before, after))
+}
+
+// failed returns an error with what was being done. One that came when the time was up may be cured by itself.
+func failed(ctx context.Context, doing string, err error) error {
+	if err == nil {
+		return nil
+	}
+	err = fmt.Errorf("%s: %w", doing, err)
+	if ctx.Err() != nil {
+		return fault.Busy(err, 0, "there was no time for all that a change sets off")
+	}
+	return err
 }
 
 // recorded keeps the entry of a change in the audit log, unless whoever made the change has.
@@ -139,7 +158,7 @@ func (a *Automation) recorded(ctx context.Context, entry *audit.Entry) error {
 	if err == nil && len(missing) > 0 {
 		err = a.Audit.Record(ctx, missing...)
 	}
-	return a.settled(ctx, "audit entry of a change not written", err, slog.String("resource", entry.Resource), slog.String("identifier", entry.Identifier))
+	return failed(ctx, "write the audit entry of a change", err)
 }
 
 // start starts those automations whose conditions hold for an event.
@@ -154,14 +173,14 @@ func (a *Automation) start(ctx context.Context, e *event.Event, listening []*act
 	}
 	text, err := e.JSON(a.OrgID)
 	if err != nil {
-		return a.settled(ctx, "event not written", err, slog.String("event", e.ID))
+		return failed(ctx, "write the event", err)
 	}
 	value, err := jqtemplate.Decode(text)
 	if err != nil {
-		return a.settled(ctx, "event not read", err, slog.String("event", e.ID))
+		return failed(ctx, "read event "+e.ID, err)
 	}
 	data := jqtemplate.NewData(value)
-	var failed []error
+	var faults []error
 	done := a.again.of(e.ID)
 	for _, entry := range listening {
 		if slices.Contains(done, entry.Record.ID) {
@@ -176,14 +195,14 @@ func (a *Automation) start(ctx context.Context, e *event.Event, listening []*act
 		if err == nil && holds {
 			err = a.Starter.StartEvent(ctx, e, entry)
 		}
-		if err = a.settled(ctx, "run of an automation not started", err, about...); err != nil {
-			failed = append(failed, err)
+		if err = failed(ctx, "start a run of "+entry.Record.Identifier+" by "+e.ID, err); err != nil {
+			faults = append(faults, err)
 		} else {
 			done = append(done, entry.Record.ID)
 		}
 	}
-	a.again.keep(e.ID, done, len(failed) > 0)
-	return errors.Join(failed...)
+	a.again.keep(e.ID, done, len(faults) > 0)
+	return errors.Join(faults...)
 }
 
 // maxReason is how many bytes of why an expression failed are logged: it may quote what it was given.

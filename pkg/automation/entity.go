@@ -3,7 +3,6 @@ package automation
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"strconv"
 
 	"longshore/pkg/action"
@@ -18,7 +17,7 @@ import (
 func (a *Automation) entity(ctx context.Context, c *feed.Entity) error {
 	told, err := a.Entities.Told(ctx, c.Before, c.After, c.By)
 	if err != nil {
-		return a.settled(ctx, "change of an entity not read", err, about(c)...)
+		return failed(ctx, "read a change of an entity", err)
 	}
 	var kept error
 	if a.Audit != nil {
@@ -29,7 +28,7 @@ func (a *Automation) entity(ctx context.Context, c *feed.Entity) error {
 	}
 	x, err := a.index(ctx)
 	if err != nil {
-		return errors.Join(kept, a.settled(ctx, "automations not read", err))
+		return errors.Join(kept, failed(ctx, "read the automations", err))
 	}
 	kind := kindOf(c)
 	listening := x.listening[listener{kind.event, told.Blueprint.Identifier, ""}]
@@ -38,22 +37,13 @@ func (a *Automation) entity(ctx context.Context, c *feed.Entity) error {
 	}
 	e, err := entityEvent(c, kind.action, told)
 	if err != nil {
-		return errors.Join(kept, a.settled(ctx, "event of an entity not made", err, about(c)...))
+		return errors.Join(kept, failed(ctx, "make the event of an entity", err))
 	}
 	var delivered error
 	if a.Changelog != nil {
-		delivered = a.settled(ctx, "changelog of an entity not delivered", a.Changelog.Deliver(ctx, e, told.Blueprint), slog.String("event", e.ID))
+		delivered = failed(ctx, "tell the changelog of "+e.ID, a.Changelog.Deliver(ctx, e, told.Blueprint))
 	}
 	return errors.Join(kept, delivered, a.start(ctx, e, listening))
-}
-
-// about names the entity of a change in the log.
-func about(c *feed.Entity) []slog.Attr {
-	of := c.After
-	if of == nil {
-		of = c.Before
-	}
-	return []slog.Attr{slog.String("blueprint", of.Blueprint), slog.String("entity", of.Identifier)}
 }
 
 // kind is what happens to a thing: the type that automations listen to, and the event's action.
@@ -118,14 +108,14 @@ func (a *Automation) timer(ctx context.Context, t *feed.Timer) error {
 		told, err = a.Entities.Told(ctx, nil, e, e.Last)
 	}
 	if err != nil {
-		return a.settled(ctx, "entity of a timer not read", err, slog.String("entity", t.Identifier))
+		return failed(ctx, "read the entity of a timer", err)
 	}
 	if told.Blueprint == nil {
 		return nil
 	}
 	x, err := a.index(ctx)
 	if err != nil {
-		return a.settled(ctx, "automations not read", err)
+		return failed(ctx, "read the automations", err)
 	}
 	listening := x.listening[listener{action.TimerPropertyExpired, told.Blueprint.Identifier, t.Property}]
 	if len(listening) == 0 {
@@ -133,7 +123,7 @@ func (a *Automation) timer(ctx context.Context, t *feed.Timer) error {
 	}
 	where, err := jsonText(entityContext{told.Blueprint.Identifier, t.Identifier, t.Property})
 	if err != nil {
-		return a.settled(ctx, "event of a timer not made", err)
+		return failed(ctx, "make the event of a timer", err)
 	}
 	at := t.Fired
 	if at.IsZero() {

@@ -2,6 +2,7 @@ package automation_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"sync/atomic"
@@ -27,10 +28,15 @@ type broken struct {
 	automation.Actions
 	automation.Entities
 	down string
+	// err is why; nil means that they are out of reach for now.
+	err error
 }
 
 func (b *broken) fails(what string) error {
 	if b.down == what {
+		if b.err != nil {
+			return b.err
+		}
 		return fault.Busy(nil, time.Second, "unplugged")
 	}
 	return nil
@@ -111,6 +117,63 @@ func TestStoresThatCannotBeReached(t *testing.T) {
 			}
 		})
 	}
+}
+
+// denying are what a change sets off, all of which fails for good.
+type denying struct{ err error }
+
+func (r denying) Record(context.Context, ...*audit.Entry) error { return r.err }
+
+func (r denying) Missing(_ context.Context, entries ...*audit.Entry) ([]*audit.Entry, error) {
+	return entries, nil
+}
+
+func (r denying) Reconcile(context.Context, *action.Record, *action.Record) error { return r.err }
+
+func (r denying) Deliver(context.Context, *event.Event, *catalog.Blueprint) error { return r.err }
+
+// What no other try would cure is an error too, so that whoever tells of the change can set it aside where a
+// person finds it.
+func TestWhatNoTryCures(t *testing.T) {
+	t.Parallel()
+	denied := errors.New("access denied")
+	check := func(t *testing.T, what string, err error) {
+		t.Helper()
+		if !errors.Is(err, denied) || feed.Curable(err) {
+			t.Errorf("%s: got %v, want that it is denied for good", what, err)
+		}
+	}
+	for _, down := range []string{"stamp", "list", "definition", "blueprints", "entity"} {
+		t.Run(down, func(t *testing.T) {
+			t.Parallel()
+			b := &broken{err: denied}
+			w := newWorld(t, func(_ *world, c *automation.Config) {
+				b.Actions, b.Entities = c.Actions, c.Entities
+				c.Actions, c.Entities = b, b
+			})
+			everything(w, t)
+			e := w.create(t, `{"identifier":"cart","properties":{"ends":"2026-03-01T10:20:31Z"}}`, w.machine())
+			w.run(t, "deploy")
+			told := map[string]*feed.Change{
+				"stamp": w.untold[0], "list": w.untold[0], "blueprints": w.untold[0], "definition": w.untold[1],
+				"entity": {Timer: &feed.Timer{Key: e.Key, EntityID: e.ID, Property: "ends", At: start.Add(time.Second)}},
+			}
+			b.down = down
+			check(t, down, w.Handle(t.Context(), told[down]))
+			if down == "list" {
+				check(t, "a schedule", w.StartScheduled(t.Context(), nightly("")))
+			}
+		})
+	}
+	r := denying{denied}
+	w := newWorld(t, func(_ *world, c *automation.Config) { c.Audit, c.Changelog, c.Schedules = r, r, r })
+	w.define(t, onEntity("a", "ENTITY_CREATED"))
+	w.create(t, `{"identifier":"cart"}`, w.machine())
+	check(t, "audit log and changelog", w.Handle(t.Context(), w.untold[0]))
+	if len(w.started) != 1 {
+		t.Errorf("started %v, want the automation all the same", w.names())
+	}
+	check(t, "a schedule's entry", w.Handle(t.Context(), &feed.Change{Action: &feed.Action{After: &action.Record{}}}))
 }
 
 // starting is a starter that a test looks into.

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strconv"
 
 	"longshore/pkg/action"
@@ -34,7 +33,7 @@ func (a *Automation) run(ctx context.Context, c *feed.Run) error {
 	}
 	x, err := a.index(ctx)
 	if err != nil {
-		return errors.Join(kept, a.settled(ctx, "automations not read", err))
+		return errors.Join(kept, failed(ctx, "read the automations", err))
 	}
 	// A definition that was renamed is listened to by the name that it has now.
 	name, there := x.names[c.After.Action.ID]
@@ -51,7 +50,7 @@ func (a *Automation) run(ctx context.Context, c *feed.Run) error {
 	}
 	e, err := a.runEvent(ctx, c, kind.action, name, there)
 	if err != nil {
-		return errors.Join(kept, a.settled(ctx, "event of a run not made", err, slog.String("run_id", c.After.ID)))
+		return errors.Join(kept, failed(ctx, "make the event of run "+c.After.ID, err))
 	}
 	return errors.Join(kept, a.start(ctx, e, listening))
 }
@@ -70,7 +69,7 @@ func (a *Automation) runEvent(ctx context.Context, c *feed.Run, doing, name stri
 	if c.Before != nil {
 		by = c.After.Last
 	}
-	definition, err := a.definition(ctx, c.After, name, there)
+	definition, err := a.actionOf(ctx, c.After, name, there)
 	if err != nil {
 		return nil, err
 	}
@@ -94,9 +93,9 @@ func (a *Automation) runEvent(ctx context.Context, c *feed.Run, doing, name stri
 	return e, err
 }
 
-// definition is that of a run's action as GET returns it; of one that is not there any more it is what the run
+// actionOf is the definition of a run's action as GET returns it; of one that is not there any more it is what the run
 // knows of it.
-func (a *Automation) definition(ctx context.Context, r *run.Record, name string, there bool) (json.RawMessage, error) {
+func (a *Automation) actionOf(ctx context.Context, r *run.Record, name string, there bool) (json.RawMessage, error) {
 	if there {
 		entry, err := a.Actions.Get(ctx, name)
 		switch {

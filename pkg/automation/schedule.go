@@ -33,12 +33,12 @@ func (a *Automation) TakeSchedule(ctx context.Context, text json.RawMessage) (ta
 }
 
 // StartScheduled starts an automation whose schedule has come, if its condition holds: once, however often it
-// is told. One that is gone, switched off or has another schedule meanwhile is dropped with a log line.
-// fault.Unavailable when it is to be told again.
+// is told. One that is gone, switched off or has another schedule meanwhile is dropped with a log line. It is to
+// be told again after an error.
 func (a *Automation) StartScheduled(ctx context.Context, due schedule.Due) error {
 	entries, err := a.Actions.List(ctx)
 	if err != nil {
-		return a.settled(ctx, "automations not read", err)
+		return failed(ctx, "read the automations", err)
 	}
 	log := a.Log.With(slog.String("action_id", due.ActionID), slog.Time("scheduled", due.At))
 	for _, entry := range entries {
@@ -68,7 +68,7 @@ func (a *Automation) startScheduled(ctx context.Context, due schedule.Due, entry
 	}
 	where, err := jsonText(of)
 	if err != nil {
-		return a.settled(ctx, "event of a schedule not made", err)
+		return failed(ctx, "make the event of a schedule", err)
 	}
 	return a.start(ctx, &event.Event{
 		ID:     event.ScheduleID(due.ActionID, due.At),

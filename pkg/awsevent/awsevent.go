@@ -165,7 +165,7 @@ func Clock(handle func(ctx context.Context) error) Handler {
 // Beside hands to h every event that take does not take.
 func Beside(h Handler, take func(ctx context.Context, event json.RawMessage) (taken bool, err error)) Handler {
 	return func(ctx context.Context, event json.RawMessage) (any, error) {
-		if taken, err := take(ctx, event); taken || err != nil {
+		if taken, err := take(identified(ctx, ""), event); taken || err != nil {
 			return nil, err
 		}
 		return h(ctx, event)

@@ -49,9 +49,15 @@ func TestLinesNameRequestAndInvocation(t *testing.T) {
 			t.Errorf("request %q, invocation %q, trace %q, want %q, invocation-1, %q", request, invocation, traceID, gateway.RequestContext.RequestID, want)
 		}
 	}
-	clock := awsevent.Clock(func(ctx context.Context) error { look(ctx); return nil })
-	if _, err := clock(invoked(t, ""), nil); err != nil || request != "invocation-1" || invocation != "" {
-		t.Errorf("of an event that is no request: request %q, invocation %q, %v", request, invocation, err)
+	for name, h := range map[string]awsevent.Handler{
+		"clock":  awsevent.Clock(func(ctx context.Context) error { look(ctx); return nil }),
+		"stream": awsevent.Stream(func(ctx context.Context, _ []awsevent.Record) int { look(ctx); return -1 }),
+		"beside": awsevent.Beside(nil, func(ctx context.Context, _ json.RawMessage) (bool, error) { look(ctx); return true, nil }),
+	} {
+		request = ""
+		if _, err := h(invoked(t, ""), json.RawMessage(`{}`)); err != nil || request != "invocation-1" || invocation != "" {
+			t.Errorf("of an event that is no request, %s: request %q, invocation %q, %v", name, request, invocation, err)
+		}
 	}
 }
 

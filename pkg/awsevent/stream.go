@@ -56,7 +56,7 @@ func Stream(handle func(ctx context.Context, records []Record) (again int)) Hand
 		}
 		answer := events.DynamoDBEventResponse{BatchItemFailures: []events.DynamoDBBatchItemFailure{}}
 		// Lambda goes on from the lowest number that it is given.
-		if again := handle(ctx, records); again >= 0 {
+		if again := handle(identified(ctx, ""), records); again >= 0 {
 			answer.BatchItemFailures = append(answer.BatchItemFailures, events.DynamoDBBatchItemFailure{ItemIdentifier: records[again].Sequence})
 		}
 		return answer, nil

@@ -23,8 +23,8 @@ type Backend interface {
 }
 
 // Preparer is a Backend that needs something of the deployment before it can call, a secret for one.
-// Prepare is asked before a run is claimed; its error means that no attempt is made or counted and
-// that the message comes again.
+// Prepare is asked before a run is claimed; its error means that no attempt is made or counted, that the
+// run says so and that the message comes again.
 type Preparer interface {
 	Prepare(ctx context.Context) error
 }
@@ -36,8 +36,8 @@ type Call struct {
 	Attempt    int
 	Invocation *invocation.Invocation
 	// Uncertain is when the first attempt began of which nobody knows whether the backend took it; zero
-	// when there is none.
-	Uncertain time.Time
+	// when there is none. UncertainUntil is when work can have begun for it at the latest, zero for now.
+	Uncertain, UncertainUntil time.Time
 	// By is the run's user, as the author of what the call changes here.
 	By audit.Author
 }
@@ -51,6 +51,9 @@ type Outcome struct {
 	Error string
 	// RetryAfter is what the target asked for, at most an hour; 0 for the usual delay.
 	RetryAfter time.Duration
+	// Limited says of Retry that the target takes nothing of ours before RetryAfter has passed: the run waits,
+	// and the attempt is not counted.
+	Limited bool
 	// Response is the target's answer where it ends the run.
 	Response json.RawMessage
 	// StatusLabel is set on a run that the outcome ends.

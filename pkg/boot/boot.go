@@ -5,6 +5,7 @@ package boot
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -40,11 +41,10 @@ type Env struct {
 	spans *otlp.Exporter
 }
 
-// Main reads the settings into a struct that embeds Settings or is *Settings, calls build once, and
-// serves events with what it returns. A failure ends the process with one sentence on standard
+// Main serves events with what Handler returns. A failure ends the process with one sentence on standard
 // error, which the platform logs.
 func Main(build func(ctx context.Context, e *Env) (awsevent.Handler, error)) {
-	h, err := start(context.Background(), build)
+	h, err := Handler(context.Background(), build)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "longshore:", err)
 		os.Exit(1)
@@ -52,7 +52,9 @@ func Main(build func(ctx context.Context, e *Env) (awsevent.Handler, error)) {
 	awsevent.Start(h)
 }
 
-func start(ctx context.Context, build func(ctx context.Context, e *Env) (awsevent.Handler, error)) (awsevent.Handler, error) {
+// Handler reads the settings and calls build once. What it returns writes the metrics to the log and sends the
+// spans after each event: then the platform may stop the process for good.
+func Handler(ctx context.Context, build func(ctx context.Context, e *Env) (awsevent.Handler, error)) (awsevent.Handler, error) {
 	var e Env
 	if err := Read(&e.Settings); err != nil {
 		return nil, fmt.Errorf("read settings: %w", err)
@@ -74,7 +76,10 @@ func start(ctx context.Context, build func(ctx context.Context, e *Env) (awseven
 	if err != nil {
 		return nil, fmt.Errorf("start: %w", err)
 	}
-	return h, nil
+	return func(ctx context.Context, event json.RawMessage) (any, error) {
+		defer e.flush(ctx)
+		return h(ctx, event)
+	}, nil
 }
 
 // Read fills a struct with env tags from the environment. Empty variables count as absent.
@@ -117,7 +122,6 @@ func (e *Env) Received(handle func(ctx context.Context, messages []queue.Receive
 		for i, m := range messages {
 			received[i] = queue.Received(m)
 		}
-		defer e.Flush(ctx)
 		return handle(ctx, received)
 	})
 }
@@ -132,9 +136,7 @@ func (e *Env) exporter() (*otlp.Exporter, error) {
 	})
 }
 
-// Flush writes the metrics to the log and sends the spans: after an event the platform may stop the
-// process for good.
-func (e *Env) Flush(ctx context.Context) {
+func (e *Env) flush(ctx context.Context) {
 	if err := e.Metrics.Flush(); err != nil {
 		e.Log.ErrorContext(ctx, "write metrics", slog.Any("error", err))
 	}

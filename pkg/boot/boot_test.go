@@ -1,7 +1,11 @@
 package boot_test
 
 import (
+	"context"
+	"encoding/json"
 	"encoding/pem"
+	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -12,7 +16,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"longshore/pkg/awsevent"
 	"longshore/pkg/boot"
+	"longshore/pkg/metric"
 )
 
 func TestDurationTakesDays(t *testing.T) {
@@ -67,12 +73,13 @@ func TestSettingsNameEveryFaultAtOnce(t *testing.T) {
 	t.Setenv("LONGSHORE_RUN_RETENTION", "30d")
 	t.Setenv("LONGSHORE_APPROVAL_TIMEOUT", "31d")
 	t.Setenv("LONGSHORE_SES_SENDER", "longshore")
+	t.Setenv("LONGSHORE_BASE_URL", "longshore.example.com")
 	var s boot.Settings
 	if err := boot.Read(&s); err != nil {
 		t.Fatal(err)
 	}
 	err := s.Validate()
-	for _, want := range []string{"LONGSHORE_CALL_TIMEOUT", "LONGSHORE_CONNECT_TIMEOUT", "LONGSHORE_RUN_RETENTION", "LONGSHORE_APPROVAL_TIMEOUT", "LONGSHORE_SES_SENDER"} {
+	for _, want := range []string{"LONGSHORE_CALL_TIMEOUT", "LONGSHORE_CONNECT_TIMEOUT", "LONGSHORE_RUN_RETENTION", "LONGSHORE_APPROVAL_TIMEOUT", "LONGSHORE_SES_SENDER", "LONGSHORE_BASE_URL"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want it to name %s", err, want)
 		}
@@ -124,6 +131,37 @@ func TestSettingsOfGitHub(t *testing.T) {
 	s = read()
 	if s.Queues()["github"] != "https://sqs/github" || !s.Events("github") || s.Events("webhook") {
 		t.Errorf("queues %v, events of github %t, of webhook %t", s.Queues(), s.Events("github"), s.Events("webhook"))
+	}
+}
+
+// The platform may stop a function for good once it has answered: whatever an event recorded is written by then.
+func TestMetricsAreWrittenAfterEachEvent(t *testing.T) {
+	t.Setenv("AWS_REGION", "eu-west-1")
+	t.Setenv("LONGSHORE_STACK", "staging")
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout := os.Stdout
+	t.Cleanup(func() { os.Stdout = stdout })
+	os.Stdout = write
+	failed := errors.New("failed")
+	h, err := boot.Handler(t.Context(), func(_ context.Context, e *boot.Env) (awsevent.Handler, error) {
+		return func(context.Context, json.RawMessage) (any, error) {
+			e.Metrics.Count(metric.RunsAccepted, "backend", "webhook")
+			return "answer", failed
+		}, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if answer, err := h(t.Context(), nil); answer != "answer" || !errors.Is(err, failed) {
+		t.Errorf("got %v, %v", answer, err)
+	}
+	_ = write.Close()
+	text, err := io.ReadAll(read)
+	if err != nil || !strings.Contains(string(text), `"runs_accepted":1`) || !strings.Contains(string(text), `"Stack":"staging"`) {
+		t.Errorf("written is %q, %v; want the metric", text, err)
 	}
 }
 

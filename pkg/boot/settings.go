@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/mail"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -23,7 +24,7 @@ type Settings struct {
 	LogLevel slog.Level `name:"log-level" env:"LONGSHORE_LOG_LEVEL" default:"info" envDefault:"info" help:"debug, info, warn or error."`
 	OrgID    string     `name:"org-id" env:"LONGSHORE_ORG_ID" help:"The organization's id; generated and kept by default."`
 	ClientID string     `name:"client-id" env:"LONGSHORE_CLIENT_ID" help:"The client id; generated and kept by default."`
-	BaseURL  string     `name:"base-url" env:"LONGSHORE_BASE_URL" help:"The address that clients use; by default the address that is listened on."`
+	BaseURL  string     `name:"base-url" env:"LONGSHORE_BASE_URL" help:"The address that clients use, which links begin with; by default that of each request, or the one that is listened on."`
 
 	// Without an issuer there are no users' tokens.
 	OIDCIssuer   string `name:"oidc-issuer" env:"LONGSHORE_OIDC_ISSUER" help:"The identity provider whose tokens users come with, a URL; by default none."`
@@ -94,6 +95,10 @@ func (s *Settings) Validate() error {
 	if s.ApprovalTimeout >= s.RunRetention {
 		faults = append(faults, fmt.Errorf("LONGSHORE_RUN_RETENTION is %s, expected more than LONGSHORE_APPROVAL_TIMEOUT, %s",
 			time.Duration(s.RunRetention), time.Duration(s.ApprovalTimeout)))
+	}
+	if u, err := url.Parse(s.BaseURL); s.BaseURL != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" ||
+		u.User != nil || u.RawQuery != "" || u.Fragment != "") {
+		faults = append(faults, errors.New("LONGSHORE_BASE_URL must have the form https://host, without credentials and query"))
 	}
 	if s.SESSender != "" {
 		if _, err := mail.ParseAddress(s.SESSender); err != nil {

@@ -99,6 +99,12 @@ func (b *Body) Resolve(q Query, identifiers []string) {
 	b.Identifier = identifiers[0]
 }
 
+// refuse keeps what is wrong with a search: the draft says so, with all other faults.
+func (b *Body) refuse(q Query, err error) {
+	b.resolved[q.Path] = nil
+	b.faults.AddErr(q.Path, err)
+}
+
 // unresolved returns our own error for a search that nobody carried out.
 func (b *Body) unresolved() error {
 	for _, q := range b.Queries {

@@ -28,8 +28,6 @@ type Definition struct {
 	Aggregations []string
 	// Ownership is Inherited or Direct, empty without one; an inherited one goes along OwnershipPath.
 	Ownership, OwnershipPath string
-	// TeamInheritance is a path to an entity whose team is taken over, empty without one.
-	TeamInheritance string
 	// Warnings are the calculations that do not compile.
 	Warnings []jqtemplate.Warning
 
@@ -152,6 +150,11 @@ func decodeObject(text json.RawMessage, what string) (*jqtemplate.Object, error)
 // member may be null, which means the same as its absence. What a path of relations leads to, and a
 // default against its property, is not checked.
 func ParseBlueprint(text json.RawMessage) (*Definition, error) {
+	return parseBlueprint(text, func(*Definition, *document.Faults) {})
+}
+
+// parseBlueprint is ParseBlueprint with a check of relations, whose faults come with all others.
+func parseBlueprint(text json.RawMessage, check func(*Definition, *document.Faults)) (*Definition, error) {
 	o, err := decodeObject(text, "a blueprint")
 	if err != nil {
 		return nil, err
@@ -168,15 +171,14 @@ func ParseBlueprint(text json.RawMessage) (*Definition, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &blueprintParser{root: o, d: &Definition{
-		Identifier:      document.Text(o, "identifier"),
-		Title:           document.Text(o, "title"),
-		Icon:            document.Text(o, "icon"),
-		Ownership:       document.Text(document.Object(o, "ownership"), "type"),
-		OwnershipPath:   document.Text(document.Object(o, "ownership"), "path"),
-		TeamInheritance: document.Text(document.Object(o, "teamInheritance"), "path"),
-		properties:      map[string]int{},
-		relations:       map[string]int{},
+	p := &blueprintParser{root: o, check: check, d: &Definition{
+		Identifier:    document.Text(o, "identifier"),
+		Title:         document.Text(o, "title"),
+		Icon:          document.Text(o, "icon"),
+		Ownership:     document.Text(document.Object(o, "ownership"), "type"),
+		OwnershipPath: document.Text(document.Object(o, "ownership"), "path"),
+		properties:    map[string]int{},
+		relations:     map[string]int{},
 	}}
 	p.faults.Finite(o, "")
 	p.faults.Validate(s.blueprint, document.Plain(o), "")
@@ -188,6 +190,7 @@ func ParseBlueprint(text json.RawMessage) (*Definition, error) {
 type blueprintParser struct {
 	root   *jqtemplate.Object
 	d      *Definition
+	check  func(*Definition, *document.Faults)
 	draft  document.Draft
 	faults document.Faults
 }
@@ -219,6 +222,7 @@ func (p *blueprintParser) parse() (*Definition, error) {
 			})
 		}
 	}
+	p.check(d, &p.faults)
 	for name, v := range document.Object(p.root, "mirrorProperties").All() {
 		if o, ok := v.(*jqtemplate.Object); ok {
 			d.Mirrors = append(d.Mirrors, Mirror{Name: name, Path: strings.Split(document.Text(o, "path"), ".")})

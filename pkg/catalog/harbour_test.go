@@ -230,8 +230,8 @@ func (h *harbour) sweep() {
 	}
 }
 
-// state is what is stored, in a few words: blueprints, a mark behind those that are being deleted, and
-// entities with what they relate to.
+// state is what is stored, in a few words: blueprints, a mark behind those that are being deleted and those that
+// relate to one which is not there, and entities with what they relate to.
 func (h *harbour) state() string {
 	h.t.Helper()
 	blueprints, err := h.store.Blueprints(h.t.Context())
@@ -246,6 +246,15 @@ func (h *harbour) state() string {
 		word := b.Identifier
 		if b.Deleting {
 			word += "!"
+		}
+		d, err := catalog.ParseBlueprint(b.Definition)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		for _, r := range d.Relations {
+			if !slices.ContainsFunc(blueprints, func(b *catalog.Blueprint) bool { return b.Identifier == r.Target }) {
+				word += "?"
+			}
 		}
 		words = append(words, word)
 		page, err := h.store.List(h.t.Context(), b.ID, "", 1000)
@@ -336,6 +345,12 @@ var changes = map[string]change{
 			_, err := s.DeleteAllEntities(ctx, "service", true, by())
 			return err
 		}, "empty system other shop",
+	},
+	"a blueprint is renamed, relations follow": {
+		func(ctx context.Context, s *catalog.Service) error {
+			_, err := s.PatchBlueprint(ctx, "system", json.RawMessage(`{"identifier":"platform"}`), by())
+			return err
+		}, "empty platform other shop service " + services(func(i int) string { return ">shop" + uses(i) }),
 	},
 	"an empty blueprint goes": {
 		func(ctx context.Context, s *catalog.Service) error { return s.DeleteBlueprint(ctx, "empty", by()) },

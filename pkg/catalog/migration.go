@@ -21,6 +21,8 @@ const (
 	MigrateDependents MigrationKind = "dependents"
 	// MigrateRename lets relations follow an entity that got another identifier.
 	MigrateRename MigrationKind = "rename"
+	// MigrateBlueprintRename lets the relations of other blueprints follow one that got another identifier.
+	MigrateBlueprintRename MigrationKind = "blueprint-rename"
 )
 
 // MigrationStatus is the state of a migration. All but MigrationRunning are final.
@@ -51,7 +53,7 @@ type Migration struct {
 	// DeleteBlueprint lets MigrateAll delete the blueprint too.
 	DeleteBlueprint bool
 	// Targets are the entities that MigrateRelations and MigrateDependents delete, and the one that
-	// MigrateRename replaces; To is that one's new identifier.
+	// MigrateRename replaces; To is that one's new identifier, or the blueprint's of MigrateBlueprintRename.
 	Targets []MigrationTarget
 	To      string
 	// By asked for it; each slice writes with its own time.

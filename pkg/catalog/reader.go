@@ -31,7 +31,7 @@ func (r *Reader) Lookup(ctx context.Context, blueprint, identifier string, searc
 	}
 	g := &searching{s: r.s, n: n}
 	entities := []*Entity{e}
-	views, err := g.decodedViews(ctx, k, entities)
+	views, err := g.decodedViews(ctx, k, entities, Selection{})
 	if err != nil {
 		return nil, false, err
 	}

@@ -120,68 +120,31 @@ func (c *caller) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	u, e, err := c.s.userCalled(ctx, n, c.email)
-	if err != nil {
-		return err
+	e, err := c.s.userEntity(ctx, n, c.email)
+	if err != nil && !absent(err) {
+		return fmt.Errorf("read user: %w", err)
 	}
-	if u != nil {
-		g := &searching{s: c.s, n: n}
-		if c.user, err = g.decodedViews(ctx, n.identifier[UserBlueprint], []*Entity{e}); err != nil {
+	if err == nil {
+		u, err := UserOf(e)
+		if err != nil {
 			return err
 		}
-		if c.teams, err = g.teamsOf(ctx, u); err != nil {
+		teams, err := c.s.teamEntities(ctx, n, u)
+		if err != nil {
 			return err
+		}
+		g := &searching{s: c.s, n: n}
+		if c.user, err = g.decodedViews(ctx, n.identifier[UserBlueprint], []*Entity{e}, Selection{}); err != nil {
+			return err
+		}
+		if k := n.identifier[TeamBlueprint]; len(teams) > 0 && k.Definition != nil {
+			if c.teams, err = g.decodedViews(ctx, k, teams, Selection{}); err != nil {
+				return err
+			}
 		}
 	}
 	c.read = true
 	return nil
-}
-
-// userCalled returns the user of an e-mail and their entity, nil when there is none. Of users who
-// differ in case only it is the one who is written so.
-func (s *Service) userCalled(ctx context.Context, n *snapshot, email string) (*User, *Entity, error) {
-	k := n.identifier[UserBlueprint]
-	if k == nil || k.Definition == nil {
-		return nil, nil, nil
-	}
-	e, err := s.store.Entity(ctx, Key{k.Record.ID, email})
-	if err != nil && !absent(err) {
-		return nil, nil, fmt.Errorf("read user: %w", err)
-	}
-	if err != nil {
-		e = nil
-		err := s.each(ctx, n, UserBlueprint, func(other *Entity) error {
-			if strings.EqualFold(other.Identifier, email) && (e == nil || other.Identifier < e.Identifier) {
-				e = other
-			}
-			return nil
-		})
-		if err != nil || e == nil {
-			return nil, nil, err
-		}
-	}
-	u, err := UserOf(e)
-	return u, e, err
-}
-
-// teamsOf returns the views of a user's teams.
-func (r *searching) teamsOf(ctx context.Context, u *User) ([]*jqtemplate.Object, error) {
-	k := r.n.identifier[TeamBlueprint]
-	if k == nil || k.Definition == nil || len(u.Teams) == 0 {
-		return nil, nil
-	}
-	var entities []*Entity
-	err := r.s.each(ctx, r.n, TeamBlueprint, func(e *Entity) error {
-		t, err := TeamOf(e)
-		if err == nil && t.Has(u) {
-			entities = append(entities, e)
-		}
-		return err
-	})
-	if err != nil || len(entities) == 0 {
-		return nil, err
-	}
-	return r.decodedViews(ctx, k, entities)
 }
 
 // ownValue returns a property of an entity as it is answered: $identifier and the like, a property or a

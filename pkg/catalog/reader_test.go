@@ -1,6 +1,7 @@
 package catalog_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -204,4 +205,29 @@ func TestSearchForTeams(t *testing.T) {
 			})
 		}
 	})
+}
+
+// throttled is a store that reads no entities by their keys now.
+type throttled struct{ catalog.Store }
+
+func (throttled) Entities(context.Context, []catalog.Key) ([]*catalog.Entity, error) {
+	return nil, fault.Busy(errors.New("throttled"), 0, "the store is busy")
+}
+
+// Whom a rule about the title of a related entity lets pass is not known while that cannot be read.
+func TestTitleOfARelationThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	store, _ := onSQLite(t)
+	w := newWorld(store)
+	staff(t, w)
+	search := parseSearch(t, one(`{"property":"$blueprint","operator":"=","value":"service"},`+
+		`{"relation":"domain","targetProperty":"$title","operator":"!=","value":"Money"}`), catalog.SearchOptions{})
+	find := catalog.Find{Search: search, Limit: 10}
+	if found, _, err := w.reader.Find(t.Context(), find); err != nil || len(found) == 0 {
+		t.Fatalf("got %d entities, %v", len(found), err)
+	}
+	found, _, err := newWorld(throttled{store}).reader.Find(t.Context(), find)
+	if fault.KindOf(err) != fault.Unavailable {
+		t.Errorf("got %d entities and %v, want an unavailable fault", len(found), err)
+	}
 }

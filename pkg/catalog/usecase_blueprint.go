@@ -3,6 +3,7 @@ package catalog
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -37,15 +38,12 @@ func (s *Service) CreateBlueprint(ctx context.Context, text json.RawMessage, pag
 	if err != nil {
 		return nil, err
 	}
-	d, err := ParseBlueprint(compact)
-	if err != nil {
-		return nil, err
-	}
 	n, err := s.snapshot(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := n.checkTargets(d); err != nil {
+	d, err := parseBlueprint(compact, n.checkTargets)
+	if err != nil {
 		return nil, err
 	}
 	b := &Blueprint{
@@ -59,18 +57,16 @@ func (s *Service) CreateBlueprint(ctx context.Context, text json.RawMessage, pag
 }
 
 // checkTargets refuses relations to blueprints that are not there.
-func (n *snapshot) checkTargets(d *Definition) error {
-	var faults document.Faults
+func (n *snapshot) checkTargets(d *Definition, faults *document.Faults) {
 	for _, r := range d.Relations {
 		switch target := n.identifier[r.Target]; {
-		case r.Target == d.Identifier:
+		case r.Target == d.Identifier || r.Target == "":
 		case target == nil:
 			faults.Add(document.Below("relations", r.Name)+".target", "there is no such blueprint")
 		case target.Record.Deleting:
 			faults.Add(document.Below("relations", r.Name)+".target", "the blueprint is being deleted")
 		}
 	}
-	return faults.Err()
 }
 
 // ReplaceBlueprint puts a definition in the place of a blueprint. It may carry another identifier:
@@ -91,10 +87,6 @@ func (s *Service) PatchBlueprint(ctx context.Context, identifier string, text js
 func (s *Service) changeBlueprint(ctx context.Context, identifier string, by Author, change func(json.RawMessage) (json.RawMessage, error)) (*Kept, error) {
 	for try := 1; ; try++ {
 		k, err := s.tryBlueprint(ctx, identifier, by, change)
-		if err == nil && k.Record.Identifier != identifier {
-			err = s.follow(ctx, identifier, k.Record.Identifier, by)
-			return k, err
-		}
 		if err == nil || !again(ctx, err, try) {
 			return k, err
 		}
@@ -119,27 +111,68 @@ func (s *Service) tryBlueprint(ctx context.Context, identifier string, by Author
 			return nil, err
 		}
 	}
-	d, err := ParseBlueprint(text)
+	d, err := parseBlueprint(text, n.checkTargets)
 	if err != nil {
 		return nil, err
 	}
 	if d.Identifier != identifier {
+		if n.identifier[d.Identifier] != nil {
+			return nil, fault.New(fault.Conflict, "identifier_taken", "a blueprint with the identifier %q exists already", d.Identifier)
+		}
 		if text, d, err = retarget(text, identifier, d.Identifier); err != nil {
 			return nil, err
 		}
-	}
-	if err := n.checkTargets(d); err != nil {
-		return nil, err
 	}
 	b := *old.Record
 	b.Identifier, b.Definition, b.UpdatedAt, b.UpdatedBy = d.Identifier, text, by.At, by.ID
 	if err := b.fits(); err != nil {
 		return nil, err
 	}
-	if err := s.store.ReplaceBlueprint(ctx, identifier, &b, blueprintEntry(audit.Update, old.Record, &b, by)); err != nil {
+	replace := func() error {
+		return s.store.ReplaceBlueprint(ctx, identifier, &b, blueprintEntry(audit.Update, old.Record, &b, by))
+	}
+	if d.Identifier == identifier {
+		err = replace()
+	} else {
+		err = s.renameBlueprint(ctx, &Migration{Kind: MigrateBlueprintRename, Blueprint: b.ID, Name: identifier, To: d.Identifier, By: by}, replace)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("replace blueprint: %w", err)
 	}
 	return &Kept{Record: &b, Definition: d}, nil
+}
+
+// renameBlueprint gives a blueprint another identifier and lets the relations of other blueprints follow. That
+// they have to is recorded before: it goes on even if its first slice fails.
+func (s *Service) renameBlueprint(ctx context.Context, m *Migration, replace func() error) error {
+	if err := s.begin(ctx, m); err != nil {
+		return err
+	}
+	if err := replace(); err != nil {
+		return errors.Join(err, s.cancel(ctx, m))
+	}
+	_ = s.first(ctx, m)
+	return nil
+}
+
+// sliceBlueprintRename lets relations follow a blueprint to the identifier that it has now. There is nothing to
+// do where it was not renamed after all, or is gone.
+func (s *Service) sliceBlueprintRename(ctx context.Context, m *Migration) (finished bool, err error) {
+	for from := m.Name; ; {
+		n, err := s.snapshot(ctx)
+		if err != nil {
+			return false, err
+		}
+		k := n.id[m.Blueprint]
+		if k == nil || k.Record.Identifier == from {
+			return true, nil
+		}
+		if err := s.follow(ctx, from, k.Record.Identifier, s.author(m)); err != nil {
+			return false, err
+		}
+		// It may have got another one meanwhile.
+		from = k.Record.Identifier
+	}
 }
 
 // retarget returns a definition whose relations lead to another identifier.

@@ -84,7 +84,7 @@ func (s *Service) remove(ctx context.Context, n *snapshot, entities []*Entity, d
 	var cuts []cut
 	for i := 0; i < len(entities); i++ {
 		target := entities[i].Key
-		found, err := s.related(ctx, n, target, func(Relation) bool { return true }, s.sizes.dependents+MaxBulkDelete+1)
+		found, err := s.related(ctx, n, target, s.sizes.dependents+MaxBulkDelete+1)
 		if err != nil {
 			return err
 		}

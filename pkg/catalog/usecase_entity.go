@@ -206,15 +206,20 @@ func (s *Service) body(ctx context.Context, n *snapshot, k *Kept, text json.RawM
 		}
 		search, err := ParseSearch(q.Raw, q.Path, SearchOptions{})
 		if err != nil {
-			return nil, err
+			b.refuse(q, err)
+			continue
 		}
 		target, err := n.usable(of)
 		if err != nil {
 			return nil, err
 		}
-		found, err := s.search(ctx, n, Find{Search: search, Blueprint: of, Limit: maxLookup, all: true}, []*Kept{target})
+		found, err := s.search(ctx, n, Find{Search: search, Blueprint: of, Limit: maxLookup + 1, all: true}, []*Kept{target})
 		if err != nil {
 			return nil, err
+		}
+		if len(found.keys) > maxLookup {
+			b.refuse(q, fault.New(fault.Invalid, "", "the search must yield at most %d entities", maxLookup))
+			continue
 		}
 		identifiers := make([]string, len(found.keys))
 		for i, key := range found.keys {
@@ -235,7 +240,8 @@ func (s *Service) save(ctx context.Context, n *snapshot, k *Kept, old *Entity, d
 		e.ID, e.CreatedAt, e.CreatedBy, e.Rev = old.ID, old.CreatedAt, old.CreatedBy, old.Rev
 	}
 	saved := &Saved{Blueprint: k, Entity: e, Created: old == nil}
-	if err := n.open(e.Blueprint); err != nil {
+	renamed := old != nil && old.Identifier != e.Identifier
+	if err := n.writable(old, e); err != nil {
 		return nil, err
 	}
 	missing, err := s.missing(ctx, n, e.Key, d)
@@ -248,7 +254,6 @@ func (s *Service) save(ctx context.Context, n *snapshot, k *Kept, old *Entity, d
 	if err := s.permitted(ctx, func() []*Change { return s.saving(n, k, old, e, missing) }); err != nil {
 		return nil, err
 	}
-	renamed := old != nil && old.Identifier != e.Identifier
 	if renamed {
 		switch _, err := s.store.Entity(ctx, e.Key); {
 		case err == nil:

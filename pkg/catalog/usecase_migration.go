@@ -175,6 +175,8 @@ func (s *Service) carryOut(ctx context.Context, m *Migration, b *budget) (finish
 		return s.sliceBlueprint(ctx, m, b)
 	case MigrateRelations, MigrateDependents, MigrateRename:
 		return s.sliceTargets(ctx, m, b)
+	case MigrateBlueprintRename:
+		return s.sliceBlueprintRename(ctx, m)
 	}
 	return false, fmt.Errorf("a migration of the unknown kind %q", m.Kind)
 }

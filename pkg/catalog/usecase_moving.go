@@ -115,20 +115,35 @@ func beingDeleted(blueprint string) error {
 	return fault.New(fault.Conflict, "blueprint_deleting", "the blueprint %s is being deleted", blueprint)
 }
 
+// free refuses a new entity where nothing is written, or where a migration is about its identifier.
+func (n *snapshot) free(key Key) error {
+	if err := n.open(key.Blueprint); err != nil {
+		return err
+	}
+	if _, gone := n.gone[key]; gone {
+		return n.still(key)
+	}
+	return nil
+}
+
+// writable refuses to write e in the place of old, nil for a new one, as far as blueprints and migrations go.
+func (n *snapshot) writable(old, e *Entity) error {
+	switch {
+	case old == nil:
+		return n.free(e.Key)
+	case old.Identifier != e.Identifier:
+		if err := n.still(old.Key, e.Key); err != nil {
+			return err
+		}
+	}
+	return n.open(e.Blueprint)
+}
+
 // createWhereOpen keeps a new entity unless its blueprint is being deleted, or a migration is about its
 // identifier. Whoever deletes marks the blueprint first and looks for entities then; who creates writes
 // first and looks for marks then. One of them finds the other.
 func (s *Service) createWhereOpen(ctx context.Context, n *snapshot, e *Entity, edges []Edge, entries ...*audit.Entry) error {
-	free := func(n *snapshot) error {
-		if err := n.open(e.Blueprint); err != nil {
-			return err
-		}
-		if _, gone := n.gone[e.Key]; gone {
-			return n.still(e.Key)
-		}
-		return nil
-	}
-	if err := free(n); err != nil {
+	if err := n.free(e.Key); err != nil {
 		return err
 	}
 	if err := s.store.CreateEntity(ctx, e, edges, entries...); err != nil {
@@ -141,7 +156,7 @@ func (s *Service) createWhereOpen(ctx context.Context, n *snapshot, e *Entity, e
 	if err == nil {
 		var now *snapshot
 		if now, err = s.snapshot(ctx); err == nil {
-			if err = free(now); err == nil {
+			if err = now.free(e.Key); err == nil {
 				return nil
 			}
 		}

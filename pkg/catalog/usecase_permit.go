@@ -126,7 +126,7 @@ func differing(a, b *document.Members) (names []string) {
 
 // View returns the entity, whole, as GET returns it.
 func (c *Change) View(ctx context.Context) (*jqtemplate.Object, error) {
-	views, err := (&searching{s: c.s, n: c.n}).decodedViews(ctx, c.Blueprint, []*Entity{c.Entity()})
+	views, err := (&searching{s: c.s, n: c.n}).decodedViews(ctx, c.Blueprint, []*Entity{c.Entity()}, Selection{})
 	if err != nil {
 		return nil, err
 	}

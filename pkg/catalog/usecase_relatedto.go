@@ -3,7 +3,9 @@ package catalog
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
+	"sync"
 
 	"longshore/pkg/fault"
 )
@@ -30,7 +32,7 @@ func (r *searching) bind(ctx context.Context, search *Search) error {
 			return err
 		}
 	}
-	r.search = search
+	r.search, r.needs = search, search.Needs()
 	return nil
 }
 
@@ -82,9 +84,13 @@ type stepper func(ctx context.Context, from []Key, counts func(Relation) bool) (
 
 func (w *walk) count(more int) error {
 	if w.seen += more; w.seen > maxRelated {
-		return fault.New(fault.Invalid, "search_too_broad", "more than %d entities are related: search for less", maxRelated)
+		return tooBroad()
 	}
 	return nil
+}
+
+func tooBroad() error {
+	return fault.New(fault.Invalid, "search_too_broad", "more than %d entities are related: search for less", maxRelated)
 }
 
 // reach returns what 1 to hops relations lead to.
@@ -116,7 +122,7 @@ func (w *walk) reach(ctx context.Context, start map[Key]bool, counts func(Relati
 // forward implements stepper along the relations.
 func (w *walk) forward(ctx context.Context, from []Key, counts func(Relation) bool) ([]Key, error) {
 	var next []Key
-	for part := range slices.Chunk(from, maxLookup) {
+	for part := range slices.Chunk(from, readAtOnce) {
 		entities, err := w.s.store.Entities(ctx, part)
 		if err != nil {
 			return nil, fmt.Errorf("read related entities: %w", err)
@@ -145,25 +151,46 @@ func (w *walk) forward(ctx context.Context, from []Key, counts func(Relation) bo
 
 // backward implements stepper against the relations.
 func (w *walk) backward(ctx context.Context, from []Key, counts func(Relation) bool) ([]Key, error) {
-	var next []Key
+	var keys []Key
 	for _, key := range from {
-		if _, gone := w.n.gone[key]; gone {
-			continue
+		if _, gone := w.n.gone[key]; !gone {
+			keys = append(append(keys, w.n.formerly(key)...), key)
 		}
-		for _, key := range append(w.n.formerly(key), key) {
-			found, err := w.s.related(ctx, w.n, key, counts, maxRelated+1)
-			if err != nil {
-				return nil, err
-			}
-			for _, r := range found {
-				next = append(next, r.Key)
+	}
+	var mu sync.Mutex
+	next := map[Key]bool{}
+	add := func(found []*relating) error {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, r := range found {
+			if slices.ContainsFunc(r.relations, counts) {
+				next[r.Key] = true
 			}
 		}
 		if len(next) > maxRelated {
-			break
+			return tooBroad()
 		}
+		return nil
 	}
-	return next, nil
+	err := inParallel(keys, func(key Key) error {
+		for from := ""; ; {
+			edges, behind, err := w.s.store.Sources(ctx, key, from, maxBatch)
+			if err != nil {
+				return fmt.Errorf("look for relations: %w", err)
+			}
+			found, err := w.s.relatingOf(ctx, w.n, key, edges)
+			if err != nil {
+				return err
+			}
+			if err := add(found); err != nil {
+				return err
+			}
+			if from = behind; from == "" {
+				return nil
+			}
+		}
+	})
+	return slices.Collect(maps.Keys(next)), err
 }
 
 // path returns the entities from which a path leads to one of the values, or those to which it leads

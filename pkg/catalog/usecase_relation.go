@@ -28,9 +28,6 @@ func (n *snapshot) edges(k *Kept, e *Entity) ([]Edge, error) {
 // rename puts e in the place of old, which has another identifier, and lets relations follow: up to 200
 // at once, the others in slices. Readers see the new identifier everywhere from the start.
 func (s *Service) rename(ctx context.Context, n *snapshot, k *Kept, old, e *Entity, edges []Edge, by Author) error {
-	if err := n.still(old.Key, e.Key); err != nil {
-		return err
-	}
 	// The new one names itself where the old one did.
 	if slices.ContainsFunc(edges, func(edge Edge) bool { return edge.Target == old.Key }) {
 		var err error
@@ -56,7 +53,9 @@ func (s *Service) rename(ctx context.Context, n *snapshot, k *Kept, old, e *Enti
 	if err := s.renameEntity(ctx, n, old, e, edges, before, by); err != nil {
 		return errors.Join(err, s.cancel(ctx, m))
 	}
-	return s.first(ctx, m)
+	// It is recorded, and goes on even if its first slice fails.
+	_ = s.first(ctx, m)
+	return nil
 }
 
 // relating is an entity that relates to another one, and through what.
@@ -66,8 +65,8 @@ type relating struct {
 	relations []Relation
 }
 
-// related returns up to limit entities that relate to one through a relation that counts.
-func (s *Service) related(ctx context.Context, n *snapshot, target Key, counts func(Relation) bool, limit int) ([]*relating, error) {
+// related returns up to limit entities that relate to one.
+func (s *Service) related(ctx context.Context, n *snapshot, target Key, limit int) ([]*relating, error) {
 	var found []*relating
 	seen := map[Key]bool{}
 	for from := ""; ; {
@@ -75,39 +74,23 @@ func (s *Service) related(ctx context.Context, n *snapshot, target Key, counts f
 		if err != nil {
 			return nil, fmt.Errorf("look for relations: %w", err)
 		}
-		var keys []Key
+		edges = slices.DeleteFunc(edges, func(edge Edge) bool { return seen[edge.Source] })
 		for _, edge := range edges {
-			if !seen[edge.Source] {
-				seen[edge.Source] = true
-				keys = append(keys, edge.Source)
-			}
+			seen[edge.Source] = true
 		}
-		var entities []*Entity
-		if len(keys) > 0 {
-			if entities, err = s.store.Entities(ctx, keys); err != nil {
-				return nil, fmt.Errorf("read related entities: %w", err)
-			}
+		some, err := s.relatingOf(ctx, n, target, edges)
+		if err != nil {
+			return nil, err
 		}
-		for _, e := range entities {
-			r, err := n.relating(e, target, counts)
-			if err != nil {
-				return nil, err
-			}
-			if r != nil {
-				found = append(found, r)
-			}
-			if len(found) >= limit {
-				return found, nil
-			}
-		}
-		if from = next; from == "" {
-			return found, nil
+		found = append(found, some...)
+		if from = next; from == "" || len(found) >= limit {
+			return found[:min(len(found), limit)], nil
 		}
 	}
 }
 
 // relating returns through which relations an entity relates to another one, nil for none.
-func (n *snapshot) relating(e *Entity, target Key, counts func(Relation) bool) (*relating, error) {
+func (n *snapshot) relating(e *Entity, target Key) (*relating, error) {
 	k := n.id[e.Blueprint]
 	if k == nil || k.Definition == nil {
 		return nil, nil
@@ -118,7 +101,7 @@ func (n *snapshot) relating(e *Entity, target Key, counts func(Relation) bool) (
 	}
 	r := &relating{Entity: e, blueprint: k}
 	for _, edge := range edges {
-		if relation, ok := k.Definition.Relation(edge.Relation); ok && edge.Target == target && counts(relation) {
+		if relation, ok := k.Definition.Relation(edge.Relation); ok && edge.Target == target {
 			r.relations = append(r.relations, relation)
 		}
 	}

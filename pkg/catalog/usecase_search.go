@@ -115,44 +115,25 @@ func (s *Service) search(ctx context.Context, n *snapshot, f Find, among []*Kept
 	if at.Blueprint != "" && f.Blueprint != "" && at.Blueprint != among[0].Record.ID {
 		return nil, badPlace()
 	}
-	r := &searching{s: s, n: n, f: f, found: &Found{}, until: time.Now().Add(searchTime)}
+	r := &searching{s: s, n: n, f: f, found: &Found{}}
 	if err := r.bind(ctx, f.Search); err != nil {
 		return nil, err
 	}
-	search := r.search
-	if search != nil {
-		if only, ok := search.Blueprints(); ok {
+	// What the search itself reads does not count: a page would end before it begins, and so would the next.
+	r.until = time.Now().Add(searchTime)
+	if r.search != nil {
+		if only, ok := r.search.Blueprints(); ok {
 			among = slices.DeleteFunc(slices.Clone(among), func(k *Kept) bool { return !slices.Contains(only, k.Record.Identifier) })
 		}
 	}
 	among = slices.DeleteFunc(slices.Clone(among), func(k *Kept) bool { return k.Definition == nil || k.Record.ID < at.Blueprint })
 	slices.SortFunc(among, func(a, b *Kept) int { return cmp.Compare(a.Record.ID, b.Record.ID) })
-	var identifiers []string
-	looksUp := false
-	if search != nil {
-		identifiers, looksUp = search.Identifiers()
+	stopped, err := r.through(ctx, among, at)
+	if err != nil {
+		return nil, err
 	}
-	for i, k := range among {
-		from := place{Blueprint: k.Record.ID}
-		if k.Record.ID == at.Blueprint {
-			from = at
-		}
-		var stopped *place
-		if looksUp {
-			stopped, err = r.lookUp(ctx, among[i:], identifiers, from)
-		} else {
-			stopped, err = r.list(ctx, k, from)
-		}
-		if err != nil {
-			return nil, err
-		}
-		if stopped != nil {
-			r.found.Next = stopped.token()
-			break
-		}
-		if looksUp {
-			break
-		}
+	if stopped != nil {
+		r.found.Next = stopped.token()
 	}
 	slices.Sort(r.found.Blueprints)
 	r.found.Blueprints = slices.Compact(r.found.Blueprints)
@@ -166,6 +147,7 @@ type searching struct {
 	f Find
 	// search is bound; teams are set when it is about teams.
 	search *Search
+	needs  Needs
 	teams  teamNames
 	found  *Found
 	until  time.Time
@@ -229,63 +211,6 @@ func (r *searching) most() int {
 	return readAtOnce
 }
 
-// lookUp reads entities by their identifiers, in all blueprints at once.
-func (r *searching) lookUp(ctx context.Context, among []*Kept, identifiers []string, at place) (*place, error) {
-	type wanted struct {
-		k   *Kept
-		key Key
-	}
-	var all []wanted
-	for _, k := range among {
-		for _, identifier := range identifiers {
-			if k.Record.ID == at.Blueprint && identifier <= at.Behind && at.Behind != "" || identifier == "" {
-				continue
-			}
-			all = append(all, wanted{k, Key{k.Record.ID, identifier}})
-		}
-	}
-	for part := range slices.Chunk(all, readAtOnce) {
-		keys := make([]Key, len(part))
-		for i, w := range part {
-			keys[i] = w.key
-		}
-		read, err := r.s.store.Entities(ctx, keys)
-		if err != nil {
-			return nil, fmt.Errorf("read entities: %w", err)
-		}
-		if read, err = r.n.readAll(read); err != nil {
-			return nil, err
-		}
-		there := map[Key]*Entity{}
-		for _, e := range read {
-			there[e.Key] = e
-		}
-		for i, w := range part {
-			e := there[w.key]
-			if e == nil {
-				continue
-			}
-			if r.full() {
-				return &at, nil
-			}
-			entities, err := r.matching(ctx, w.k, []*Entity{e})
-			if err != nil {
-				return nil, err
-			}
-			views, bytes, err := r.views(ctx, w.k, entities)
-			if err != nil {
-				return nil, err
-			}
-			if r.f.Bytes > 0 && r.found.bytes+bytes > r.f.Bytes && len(r.found.keys) > 0 {
-				return &at, nil
-			}
-			r.add(w.k, entities, views, bytes)
-			at = place{Blueprint: part[i].key.Blueprint, Behind: part[i].key.Identifier}
-		}
-	}
-	return nil, nil
-}
-
 func (r *searching) add(k *Kept, entities []*Entity, views []json.RawMessage, bytes int) {
 	for _, e := range entities {
 		r.found.keys = append(r.found.keys, e.Key)
@@ -320,7 +245,7 @@ func (r *searching) matching(ctx context.Context, k *Kept, entities []*Entity) (
 	if r.search == nil || len(entities) == 0 {
 		return entities, nil
 	}
-	views, err := r.decodedViews(ctx, k, entities)
+	views, err := r.decodedViews(ctx, k, entities, r.reads(k.Definition))
 	if err != nil {
 		return nil, err
 	}
@@ -338,9 +263,26 @@ func (r *searching) matching(ctx context.Context, k *Kept, entities []*Entity) (
 	return matching, nil
 }
 
-// decodedViews returns entities whole, as they are answered.
-func (r *searching) decodedViews(ctx context.Context, k *Kept, entities []*Entity) ([]*jqtemplate.Object, error) {
-	texts, err := EntityViews(ctx, k.Definition, entities, Selection{}, r.lookup())
+// reads is what the search reads of an entity: of computed properties those that rules name.
+func (r *searching) reads(d *Definition) Selection {
+	s := Selection{exclude: map[string]bool{}}
+	leave := func(name string) {
+		if !r.needs.Properties[name] {
+			s.exclude["properties."+name] = true
+		}
+	}
+	for _, m := range d.Mirrors {
+		leave(m.Name)
+	}
+	for _, c := range d.Calculations {
+		leave(c.Name)
+	}
+	return s
+}
+
+// decodedViews returns entities as they are answered.
+func (r *searching) decodedViews(ctx context.Context, k *Kept, entities []*Entity, s Selection) ([]*jqtemplate.Object, error) {
+	texts, err := EntityViews(ctx, k.Definition, entities, s, r.lookup())
 	if err != nil {
 		return nil, err
 	}
@@ -353,9 +295,13 @@ func (r *searching) decodedViews(ctx context.Context, k *Kept, entities []*Entit
 	return views, nil
 }
 
-// subjects returns entities as a search sees them; views are theirs, whole.
+// subjects returns entities as a search sees them; views are theirs, with all that it reads.
 func (r *searching) subjects(ctx context.Context, k *Kept, entities []*Entity, views []*jqtemplate.Object) ([]*Subject, error) {
 	owners, err := r.owners(ctx, k, entities)
+	if err != nil {
+		return nil, err
+	}
+	titles, err := r.titles(ctx, k, views)
 	if err != nil {
 		return nil, err
 	}
@@ -373,7 +319,7 @@ func (r *searching) subjects(ctx context.Context, k *Kept, entities []*Entity, v
 		if owners != nil {
 			subject.OwnedByTeam = r.teams.identifiers(owners[i])
 		}
-		subject.RelatedTitle = func(relation, identifier string) string { return r.title(ctx, k, relation, identifier) }
+		subject.RelatedTitle = func(relation, identifier string) string { return titles[[2]string{relation, identifier}] }
 		subjects[i] = subject
 	}
 	return subjects, nil
@@ -411,21 +357,33 @@ func (r *searching) owners(ctx context.Context, k *Kept, entities []*Entity) ([]
 	return owners, nil
 }
 
-// title returns the title of a related entity, "" where it cannot be known.
-func (r *searching) title(ctx context.Context, k *Kept, relation, identifier string) string {
-	declared, _ := k.Definition.Relation(relation)
-	entities, err := r.lookup().Related(ctx, declared.Target, []string{identifier})
-	if err != nil || len(entities) == 0 {
-		return ""
+// titles returns the titles of what relations that rules ask about lead to, by relation and identifier.
+func (r *searching) titles(ctx context.Context, k *Kept, views []*jqtemplate.Object) (map[[2]string]string, error) {
+	titles := map[[2]string]string{}
+	for relation := range r.needs.RelatedTitles {
+		declared, ok := k.Definition.Relation(relation)
+		if !ok {
+			continue
+		}
+		var names []string
+		for _, o := range views {
+			related := document.Object(o, "relations")
+			names = append(append(names, document.Texts(document.Member(related, relation))...), document.Text(related, relation))
+		}
+		slices.Sort(names)
+		for part := range slices.Chunk(slices.Compact(names), maxBatch) {
+			entities, err := r.lookup().Related(ctx, declared.Target, part)
+			if err != nil {
+				return nil, fmt.Errorf("read titles of relation %s: %w", relation, err)
+			}
+			for _, e := range entities {
+				o, err := decodeObject(e.Content, "an entity")
+				if err != nil {
+					return nil, fmt.Errorf("read the title of %s: %w", e.Identifier, err)
+				}
+				titles[[2]string{relation, e.Identifier}] = document.Text(o, "title")
+			}
+		}
 	}
-	c, err := parseContent(entities[0].Content)
-	if err != nil {
-		return ""
-	}
-	v, err := jqtemplate.Decode(or(c.top.Get("title")))
-	if err != nil {
-		return ""
-	}
-	title, _ := v.(string)
-	return title
+	return titles, nil
 }

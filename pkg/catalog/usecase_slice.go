@@ -305,7 +305,7 @@ func (s *Service) relatingOf(ctx context.Context, n *snapshot, target Key, edges
 	}
 	var found []*relating
 	for _, e := range entities {
-		r, err := n.relating(e, target, func(Relation) bool { return true })
+		r, err := n.relating(e, target)
 		if err != nil {
 			return nil, err
 		}

@@ -280,16 +280,31 @@ func (s *Service) writeTeam(ctx context.Context, next *Team, users []*User, memb
 }
 
 // DeleteTeam removes a team and takes its users out of it. fault.NotFound when there is none;
-// fault.Conflict, has_dependents, when required relations lead to it.
+// fault.Conflict, has_dependents, when required relations lead to it. The team goes last, so that who was
+// interrupted finds it again.
 func (s *Service) DeleteTeam(ctx context.Context, name string, by Author) error {
 	t, users, err := s.Team(ctx, name)
 	if err != nil {
 		return err
 	}
-	if err := s.DeleteEntity(ctx, TeamBlueprint, t.Identifier, false, by); err != nil {
+	n, err := s.snapshot(ctx)
+	if err != nil {
 		return err
 	}
-	return s.changeUsers(ctx, users, EntityWrite{By: by}, func(u *User) json.RawMessage { return u.WithTeam(t, false) })
+	_, e, err := s.entity(ctx, n, TeamBlueprint, t.Identifier)
+	if err != nil {
+		return err
+	}
+	if err := n.still(e.Key); err != nil {
+		return err
+	}
+	if err := s.unheldEntity(ctx, n, e.Key, []*Entity{e}); err != nil {
+		return err
+	}
+	if err := s.changeUsers(ctx, users, EntityWrite{By: by}, func(u *User) json.RawMessage { return u.WithTeam(t, false) }); err != nil {
+		return err
+	}
+	return s.DeleteEntity(ctx, TeamBlueprint, t.Identifier, false, by)
 }
 
 // changeUsers changes the entities of those users for whom change returns the body of a PATCH. It is

@@ -107,9 +107,26 @@ func (s *Service) userEntity(ctx context.Context, n *snapshot, email string) (*E
 	return found, nil
 }
 
-// teamsOf returns the teams that a user is in. Those named by identifier are read by themselves; all
-// are listed only when a value is none, since it may be a name.
+// teamsOf returns the teams that a user is in, by identifier.
 func (s *Service) teamsOf(ctx context.Context, n *snapshot, u *User) ([]*Team, error) {
+	entities, err := s.teamEntities(ctx, n, u)
+	if err != nil {
+		return nil, err
+	}
+	var teams []*Team
+	for _, e := range entities {
+		t, err := TeamOf(e)
+		if err != nil {
+			return nil, err
+		}
+		teams = append(teams, t)
+	}
+	return teams, nil
+}
+
+// teamEntities returns the entities of a user's teams, by identifier. Those named by identifier are read by
+// themselves; all are listed only when a value is none, since it may be a name.
+func (s *Service) teamEntities(ctx context.Context, n *snapshot, u *User) ([]*Entity, error) {
 	k := n.identifier[TeamBlueprint]
 	if len(u.Teams) == 0 || k == nil {
 		return nil, nil
@@ -120,11 +137,11 @@ func (s *Service) teamsOf(ctx context.Context, n *snapshot, u *User) ([]*Team, e
 			keys = append(keys, key)
 		}
 	}
-	var teams []*Team
+	var teams []*Entity
 	add := func(e *Entity) error {
 		t, err := TeamOf(e)
 		if err == nil && t.Has(u) {
-			teams = append(teams, t)
+			teams = append(teams, e)
 		}
 		return err
 	}
@@ -140,7 +157,7 @@ func (s *Service) teamsOf(ctx context.Context, n *snapshot, u *User) ([]*Team, e
 		}
 	}
 	named := func(value string) bool {
-		return slices.ContainsFunc(teams, func(t *Team) bool { return t.Identifier == value })
+		return slices.ContainsFunc(teams, func(e *Entity) bool { return e.Identifier == value })
 	}
 	if slices.ContainsFunc(u.Teams, func(value string) bool { return !named(value) }) {
 		teams = nil
@@ -148,7 +165,7 @@ func (s *Service) teamsOf(ctx context.Context, n *snapshot, u *User) ([]*Team, e
 			return nil, err
 		}
 	}
-	slices.SortFunc(teams, func(a, b *Team) int { return cmp.Compare(a.Identifier, b.Identifier) })
+	slices.SortFunc(teams, func(a, b *Entity) int { return cmp.Compare(a.Identifier, b.Identifier) })
 	return teams, nil
 }
 

@@ -31,14 +31,22 @@ func TestUnpreparedBackend(t *testing.T) {
 		t.Errorf("messages come again: %q, want this one", again)
 	}
 	b.wantEvents(t, dispatch.Broken)
-	if got := b.get(t, r.ID); len(got.Attempts) != 0 || len(b.calls) != 0 {
+	got := b.get(t, r.ID)
+	if len(got.Attempts) != 0 || len(b.calls) != 0 {
 		t.Errorf("%d attempts, %d calls; want none", len(got.Attempts), len(b.calls))
+	}
+	const why = "the credentials or secrets of backend webhook cannot be read in this deployment: the run waits until they can"
+	if got.Delivery.Waiting != why {
+		t.Errorf("the run waits: %q, want %q", got.Delivery.Waiting, why)
 	}
 	b.config.Backend = unprepared{b, nil}
 	if again := dispatch.New(b.config).Handle(t.Context(), []queue.Received{m}); again != nil {
 		t.Errorf("messages come again: %q", again)
 	}
 	b.wantEvents(t, dispatch.Broken, dispatch.Delivered)
+	if got := b.get(t, r.ID); got.Delivery.Waiting != "" {
+		t.Errorf("the delivered run waits: %q", got.Delivery.Waiting)
+	}
 }
 
 // lossy is a store that writes, and whose first answer is lost.

@@ -53,7 +53,7 @@ func (d *Dispatcher) handle(ctx context.Context, log *slog.Logger, received queu
 		}
 		if err == nil && record.Secrets {
 			if call, mask, err = d.open(start, m.PK); err != nil && start.Err() == nil {
-				return d.refused(ctx, log, "open the sealed invocation", err)
+				return d.hindered(ctx, log, m, "open the sealed invocation", sealedShut, err)
 			}
 		}
 	}
@@ -67,7 +67,7 @@ func (d *Dispatcher) handle(ctx context.Context, log *slog.Logger, received queu
 	}
 	if p, ok := d.c.Backend.(backend.Preparer); ok {
 		if err := p.Prepare(start); err != nil {
-			return d.refused(ctx, log, "prepare the call", err)
+			return d.hindered(ctx, log, m, "prepare the call", d.unprepared(), err)
 		}
 	}
 	host := d.host(call, shown)
@@ -159,6 +159,29 @@ func (d *Dispatcher) refused(ctx context.Context, log *slog.Logger, doing string
 	return Broken, false
 }
 
+// sealedShut is why a run waits whose sealed invocation cannot be opened.
+const sealedShut = "what the run sends cannot be opened: it waits until the sealing key can be read"
+
+// unprepared is why a run waits whose backend cannot be prepared.
+func (d *Dispatcher) unprepared() string {
+	return fmt.Sprintf("the credentials or secrets of backend %s cannot be read in this deployment: the run waits until they can", d.c.Name)
+}
+
+// hindered is refused for what only the operator may be able to mend: until then readers of the run see why
+// nothing happens.
+func (d *Dispatcher) hindered(ctx context.Context, log *slog.Logger, m queue.Message, doing, why string, err error) (Event, bool) {
+	_, failed := d.c.Runs.Update(ctx, m.PK, func(r *run.Run) (*run.Write, error) {
+		if !r.Hinder(d.c.Now(), m.Generation, why) {
+			return nil, nil
+		}
+		return &run.Write{}, nil
+	})
+	if failed != nil && fault.KindOf(failed) != fault.NotFound {
+		log.WarnContext(ctx, "why the run waits is not written", slog.Any("error", failed))
+	}
+	return d.refused(ctx, log, doing, err)
+}
+
 // claim takes the run's lease, or ends a run whose attempts are used up; then the run it returns has
 // another owner. An owner that has the lease keeps it, with the attempt that it counted.
 func (d *Dispatcher) claim(ctx context.Context, m queue.Message, owner, host string) (*run.Run, error) {
@@ -191,8 +214,9 @@ func (d *Dispatcher) call(ctx context.Context, r *run.Run, call *invocation.Invo
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	since, until := r.Uncertain()
 	return d.timed(ctx, mask != nil, backend.Call{
-		RunID: r.ID, Action: r.Action.Identifier, Attempt: len(r.Attempts), Invocation: call, Uncertain: r.Uncertain(),
+		RunID: r.ID, Action: r.Action.Identifier, Attempt: len(r.Attempts), Invocation: call, Uncertain: since, UncertainUntil: until,
 		By: r.Author(d.c.Now()),
 	})
 }
@@ -217,7 +241,7 @@ func (d *Dispatcher) settle(ctx context.Context, log *slog.Logger, received queu
 		err := r.Settle(now, m.Generation, owner, d.c.Timeout(r.Backend), run.Outcome{
 			Verdict: o.Verdict, StatusCode: o.StatusCode, Error: o.Error, Duration: took,
 			NextTry: now.Add(delay(len(r.Attempts), o.RetryAfter, jitter)), StatusLabel: o.StatusLabel, Response: o.Response,
-			ExternalRunID: o.ExternalRunID, Link: o.Link, Watch: o.Watch, Unknown: o.Unknown,
+			ExternalRunID: o.ExternalRunID, Link: o.Link, Watch: o.Watch, Unknown: o.Unknown, Limited: o.Limited,
 		})
 		if err != nil {
 			return nil, err
@@ -236,6 +260,8 @@ func (d *Dispatcher) settle(ctx context.Context, log *slog.Logger, received queu
 		case ended:
 			event = Failed
 			write.Logs = failures(now, r, o)
+		case inProgress && o.Limited:
+			event = Waiting
 		case inProgress:
 			event = Retried
 		default:
@@ -269,7 +295,7 @@ func (d *Dispatcher) settle(ctx context.Context, log *slog.Logger, received queu
 		log.WarnContext(ctx, "changelog message given up", slog.String("event_id", r.NoticeOf), slog.String("error", failure(r, why(o))))
 	}
 	log.InfoContext(ctx, "attempt made", slog.String("outcome", string(event)), slog.Int("status_code", o.StatusCode),
-		slog.Duration("took", took))
+		slog.Int64("ms", took.Milliseconds()))
 	return event, true
 }
 

@@ -65,7 +65,7 @@ const (
 	Stale Event = "stale"
 	// Returned is a message that was sent again because there was no time left for its call.
 	Returned Event = "returned"
-	// Waiting is a run or a look-up that waits because its host fails.
+	// Waiting is a run or a look-up that waits because its host fails or takes nothing now.
 	Waiting Event = "waiting"
 	// PutOff is a message that was sent again because its host has as many calls as it may.
 	PutOff Event = "put_off"

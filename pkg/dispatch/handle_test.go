@@ -185,6 +185,32 @@ func TestRetryAfterIsOnceAndAtMostAnHour(t *testing.T) {
 	}
 }
 
+// A target that takes nothing for now is waited for, however often it says so: that is no attempt.
+func TestLimitedRunWaits(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	d := dispatch.New(b.config)
+	r := b.record(t)
+	const reason = "a rate limit is reached"
+	b.answers(backend.Outcome{Verdict: run.Retry, StatusCode: 403, Error: reason, RetryAfter: time.Minute, Limited: true})
+	for range 2 * run.MaxAttempts {
+		d.Handle(t.Context(), []queue.Received{message(r)})
+		got := b.get(t, r.ID)
+		if wait := got.Delivery.NextTry.Sub(b.now); got.Status != run.InProgress || got.Delivery.Waiting != reason || len(got.Attempts) != 0 || wait != time.Minute {
+			t.Fatalf("run is %s after %d attempts and waits %s: %q", got.Status, len(got.Attempts), wait, got.Delivery.Waiting)
+		}
+		b.now = got.Delivery.NextTry
+	}
+	b.answers(backend.Outcome{Verdict: run.Deliver, StatusCode: 200})
+	d.Handle(t.Context(), []queue.Received{message(r)})
+	if got := b.get(t, r.ID); got.Delivery.State != run.Delivered || got.Delivery.Waiting != "" || len(got.Attempts) != 1 {
+		t.Errorf("delivery is %s after %d attempts, waiting %q", got.Delivery.State, len(got.Attempts), got.Delivery.Waiting)
+	}
+	if b.events[0] != dispatch.Waiting {
+		t.Errorf("the message was %s, want %s", b.events[0], dispatch.Waiting)
+	}
+}
+
 func TestMessagesThatAreNoCall(t *testing.T) {
 	t.Parallel()
 	busy := fault.Busy(errors.New("throttled"), 0, "the store refuses")

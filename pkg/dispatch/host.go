@@ -76,6 +76,10 @@ func (d *Dispatcher) rest(ctx context.Context, log *slog.Logger, received queue.
 	if err != nil {
 		return d.refused(ctx, log, "let the run wait", err)
 	}
+	if event == Failed {
+		log.WarnContext(ctx, "attempts are used up; the run has ended")
+		return event, true
+	}
 	log.InfoContext(ctx, "host fails; the run waits", slog.String("host", host), slog.Time("until", w.Until))
 	return event, true
 }

@@ -210,6 +210,9 @@ func TestUsedUpRunDoesNotWait(t *testing.T) {
 	if got := b.get(t, r.ID); got.Status != run.Failure {
 		t.Errorf("status %s, want FAILURE", got.Status)
 	}
+	if log := b.logs.String(); strings.Contains(log, "the run waits") || !strings.Contains(log, "the run has ended") {
+		t.Errorf("the log says that the run waits:\n%s", log)
+	}
 }
 
 // A host that only the sealed invocation shows has no breaker: its name would be kept.

@@ -40,7 +40,7 @@ func (d *Dispatcher) lookUp(ctx context.Context, log *slog.Logger, m queue.Messa
 		case err != nil && start.Err() != nil:
 			return d.sendBack(ctx, log, m, record.Invocation.Group())
 		case err != nil:
-			return d.refused(ctx, log, "open the sealed invocation", err)
+			return d.hindered(ctx, log, m, "open the sealed invocation", sealedShut, err)
 		}
 	}
 	switch {
@@ -54,7 +54,7 @@ func (d *Dispatcher) lookUp(ctx context.Context, log *slog.Logger, m queue.Messa
 	}
 	if p, ok := asker.(backend.Preparer); ok {
 		if err := p.Prepare(start); err != nil {
-			return d.refused(ctx, log, "prepare the look-up", err)
+			return d.hindered(ctx, log, m, "prepare the look-up", d.unprepared(), err)
 		}
 	}
 	if start.Err() != nil {

@@ -197,4 +197,19 @@ func TestUncertainAttemptIsToldToTheNext(t *testing.T) {
 	if len(b.calls) != 2 || !b.calls[0].Uncertain.IsZero() || !b.calls[1].Uncertain.Equal(start) {
 		t.Errorf("calls %+v, want the second to know of the first", b.calls)
 	}
+	// So does the call of a redelivery.
+	b.answers(backend.Outcome{Verdict: run.Fail, StatusCode: 422})
+	b.pass(time.Minute)
+	d.Handle(t.Context(), []queue.Received{message(r)})
+	reopened, err := b.store.Update(t.Context(), r.ID, func(r *run.Run) (*run.Write, error) {
+		_, err := r.Redeliver(b.now.Add(time.Hour), "client")
+		return &run.Write{}, err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Handle(t.Context(), []queue.Received{message(reopened)})
+	if last := b.calls[len(b.calls)-1]; len(b.calls) != 4 || last.Attempt != 1 || !last.Uncertain.Equal(start) || last.UncertainUntil.IsZero() {
+		t.Errorf("calls %+v, want that of the redelivery to know of the first", b.calls)
+	}
 }

@@ -120,6 +120,9 @@ func TestSealedThatCannotBeOpened(t *testing.T) {
 			if len(again) != 1 || len(b.calls) != 0 || len(b.get(t, r.ID).Attempts) != 0 {
 				t.Errorf("comes again %v, %d calls, attempts %v; want it again without either", again, len(b.calls), b.get(t, r.ID).Attempts)
 			}
+			if got := b.get(t, r.ID).Delivery.Waiting; !strings.Contains(got, "cannot be opened") {
+				t.Errorf("the run does not say why it waits: %q", got)
+			}
 			if !strings.Contains(b.logs.String(), "open the sealed invocation") || !strings.Contains(b.logs.String(), test.log) {
 				t.Errorf("the log does not say why: %s", b.logs.String())
 			}

@@ -3,6 +3,7 @@ package feed_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -93,6 +94,10 @@ func TestBatch(t *testing.T) {
 		"what no try cures is parked, and what follows on its item goes on": {
 			names: []string{"a1", "a2", "panic", "p2"}, fail: map[string]error{"a1": errors.New("bad")}, again: -1,
 			handled: []string{"a2", "p2"}, done: []string{"a1", "a2", "p2", "panic"}, parked: []string{"a1", "panic"},
+		},
+		"what another try cures in part comes again": {
+			names: []string{"a1", "b1"}, fail: map[string]error{"a1": fmt.Errorf("handle: %w", errors.Join(fault.New(fault.Invalid, "", "bad"), busy))}, again: 0,
+			handled: []string{"b1"}, done: []string{"b1"},
 		},
 		"what cannot be parked comes again": {
 			names: []string{"a1", "a2", "b1"}, fail: map[string]error{"a1": errors.New("bad")}, park: busy, again: 0,

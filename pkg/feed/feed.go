@@ -62,9 +62,9 @@ type Timer struct {
 
 // Handler does what changes set off.
 type Handler interface {
-	// Handle is called again with a change until it returns nil. It returns an error only for what may be
-	// cured by itself (fault.Unavailable); what never will be it sets aside and logs. It may be called with the
-	// same change by several processes at once.
+	// Handle is called again with a change until it returns nil, or an error that no other try cures (see
+	// Curable): with that the change is set aside. It may be called with the same change by several processes
+	// at once.
 	Handle(ctx context.Context, c *Change) error
 }
 

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,9 +27,13 @@ const (
 )
 
 // Curable reports whether the same change may be handled later: a dependency could not be used, or the time
-// was up.
+// was up. Of several errors one is enough.
 func Curable(err error) bool {
-	return fault.KindOf(err) == fault.Unavailable || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+	if fault.KindOf(err) == fault.Unavailable || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return true
+	}
+	var several interface{ Unwrap() []error }
+	return errors.As(err, &several) && slices.ContainsFunc(several.Unwrap(), Curable)
 }
 
 // Handle has a change handled. A handler that panics is one that fails.

@@ -20,18 +20,17 @@ type braceFault struct {
 // scanBlocks finds the blocks of a string. Inside a block quotes hide braces, also in a comment, and
 // a backslash hides the character behind it. A pair of braces is seen at its second one by looking
 // back, so that in `\}}` the hidden brace still counts as the first of a pair; the third of three
-// braces in a row belongs to no pair. At most max faults are collected.
+// braces in a row belongs to no pair. It ends at the fault that makes them max: each counts its position
+// from the start of the text.
 func scanBlocks(s string, max int) (blocks []block, faults []braceFault) {
 	if !strings.Contains(s, "{{") && !strings.Contains(s, "}}") {
 		return nil, nil
 	}
 	fail := func(at int, format string, args ...any) {
-		if len(faults) < max {
-			faults = append(faults, braceFault{utf16Len(s[:at]), fmt.Sprintf(format, args...)})
-		}
+		faults = append(faults, braceFault{utf16Len(s[:at]), fmt.Sprintf(format, args...)})
 	}
 	open, nested, quote := -1, 0, byte(0)
-	for i := 0; i < len(s); i++ {
+	for i := 0; i < len(s) && len(faults) < max; i++ {
 		c := s[i]
 		paired := i > 0 && s[i-1] == c && quote == 0
 		switch {
@@ -69,7 +68,7 @@ func scanBlocks(s string, max int) (blocks []block, faults []braceFault) {
 			}
 		}
 	}
-	if open >= 0 {
+	if open >= 0 && len(faults) < max {
 		fail(open-2, "Found opening double braces in index %d without closing double braces", utf16Len(s[:open-2]))
 	}
 	return blocks, faults

@@ -58,6 +58,7 @@ func hostile(t testing.TB) []string {
 		strings.Repeat("(", 2000)+"1"+strings.Repeat(")", 2000), strings.Repeat("[", 2000)+strings.Repeat("]", 2000), strings.Repeat("1|", 10000)+"1",
 		strings.Repeat(". as [$a] ?// $a | ", 40)+"$a", strings.Repeat("reduce . as [$a] ?// $a (0; ", 40)+"$a"+strings.Repeat(")", 40),
 		strings.Repeat("try ", 5000)+"1", strings.Repeat("-", 20000)+"1", strings.Repeat(".a", 10000), strings.Repeat("if . then ", 1000)+"1"+strings.Repeat(" end", 1000),
+		`("x" * 60000000)[0:1]`, `"é" * 10000000 as $s | last(range(1e9) | $s[1:2])`,
 		`"`+strings.Repeat(`\(`, 1000)+`1`+strings.Repeat(`)`, 1000)+`"`, strings.Repeat("def f: ", 1000)+"1"+strings.Repeat("; f", 1000),
 	)
 }
@@ -105,6 +106,27 @@ func TestHostileExpressionsAreStopped(t *testing.T) {
 				t.Errorf("%s: got an answer, want a limit", text)
 			}
 		}
+	}
+}
+
+// None of these ends by itself: what is small in them multiplies.
+func TestWhatMultipliesIsStopped(t *testing.T) {
+	t.Parallel()
+	commas, shared := strings.Repeat("(1,2) | ", 60), "reduce range(60) as $i (0; [., .]) | "
+	for _, e := range []string{
+		commas + "select(false)", commas + "empty", commas + "(.a)?", "[" + commas + "strings]",
+		strings.Repeat("null as [$a] ?// $a | ", 60) + "1 | .a",
+		shared + ". == .", shared + "[., .] | sort | 1", shared + "[., .] | unique | 1", shared + "[., .] | index([.[0]])",
+		"reduce range(60) as $i (0; {a: ., b: .}) | . < .",
+		"[range(200000) | 0] as $a | ($a[:100000] + [1]) as $b | $a | .[$b]",
+		`(" " * 60000000) as $f | "1" | strptime($f)`,
+	} {
+		t.Run(e[max(0, len(e)-60):], func(t *testing.T) {
+			t.Parallel()
+			if !answer(t, e) {
+				t.Error("got an answer, want a limit")
+			}
+		})
 	}
 }
 

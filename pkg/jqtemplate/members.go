@@ -22,7 +22,7 @@ func (m Members) None() bool { return !m.All && len(m.Names) == 0 }
 // Members returns which members of the data's member called of the template may read, whatever the
 // data. It names too many rather than too few.
 func (t *Template) Members(of string) Members {
-	r := &reading{of: of, names: map[string]bool{}}
+	r := &reading{of: of, names: map[string]bool{}, left: maxReading}
 	for _, p := range t.programs {
 		switch {
 		case p.fault != nil:
@@ -48,11 +48,17 @@ const (
 	fromMember
 )
 
+// maxReading is how many queries are looked at for one template. Those in loops are looked at more than
+// once, and loops nest.
+const maxReading = 1 << 18
+
 // reading follows the data through an expression.
 type reading struct {
 	of    string
 	names map[string]bool
 	all   bool
+	// left is how many queries may still be looked at: without an end to it anything may be read.
+	left int
 }
 
 // whole notes that a value is used in a way that is not followed further.
@@ -85,36 +91,47 @@ func (r *reading) named(name string, of flow) (f flow) {
 	return f
 }
 
-// variables are what the variables in sight may be.
-type variables map[string]flow
+// variable is what a variable in sight may be, and those behind it; nil for none.
+type variable struct {
+	name string
+	flow flow
+	// any is what this one or any behind it may be.
+	any    flow
+	behind *variable
+}
 
 // with binds the variables of patterns to a value.
-func (v variables) with(r *reading, patterns []*gojq.Pattern, f flow) variables {
-	bound := maps.Clone(v)
-	if bound == nil {
-		bound = variables{}
+func (v *variable) with(r *reading, patterns []*gojq.Pattern, f flow) *variable {
+	if len(patterns) != 1 || patterns[0].Name == "" {
+		r.whole(f) // It is taken apart.
+		return v
 	}
-	for _, p := range patterns {
-		if p.Name == "" || len(patterns) > 1 {
-			r.whole(f) // It is taken apart.
-			return bound
-		}
-		bound[p.Name] = f
+	bound := &variable{patterns[0].Name, f, f, v}
+	if v != nil {
+		bound.any |= v.any
 	}
 	return bound
 }
 
-// blind reports whether neither the input nor a variable leads to the data.
-func (v variables) blind(in flow) bool {
-	for _, f := range v {
-		in |= f
+// find returns what the variable of a name may be.
+func (v *variable) find(name string) flow {
+	for ; v != nil; v = v.behind {
+		if v.name == name {
+			return v.flow
+		}
 	}
-	return in == 0
+	return 0
 }
 
-func (r *reading) query(q *gojq.Query, in flow, vars variables) flow {
+// blind reports whether neither the input nor a variable leads to the data.
+func (v *variable) blind(in flow) bool { return in == 0 && (v == nil || v.any == 0) }
+
+func (r *reading) query(q *gojq.Query, in flow, vars *variable) flow {
+	if r.left--; r.left < 0 {
+		r.all = true
+	}
 	switch {
-	case q == nil || vars.blind(in):
+	case q == nil || r.all || vars.blind(in):
 		return 0
 	case len(q.FuncDefs) > 0 || len(q.Imports) > 0:
 		r.all = true
@@ -145,7 +162,7 @@ func (r *reading) query(q *gojq.Query, in flow, vars variables) flow {
 	return 0
 }
 
-func (r *reading) term(t *gojq.Term, in flow, vars variables) (f flow) {
+func (r *reading) term(t *gojq.Term, in flow, vars *variable) (f flow) {
 	switch t.Type {
 	case gojq.TermTypeIdentity:
 		f = in
@@ -196,7 +213,7 @@ func (r *reading) term(t *gojq.Term, in flow, vars variables) (f flow) {
 }
 
 // index is a part of a value; what stands in brackets is evaluated on the input.
-func (r *reading) index(x *gojq.Index, of, in flow, vars variables) flow {
+func (r *reading) index(x *gojq.Index, of, in flow, vars *variable) flow {
 	if s, ok := plainStep(x); ok {
 		if s.numeric {
 			return 0
@@ -209,7 +226,7 @@ func (r *reading) index(x *gojq.Index, of, in flow, vars variables) flow {
 	return 0
 }
 
-func (r *reading) text(s *gojq.String, in flow, vars variables) {
+func (r *reading) text(s *gojq.String, in flow, vars *variable) {
 	if s == nil {
 		return
 	}
@@ -218,7 +235,7 @@ func (r *reading) text(s *gojq.String, in flow, vars variables) {
 	}
 }
 
-func (r *reading) object(o *gojq.Object, in flow, vars variables) {
+func (r *reading) object(o *gojq.Object, in flow, vars *variable) {
 	for _, m := range o.KeyVals {
 		r.text(m.KeyString, in, vars)
 		r.whole(r.query(m.KeyQuery, in, vars))
@@ -226,7 +243,7 @@ func (r *reading) object(o *gojq.Object, in flow, vars variables) {
 		case m.Val != nil:
 			r.whole(r.query(m.Val, in, vars))
 		case m.Key != "" && m.Key[0] == '$':
-			r.whole(vars[m.Key])
+			r.whole(vars.find(m.Key))
 		case m.Key != "":
 			r.whole(r.named(m.Key, in))
 		case m.KeyString != nil && m.KeyString.Queries == nil:
@@ -237,7 +254,7 @@ func (r *reading) object(o *gojq.Object, in flow, vars variables) {
 	}
 }
 
-func (r *reading) condition(c *gojq.If, in flow, vars variables) flow {
+func (r *reading) condition(c *gojq.If, in flow, vars *variable) flow {
 	r.query(c.Cond, in, vars)
 	f := r.query(c.Then, in, vars)
 	for _, e := range c.Elif {
@@ -251,11 +268,12 @@ func (r *reading) condition(c *gojq.If, in flow, vars variables) flow {
 }
 
 // loop is reduce or foreach. Its state may be whatever its start or an update yields.
-func (r *reading) loop(source *gojq.Query, patterns []*gojq.Pattern, start, update, extract *gojq.Query, in flow, vars variables) flow {
+func (r *reading) loop(source *gojq.Query, patterns []*gojq.Pattern, start, update, extract *gojq.Query, in flow, vars *variable) flow {
 	inner := vars.with(r, patterns, r.query(source, in, vars))
 	state := r.query(start, in, vars)
-	for range 2 { // There are two kinds of flow to be added.
-		state |= r.query(update, state, inner)
+	for more := true; more; {
+		next := state | r.query(update, state, inner)
+		more, state = next != state, next
 	}
 	if extract != nil {
 		return r.query(extract, state, inner)
@@ -264,9 +282,9 @@ func (r *reading) loop(source *gojq.Query, patterns []*gojq.Pattern, start, upda
 }
 
 // call is a variable or a function. Those that are not known may do anything with their input.
-func (r *reading) call(c *gojq.Func, in flow, vars variables) flow {
+func (r *reading) call(c *gojq.Func, in flow, vars *variable) flow {
 	if c.Name[0] == '$' {
-		return vars[c.Name]
+		return vars.find(c.Name)
 	}
 	arg := func(n int, in flow) flow { return r.query(c.Args[n], in, vars) }
 	switch c.Name {

@@ -284,7 +284,7 @@ func TestClaimsOutliveTheProcess(t *testing.T) {
 }
 
 // Secrets reach the agent in clear, by a claim and by Kafka, and nobody else: neither a reader of the run,
-// nor one of the response that the agent reports. Which way runs go is the organization's setting.
+// nor one of what the agent reports. Which way runs go is the organization's setting.
 func TestSecretsOfAgents(t *testing.T) {
 	t.Parallel()
 	const secret = "hunter2-hunter2"
@@ -351,9 +351,14 @@ func TestSecretsOfAgents(t *testing.T) {
 		t.Errorf("claimed %v, want none: the run went to Kafka", others)
 	}
 	for _, id := range []string{id, byKafka} {
-		text, err := json.Marshal(q.call("GET", "/v1/actions/runs/"+id, ""))
-		if err != nil || strings.Contains(string(text), secret) || !strings.Contains(string(text), "******") {
-			t.Errorf("a reader sees %s", text)
+		q.call("POST", "/v1/actions/runs/"+id+"/logs", `{"message":"the target answered: no `+secret+`"}`)
+		q.call("POST", "/v1/actions/runs/"+id+"/logs", `{"message":"it is `+secret+`","statusLabel":"`+secret+`"}`)
+		q.call("PATCH", "/v1/actions/runs/"+id, `{"summary":"`+secret+`","link":["https://x.example/?t=`+secret+`"],"externalRunId":"`+secret+`"}`)
+		for _, path := range []string{"", "/logs"} {
+			text, err := json.Marshal(q.call("GET", "/v1/actions/runs/"+id+path, ""))
+			if err != nil || strings.Contains(string(text), secret) || !strings.Contains(string(text), "******") {
+				t.Errorf("a reader sees %s", text)
+			}
 		}
 		report(t, opened, id)
 	}

@@ -154,6 +154,21 @@ func TestNoticeThenApproval(t *testing.T) {
 	}
 }
 
+// Nobody's request says where the run of an automation can be read: the notice says it all the same.
+func TestNoticeOfAnAutomation(t *testing.T) {
+	t.Parallel()
+	_, q, credentials := open(t, config(t.TempDir()))
+	server, got := notices(t, credentials.ClientSecret, 0)
+	q.call("POST", "/v1/blueprints", `{"identifier":"service","title":"S","schema":{"properties":{}}}`)
+	q.call("POST", "/v1/actions", `{"identifier":"act","requiredApproval":true,"approvalNotification":{"type":"webhook","format":"json","url":"`+server.URL+`"},
+		"trigger":{"type":"automation","event":{"type":"ENTITY_CREATED","blueprintIdentifier":"service"}},
+		"invocationMethod":{"type":"WEBHOOK","url":"https://example.com","body":{"a":1}}}`)
+	q.call("POST", "/v1/blueprints/service/entities", `{"identifier":"cart"}`)
+	if link, _ := (<-got)["link"].(string); !strings.HasPrefix(link, q.url+"/v1/actions/runs/r_") {
+		t.Errorf("the link is %q, want one at %s", link, q.url)
+	}
+}
+
 // A notice that its receiver refuses, puts off or does not answer holds no run back, whatever is decided.
 func TestNoticeHoldsNoRunBack(t *testing.T) {
 	t.Parallel()

@@ -23,15 +23,20 @@ type Credentials struct {
 
 const credentialsFile = "credentials.json"
 
-// ReadCredentials returns the credentials of a data directory; fs.ErrNotExist when it has none.
+// ReadCredentials returns the credentials of a data directory; fs.ErrNotExist when it has none. Every error is a
+// *fs.PathError.
 func ReadCredentials(dir string) (Credentials, error) {
 	var c Credentials
-	text, err := os.ReadFile(filepath.Join(dir, credentialsFile))
+	path := filepath.Join(dir, credentialsFile)
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return c, fmt.Errorf("read credentials: %w", err)
 	}
-	if err := json.Unmarshal(text, &c); err != nil {
-		return c, fmt.Errorf("read credentials: %s is not what this program wrote: %w", credentialsFile, err)
+	if err = json.Unmarshal(text, &c); err == nil && (c.OrgID == "" || c.ClientID == "" || len(c.ClientSecret) < 32 || c.TokenKey == "") {
+		err = errors.New("a member is missing or too short")
+	}
+	if err != nil {
+		return c, fmt.Errorf("read credentials that this program did not write: %w", &fs.PathError{Op: "parse", Path: path, Err: err})
 	}
 	return c, nil
 }

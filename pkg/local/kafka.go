@@ -48,7 +48,7 @@ func (s *Server) makeTopics(b *kafka.Backend) {
 			return
 		}
 		if s.background.Err() == nil {
-			s.c.Log.Warn("topics of Kafka not made yet", slog.Any("err", err))
+			s.c.Log.Warn("topics of Kafka not made yet", slog.Any("error", err))
 		}
 		pause(s.background, topicsAgain)
 	}

@@ -177,14 +177,14 @@ func TestAzureDevOps(t *testing.T) {
 	}))
 	t.Cleanup(azure.Close)
 	c := config(t.TempDir())
-	c.EgressAllow, c.AzureDevOpsURL, c.Log = egress.Allow{}, azure.URL+"/collection", slog.New(slog.DiscardHandler)
+	c.EgressAllow, c.AzureDevOpsURL, c.Log = egress.Allow{}, azure.URL+"/tfs", slog.New(slog.DiscardHandler)
 	opened, q, _ := open(t, c)
 	q.call("POST", "/v1/actions", `{"identifier":"build","trigger":{"type":"self-service","operation":"CREATE"},
 		"invocationMethod":{"type":"AZURE_DEVOPS","org":"acme","webhook":"build hook","payload":{"n":1}}}`)
 	q.call("POST", "/v1/actions", fmt.Sprintf(`{"identifier":"other","trigger":{"type":"self-service","operation":"CREATE"},
 		"invocationMethod":{"type":"WEBHOOK","url":%q}}`, azure.URL+"/private"))
 	id := startOf(t, opened, "build")
-	want := "POST /collection/acme/_apis/public/distributedtask/webhooks/build%20hook?api-version=6.0-preview " + id + ` {"n":1}`
+	want := "POST /tfs/acme/_apis/public/distributedtask/webhooks/build%20hook?api-version=6.0-preview " + id + ` {"n":1}`
 	select {
 	case got := <-calls:
 		if got != want {

@@ -287,7 +287,7 @@ func (s *Server) assemble() error {
 	settings := organization.NewService(st.organization, sealer)
 	starter := trigger.New(trigger.Config{
 		Actions: cache, Entities: reader, Permissions: judge, Approvers: judge, Users: users, Runs: st.runs, Accepter: st.accepter, Sender: st.queue,
-		ApprovalTimeout: c.ApprovalTimeout, Mails: c.SESSender != "", BaseURL: c.BaseURL,
+		ApprovalTimeout: c.ApprovalTimeout, Mails: c.SESSender != "", BaseURL: c.BaseURL, Address: s.baseURL,
 		OrgID: s.credentials.OrgID, Configured: configured, GitHubApp: c.GitHub.App, Log: c.Log, Trace: s.tracer,
 		ClientSecret: s.credentials.ClientSecret, Key: key,
 		Secrets: organization.NewVault(st.organization, sealer), Sealer: sealer, Streamer: settings,
@@ -313,7 +313,7 @@ func (s *Server) assemble() error {
 		Tokens: access, Actions: st.actions, Cache: cache, Runs: st.runs, Starter: starter,
 		Catalog: entities, Audit: st.audit,
 		Organization: settings,
-		Decider:      approval.New(approval.Config{Runs: st.runs, Send: st.queue, Configured: configured, Log: c.Log}),
+		Decider:      approval.New(approval.Config{Runs: st.runs, Users: users, Send: st.queue, Configured: configured, Log: c.Log}),
 		Log:          c.Log, Now: c.now, AgentKafka: s.agentKafka(), Sealer: sealer, Ready: st.ready, Metrics: s.metricsHandler(), Trace: s.tracer,
 		Hosts: st.hosts, Configured: configured, Addresses: s.addresses,
 		GitHubEvents: s.githubEvents(), GitLabEvents: s.gitlabEvents(),

@@ -277,6 +277,9 @@ func TestOneRunIsOneTraceAndItsLinesAreFound(t *testing.T) {
 		if l["trace_id"] != clientTrace && l["method"] != "GET" {
 			t.Errorf("trace_id is not the client's: %s", whole)
 		}
+		if _, timed := l["ms"].(float64); message == "attempt made" && !timed {
+			t.Errorf("an attempt has no time in ms, as requests have: %s", whole)
+		}
 		if message == "run accepted" && (l["request_id"] != answered.Get("X-Request-Id") || l["client_request_id"] != "client-42") {
 			t.Errorf("request ids %s, want %s and client-42", whole, answered.Get("X-Request-Id"))
 		}

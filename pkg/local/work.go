@@ -44,7 +44,7 @@ func (s *Server) work(name string, workers int, handle func(context.Context, []q
 			})
 		}
 		if err != nil && s.background.Err() == nil {
-			s.c.Log.Error("receive messages", slog.String("queue", name), slog.Any("err", err))
+			s.c.Log.Error("receive messages", slog.String("queue", name), slog.Any("error", err))
 			pause(s.background, time.Second)
 		}
 	}
@@ -60,7 +60,7 @@ func (s *Server) hand(name string, m queue.Received, handle func(context.Context
 		return
 	}
 	if err := s.stores.queue.Ack(ctx, name, m.Receipt); err != nil {
-		s.c.Log.Error("acknowledge message", slog.String("queue", name), slog.String("message_id", m.ID), slog.Any("err", err))
+		s.c.Log.Error("acknowledge message", slog.String("queue", name), slog.String("message_id", m.ID), slog.Any("error", err))
 	}
 }
 
@@ -85,7 +85,7 @@ func (s *Server) sweep(ctx context.Context) {
 	report, err := s.sweeper.Sweep(ctx)
 	if err != nil {
 		if s.background.Err() == nil {
-			s.c.Log.Error("sweep", slog.Any("err", err))
+			s.c.Log.Error("sweep", slog.Any("error", err))
 		}
 		return
 	}
@@ -95,7 +95,7 @@ func (s *Server) sweep(ctx context.Context) {
 
 func (s *Server) purge(ctx context.Context) {
 	if err := s.stores.purge(ctx, time.Now()); err != nil && s.background.Err() == nil {
-		s.c.Log.Error("delete what has expired", slog.Any("err", err))
+		s.c.Log.Error("delete what has expired", slog.Any("error", err))
 	}
 }
 
@@ -116,7 +116,7 @@ func (s *Server) look(ctx context.Context) {
 	for name := range s.handles {
 		age, err := s.stores.oldest(ctx, name)
 		if err != nil {
-			s.c.Log.WarnContext(ctx, "look up the age of a queue", slog.String("queue", name), slog.Any("err", err))
+			s.c.Log.WarnContext(ctx, "look up the age of a queue", slog.String("queue", name), slog.Any("error", err))
 			continue
 		}
 		s.metrics.Set(metric.QueueAge, age.Seconds(), "backend", name)

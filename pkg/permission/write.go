@@ -39,10 +39,7 @@ func (j *Judge) MayWrite(ctx context.Context, caller identity.Caller, c *catalog
 	if err != nil {
 		return err
 	}
-	w := &writing{j: j, caller: caller, c: c, roles: roles(caller.User)}
-	if caller.User.Role == identity.Moderator && slices.Contains(caller.User.Moderates, blueprint) {
-		w.roles = append(w.roles, string(identity.Admin))
-	}
+	w := &writing{j: j, caller: caller, c: c, roles: writerRoles(caller, blueprint)}
 	var allowed bool
 	switch {
 	case c.Before == nil:
@@ -63,6 +60,36 @@ func (j *Judge) MayWrite(ctx context.Context, caller identity.Caller, c *catalog
 		return refused
 	}
 	return nil
+}
+
+// MayEmpty returns nil if a caller may delete all entities of a blueprint at once, else a fault.Forbidden: whom
+// its permissions let delete entities whatever is in them. A policy and ownedByTeam are about single entities, so
+// that they let nobody. The other errors are Execute's.
+func (j *Judge) MayEmpty(caller identity.Caller, blueprint *catalog.Kept) error {
+	if caller.Machine {
+		return nil
+	}
+	blocks, err := (&catalog.Change{Blueprint: blueprint}).Blocks()
+	if err != nil {
+		return err
+	}
+	identifier, b := blueprint.Record.Identifier, blocks.Unregister
+	if b == nil {
+		b = &catalog.Block{Roles: []string{string(identity.Admin)}}
+	}
+	if caller.User == nil || b.Policy != nil || !names(b, caller.User, writerRoles(caller, identifier)) {
+		return fault.New(fault.Forbidden, "", "%s may not delete all entities of the blueprint %s", who(caller), identifier)
+	}
+	return nil
+}
+
+// writerRoles are the roles of a user in the permissions of a blueprint, whose moderators count as Admins.
+func writerRoles(caller identity.Caller, blueprint string) []string {
+	held := roles(caller.User)
+	if caller.Moderates(blueprint) {
+		held = append(held, string(identity.Admin))
+	}
+	return held
 }
 
 // writing is a change that is being judged.

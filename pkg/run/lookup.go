@@ -98,16 +98,39 @@ func (r *Run) Found(now time.Time, by string, timeout time.Duration, f Finding) 
 	return changed
 }
 
-// Uncertain returns when the first attempt of this generation began whose outcome is not known: the
-// backend may have taken it. It is zero when the outcomes of all attempts before the open one are
-// known.
-func (r *Run) Uncertain() time.Time {
+// OutcomeUnknown is the status label of a run that ends because nobody can tell what became of an attempt:
+// a person has to look, and may then ask for a redelivery, which looks no more.
+const OutcomeUnknown = "outcome unknown"
+
+// arrives is how long after the end of its last attempt work may begin that a backend took.
+const arrives = time.Minute
+
+// Uncertain returns when the first attempt began whose outcome is not known: the backend may have taken it.
+// Until is when it can have done so at the latest, zero for now. Since is zero when the outcomes of all
+// attempts before the open one are known.
+func (r *Run) Uncertain() (since, until time.Time) {
+	since, until = r.Delivery.UncertainSince, r.Delivery.UncertainUntil
 	for _, a := range r.Attempts {
-		if a.Interrupted || a.Unknown {
-			return a.StartedAt
+		if !a.Interrupted && !a.Unknown {
+			continue
 		}
+		if since.IsZero() {
+			since = a.StartedAt
+		}
+		return since, time.Time{}
 	}
-	return time.Time{}
+	return since, until
+}
+
+// doubt is what the next generation does not know of this one, which has ended.
+func (r *Run) doubt() (since, until time.Time) {
+	if r.StatusLabel == OutcomeUnknown {
+		return time.Time{}, time.Time{}
+	}
+	if since, until = r.Uncertain(); !since.IsZero() && until.IsZero() {
+		until = r.EndedAt.Add(arrives)
+	}
+	return since, until
 }
 
 // refer keeps where the backend's own record of the work is.

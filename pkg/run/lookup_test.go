@@ -141,7 +141,7 @@ func TestUncertain(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			r := start(t)
-			if !r.Uncertain().IsZero() {
+			if since, until := r.Uncertain(); !since.IsZero() || !until.IsZero() {
 				t.Error("the first attempt is uncertain")
 			}
 			if c.outcome != nil {
@@ -152,8 +152,56 @@ func TestUncertain(t *testing.T) {
 			if _, err := r.Claim(noon.Add(time.Hour), 1, "b", time.Minute); err != nil {
 				t.Fatal(err)
 			}
-			if got := r.Uncertain(); !got.Equal(c.want) {
-				t.Errorf("uncertain since %s, want %s", got, c.want)
+			if got, until := r.Uncertain(); !got.Equal(c.want) || !until.IsZero() {
+				t.Errorf("uncertain since %s until %s, want since %s", got, until, c.want)
+			}
+		})
+	}
+}
+
+// A redelivery does not forget what the backend may have taken, unless somebody had to look at it.
+func TestUncertainAfterRedelivery(t *testing.T) {
+	t.Parallel()
+	unknown, refused := run.Outcome{Verdict: run.Retry, Unknown: true}, run.Outcome{Verdict: run.Fail, StatusCode: 422}
+	ended := noon.Add(time.Minute)
+	for _, c := range []struct {
+		name         string
+		outcomes     [2]run.Outcome
+		since, until time.Time
+	}{
+		{"the last may have arrived", [2]run.Outcome{{Verdict: run.Retry}, {Verdict: run.Fail, Unknown: true}}, ended, ended.Add(time.Minute)},
+		{"one before may have arrived", [2]run.Outcome{unknown, refused}, noon, ended.Add(time.Minute)},
+		{"none arrived", [2]run.Outcome{{Verdict: run.Retry, StatusCode: 503}, refused}, time.Time{}, time.Time{}},
+		{"several may be it", [2]run.Outcome{unknown, {Verdict: run.Fail, StatusLabel: run.OutcomeUnknown}}, time.Time{}, time.Time{}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			r := &run.Run{ID: run.NewID(noon)}
+			r.Start(noon, "")
+			attempt := func(at time.Time, o run.Outcome) {
+				t.Helper()
+				if _, err := r.Claim(at, r.Generation, "a", time.Hour); err != nil {
+					t.Fatal(err)
+				}
+				if err := r.Settle(at, r.Generation, "a", limit, o); err != nil {
+					t.Fatal(err)
+				}
+			}
+			attempt(noon, c.outcomes[0])
+			attempt(ended, c.outcomes[1])
+			if _, err := r.Redeliver(noon.Add(time.Hour), "client"); err != nil {
+				t.Fatal(err)
+			}
+			if since, until := r.Uncertain(); !since.Equal(c.since) || !until.Equal(c.until) {
+				t.Errorf("uncertain from %s to %s, want from %s to %s", since, until, c.since, c.until)
+			}
+			// What this generation does not know itself has no end yet.
+			attempt(noon.Add(time.Hour), unknown)
+			if c.since.IsZero() {
+				c.since = noon.Add(time.Hour)
+			}
+			if since, until := r.Uncertain(); !since.Equal(c.since) || !until.IsZero() {
+				t.Errorf("then uncertain from %s to %s, want from %s", since, until, c.since)
 			}
 		})
 	}

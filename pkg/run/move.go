@@ -107,6 +107,9 @@ type Outcome struct {
 	Watch bool
 	// Unknown says of a failed attempt that the backend may have taken it.
 	Unknown bool
+	// Limited says of Retry that the backend takes nothing before NextTry, whatever it is: the run waits, with
+	// Error as its reason, and the attempt is not counted.
+	Limited bool
 }
 
 // Settle writes an attempt's outcome. If somebody ended the run meanwhile, only the attempt and
@@ -133,7 +136,7 @@ func (r *Run) Settle(now time.Time, generation int, owner string, timeout time.D
 		return nil
 	}
 	switch {
-	case o.Verdict == Retry && n >= MaxAttempts:
+	case o.Verdict == Retry && n >= MaxAttempts && !o.Limited:
 		o.Verdict = Fail
 	case o.Verdict == Deliver && r.NoticeOf != "":
 		// Nobody reports the end of a notice.
@@ -143,6 +146,10 @@ func (r *Run) Settle(now time.Time, generation int, owner string, timeout time.D
 	case Retry:
 		next := later(o.NextTry, now)
 		attempt.NextAttemptAt = &next
+		if o.Limited {
+			r.Delivery.Waiting = cut(o.Error, MaxStatusLabel)
+			r.Attempts = r.Attempts[:n-1]
+		}
 		r.Delivery.NextTry = next
 		due := next
 		if next.Sub(now) <= InlineDelay {
@@ -261,6 +268,8 @@ func (r *Run) Redeliver(now time.Time, by string) (closed []Attempt, err error) 
 			r.ID, r.Status, r.Delivery.State)
 	}
 	closed = r.Attempts
+	next := Delivery{State: Pending}
+	next.UncertainSince, next.UncertainUntil = r.doubt()
 	r.Attempts = nil
 	r.Generation++
 	r.Status = InProgress
@@ -268,7 +277,7 @@ func (r *Run) Redeliver(now time.Time, by string) (closed []Attempt, err error) 
 	r.EndedAt = time.Time{}
 	r.HasResponse = false
 	r.StartedAt, r.UpdatedAt, r.UpdatedBy = now, now, by
-	r.Delivery = Delivery{State: Pending}
+	r.Delivery = next
 	r.Due = now.Add(Unsent)
 	return closed, nil
 }

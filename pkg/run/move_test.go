@@ -273,6 +273,15 @@ func TestSettle(t *testing.T) {
 			},
 		},
 		{
+			name: "limited: the attempt does not count", steps: []step{claim(0, "me")},
+			o: run.Outcome{Verdict: run.Retry, StatusCode: 403, Error: "a rate limit is reached", NextTry: at(time.Minute), Limited: true},
+			want: run.Run{
+				Status: run.InProgress, StatusLabel: "mine", UpdatedBy: run.Own, UpdatedAt: at(10 * time.Second), Due: at(time.Minute + run.Unsent),
+				Delivery: run.Delivery{State: run.Pending, Owner: "me", NextTry: at(time.Minute), Waiting: "a rate limit is reached"},
+				Attempts: []run.Attempt{},
+			},
+		},
+		{
 			name: "next try in the past is at once", steps: []step{claim(0, "me")}, o: next(0),
 			want: run.Run{
 				Status: run.InProgress, StatusLabel: "mine", UpdatedBy: run.Own, UpdatedAt: at(10 * time.Second), Due: at(55 * time.Second),
@@ -329,7 +338,7 @@ func TestSettle(t *testing.T) {
 			if diff := cmp.Diff(&want, r); diff != "" {
 				t.Errorf("run (-want +got):\n%s", diff)
 			}
-			if !utf8.ValidString(r.StatusLabel) || !utf8.ValidString(r.Attempts[0].Error) {
+			if !utf8.ValidString(r.StatusLabel) || len(r.Attempts) > 0 && !utf8.ValidString(r.Attempts[0].Error) {
 				t.Error("a text was cut inside a character")
 			}
 		})

@@ -29,14 +29,14 @@ func TestRandomMoves(t *testing.T) {
 		for range moves {
 			before := clone(w.run)
 			name := w.step()
-			if fault := w.check(before); fault != "" {
+			if fault := w.check(before, name == "limited outcome"); fault != "" {
 				t.Fatalf("seed %d, after %s: %s\nbefore %+v\nafter  %+v", seed, name, fault, before, w.run)
 			}
 		}
 	}
 	// A walk that never gets anywhere proves nothing.
 	for _, name := range []string{
-		"claimed", "used up", "delivered", "succeeded", "retried", "failed", "stale", "settled after the end",
+		"claimed", "used up", "delivered", "succeeded", "retried", "limited", "failed", "stale", "settled after the end",
 		"reported", "reopened", "sent", "rested", "timed out",
 	} {
 		if reached[name] < 10 {
@@ -97,14 +97,18 @@ func (w *walk) step() string {
 		}
 		verdict := pick(w.rand, run.Retry, run.Retry, run.Retry, run.Retry, run.Deliver, run.Succeed, run.Fail)
 		ended := r.Status.Ended()
+		limited := verdict == run.Retry && w.rand.IntN(4) == 0
 		err := r.Settle(now, h.generation, h.owner, w.timeout, run.Outcome{
-			Verdict: verdict, NextTry: now.Add(pick(w.rand, 0, 5*time.Second, 14*time.Minute, time.Hour)), Response: json.RawMessage(`1`),
+			Verdict: verdict, Limited: limited, NextTry: now.Add(pick(w.rand, 0, 5*time.Second, 14*time.Minute, time.Hour)), Response: json.RawMessage(`1`),
 		})
 		switch {
 		case err != nil:
 			w.reached["stale"]++
 		case ended:
 			w.reached["settled after the end"]++
+		case limited:
+			w.reached["limited"]++
+			return "limited outcome"
 		default:
 			w.reached[map[run.Verdict]string{run.Retry: "retried", run.Deliver: "delivered", run.Succeed: "succeeded", run.Fail: "failed"}[verdict]]++
 		}
@@ -137,10 +141,13 @@ func (w *walk) step() string {
 	}
 }
 
-// check returns which promise the last move broke.
-func (w *walk) check(before *run.Run) string {
+// check returns which promise the last move broke. Limited says that it took an attempt back.
+func (w *walk) check(before *run.Run, limited bool) string {
 	r := w.run
-	open := 0
+	open, taken := 0, 0
+	if limited {
+		taken = 1
+	}
 	for i, a := range r.Attempts {
 		if a.Number != i+1 || a.Generation != r.Generation {
 			return fmt.Sprintf("attempt %d is number %d of generation %d", i+1, a.Number, a.Generation)
@@ -160,8 +167,10 @@ func (w *walk) check(before *run.Run) string {
 	switch {
 	case len(r.Attempts) > run.MaxAttempts:
 		return "too many attempts"
-	case sameGeneration && len(r.Attempts) < len(before.Attempts):
+	case sameGeneration && len(r.Attempts) < len(before.Attempts)-taken:
 		return "an attempt is gone"
+	case limited && (r.Status != run.InProgress || len(r.Attempts) != len(before.Attempts)-1):
+		return "a limit counted an attempt, or ended the run"
 	case w.terminal[r.Generation] > 1:
 		return "two ends in one generation"
 	case sameGeneration && before.Status.Ended() && r.Status != before.Status:

@@ -15,3 +15,14 @@ func (r *Run) PutOff(now time.Time, generation int, timeout time.Duration, why s
 	r.Due = earlier(earlier(until, now.Add(MaxRest)), r.deadline(timeout))
 	return nil
 }
+
+// Hinder notes why a run that a message asks for cannot be tried, or looked up, for the time being. It reports
+// whether that is news of a run that waits for either.
+func (r *Run) Hinder(now time.Time, generation int, why string) bool {
+	why = cut(why, MaxStatusLabel)
+	if r.Generation != generation || r.Delivery.Waiting == why || !r.Watched() && !r.claimable(now, generation) {
+		return false
+	}
+	r.Delivery.Waiting = why
+	return true
+}

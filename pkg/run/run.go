@@ -141,6 +141,9 @@ type Delivery struct {
 	// Host is where the run is to be delivered: scheme, host and port. It is empty where that is not
 	// known or may not be shown, and once the run is delivered or has ended: heads stay small.
 	Host string
+	// UncertainSince and UncertainUntil are when the backend may have taken the run in an earlier
+	// generation; zero when it has not.
+	UncertainSince, UncertainUntil time.Time
 }
 
 // Attempt is one try to deliver a run. Both the API and the stores use its JSON form.

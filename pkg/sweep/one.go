@@ -108,7 +108,7 @@ func (s *Sweeper) one(ctx context.Context, id string) (due time.Time, did result
 		log.InfoContext(ctx, "message sent for a run that was due", slog.Int("sends", plan.Delivery.Sends))
 		return due, sent
 	case step == run.TimedOut:
-		log.WarnContext(ctx, "run timed out", slog.Duration("timeout", timeout))
+		log.WarnContext(ctx, "run timed out", slog.String("timeout", timeout.String()))
 		return due, timedOut
 	}
 	return due, rested

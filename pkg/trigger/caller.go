@@ -3,18 +3,13 @@ package trigger
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
-	"unicode"
 
 	"longshore/pkg/fault"
 	"longshore/pkg/identity"
 	"longshore/pkg/jqtemplate"
 	"longshore/pkg/run"
 )
-
-// maxEmail is the longest e-mail address, in bytes.
-const maxEmail = 254
 
 // by finds out who the run is by: the caller, or the user that run_as names. fault.Forbidden for a
 // run_as of a user, fault.Invalid with the path run_as for one that names nobody.
@@ -23,33 +18,20 @@ func (c *checked) by(ctx context.Context, q Request, users identity.Users) error
 	if q.Caller.User != nil {
 		c.source = run.SourceUI
 	}
-	switch {
-	case q.RunAs == "":
-		return nil
-	case !q.Caller.Machine:
-		return fault.New(fault.Forbidden, "", "only a machine token may use run_as")
-	case !isEmail(q.RunAs):
-		return fault.InvalidDetails([]fault.Detail{{Path: "run_as", Message: "must be an e-mail address"}})
-	}
-	user, err := users.Caller(ctx, q.RunAs)
-	switch {
-	case fault.KindOf(err) == fault.NotFound:
-		return fault.InvalidDetails([]fault.Detail{{Path: "run_as", Message: "there is no active user with this e-mail"}})
-	case ctx.Err() != nil, fault.KindOf(err) == fault.Unavailable:
+	user, err := identity.As(ctx, users, q.Caller, q.RunAs)
+	switch kind := fault.KindOf(err); {
+	case err == nil:
+	case kind == fault.Forbidden, kind == fault.Invalid:
+		return err
+	case ctx.Err() != nil, kind == fault.Unavailable:
 		return notRecorded(err)
-	case err != nil:
+	default:
 		return fmt.Errorf("look up the user of a run: %w", err)
 	}
-	c.caller, c.impersonatedBy = user, q.Caller.ID
+	if q.RunAs != "" {
+		c.caller, c.impersonatedBy = user, q.Caller.ID
+	}
 	return nil
-}
-
-// isEmail reports whether a text may be an e-mail address. Whether there is one is for the directory
-// to say.
-func isEmail(text string) bool {
-	local, domain, found := strings.Cut(text, "@")
-	return found && local != "" && domain != "" && len(text) <= maxEmail && !strings.Contains(domain, "@") &&
-		!strings.ContainsFunc(text, func(r rune) bool { return r == unicode.ReplacementChar || !unicode.IsGraphic(r) || unicode.IsSpace(r) })
 }
 
 // email is that of a run's user, empty for a machine.

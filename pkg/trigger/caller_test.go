@@ -99,6 +99,8 @@ func TestRunAsNeedsTheDirectory(t *testing.T) {
 		"a store that is busy": {fault.Busy(broken, 0, "busy"), fault.Unavailable},
 		"a fault of ours":      {broken, fault.Internal},
 		"a user of no use":     {fault.New(fault.NotFound, "", "disabled"), fault.Invalid},
+		// It is not the machine's run then.
+		"users that cannot be read": {fault.New(fault.Invalid, "blueprint_unreadable", "_user cannot be read"), fault.Invalid},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

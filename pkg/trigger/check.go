@@ -55,11 +55,12 @@ func (t *Trigger) check(ctx context.Context, q Request, entry *action.Entry) (*c
 	}
 	c := &checked{Entry: entry, address: q.Address, cause: q.Caller.Cause().OfStarted(), until: time.Now().Add(Deadline)}
 	var details []fault.Detail
-	if err := c.by(ctx, q, t.Users); fault.KindOf(err) == fault.Invalid {
-		e, _ := asFault(err)
+	if err := c.by(ctx, q, t.Users); err != nil {
+		e, ok := asFault(err)
+		if !ok || e.Kind != fault.Invalid || len(e.Details) == 0 {
+			return nil, err
+		}
 		details = append(details, e.Details...)
-	} else if err != nil {
-		return nil, err
 	}
 	if message := keyFault(q.IdempotencyKey); message != "" {
 		details = append(details, fault.Detail{Path: "Idempotency-Key", Message: message})
@@ -67,6 +68,14 @@ func (t *Trigger) check(ctx context.Context, q Request, entry *action.Entry) (*c
 	if d.Blueprint != "" && q.Entity != "" {
 		// Queries of the inputs see it.
 		if err := t.lookUp(ctx, c, q.Entity); err != nil {
+			return nil, err
+		}
+	}
+	// Only a policy sees the inputs: otherwise who may not execute the action learns nothing of them.
+	permissions, err := entry.Permissions()
+	byPolicy := err != nil || permissions.Execute.Policy != nil
+	if !byPolicy {
+		if err := t.permit(ctx, c); err != nil {
 			return nil, err
 		}
 	}
@@ -83,8 +92,10 @@ func (t *Trigger) check(ctx context.Context, q Request, entry *action.Entry) (*c
 	if err := fault.InvalidDetails(details); err != nil {
 		return nil, err
 	}
-	if err := t.permit(ctx, c); err != nil {
-		return nil, err
+	if byPolicy {
+		if err := t.permit(ctx, c); err != nil {
+			return nil, err
+		}
 	}
 	return c, t.findApprovers(ctx, c)
 }

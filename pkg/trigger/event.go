@@ -37,6 +37,9 @@ func (t *Trigger) StartEvent(ctx context.Context, e *event.Event, entry *action.
 	}
 	now := t.now()
 	c := &checked{Entry: entry, source: run.SourceAutomation, until: time.Now().Add(Deadline)}
+	if t.Address != nil {
+		c.address = t.Address()
+	}
 	who, err := t.eventBy(ctx, c, e)
 	if err != nil {
 		return err

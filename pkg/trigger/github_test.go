@@ -45,6 +45,17 @@ func TestIntegrationActionOfTheOwnApp(t *testing.T) {
 	}
 }
 
+// TestFirstGenerationRef: the input called ref is the branch or tag, whether or not inputs are sent.
+func TestFirstGenerationRef(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.actions.add(t, v1(`{"type":"GITHUB","org":"o","repo":"r","workflow":"w","omitUserInputs":true,"omitPayload":true}`))
+	got, ok := w.start(t, request(t, "a", `{"ref":"v1","s":"x"}`)).Record.Invocation.Workflow()
+	if want := `{"ref":"v1"}`; !ok || string(got.Inputs) != want {
+		t.Errorf("got the inputs %s, want %s", got.Inputs, want)
+	}
+}
+
 // What is sealed goes to the dispatcher too.
 func TestIntegrationActionOfTheOwnAppWithSecrets(t *testing.T) {
 	t.Parallel()
@@ -66,5 +77,26 @@ func TestIntegrationActionOfTheOwnAppWithSecrets(t *testing.T) {
 	if sent.Repository() != token+"/r" || record.Invocation.Repository() != "******/r" || record.Backend != "github" || record.Pending.Installation != "" {
 		t.Errorf("sends to %q, shows %q, run goes to %s and may be claimed by %q",
 			sent.Repository(), record.Invocation.Repository(), record.Backend, record.Pending.Installation)
+	}
+}
+
+// TestGitHubRef: the input called ref of an action of the first generation reaches GitHub's backend, which
+// takes it for the branch or tag, whatever else is sent.
+func TestGitHubRef(t *testing.T) {
+	t.Parallel()
+	const github = `{"type":"GITHUB","org":"o","repo":"r","workflow":"w","omitPayload":true`
+	for name, c := range map[string]struct{ definition, inputs, want string }{
+		"with user inputs":    {github + `}`, `{"a":"x","ref":"v1"}`, github + `,"workflowInputs":{"a":"x","ref":"v1"}}`},
+		"without user inputs": {github + `,"omitUserInputs":true}`, `{"a":"x","ref":"v1"}`, github + `,"omitUserInputs":true,"workflowInputs":{"ref":"v1"}}`},
+		"without a ref":       {github + `,"omitUserInputs":true}`, `{"a":"x"}`, github + `,"omitUserInputs":true,"workflowInputs":{}}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, nil)
+			w.actions.add(t, v1(c.definition))
+			if got := string(w.start(t, request(t, "a", c.inputs)).Record.Invocation.Payload); got != c.want {
+				t.Errorf("got %s, want %s", got, c.want)
+			}
+		})
 	}
 }

@@ -82,9 +82,9 @@ func invokeV1(d *action.Definition, inputs *jqtemplate.Object, message []byte) (
 	case typeGitHub:
 		// GitHub takes strings only: the run message goes as its JSON text.
 		text := jqtemplate.Encode(string(message))
-		return other(d.Method.Type, method, "workflowInputs", portPayload(method, inputs, text)), nil
+		return other(d.Method.Type, method, "workflowInputs", portPayload(method, inputs, text, "ref")), nil
 	case typeGitLab:
-		i := other(d.Method.Type, method, "pipelineVariables", portPayload(method, inputs, message))
+		i := other(d.Method.Type, method, "pipelineVariables", portPayload(method, inputs, message, ""))
 		i.Ref = inputRef(i, inputs)
 		i.RunMessage = i.Backend == invocation.BackendGitLab && get(method, "omitPayload") != true
 		if i.Backend == invocation.BackendKafka {
@@ -105,12 +105,12 @@ func inputRef(i *invocation.Invocation, inputs *jqtemplate.Object) string {
 	return ref
 }
 
-// portPayload is what v1 sends to GitHub and GitLab: each user input, unless omitUserInputs, and the
-// run message as port_payload, unless omitPayload.
-func portPayload(method, inputs *jqtemplate.Object, message []byte) []byte {
+// portPayload is what v1 sends to GitHub and GitLab: each user input, or with omitUserInputs only the one
+// called kept, and the run message as port_payload, unless omitPayload.
+func portPayload(method, inputs *jqtemplate.Object, message []byte, kept string) []byte {
 	sent := new(jqtemplate.Object)
-	if get(method, "omitUserInputs") != true {
-		for name, value := range inputs.All() {
+	for name, value := range inputs.All() {
+		if name == kept || get(method, "omitUserInputs") != true {
 			sent.Set(name, value)
 		}
 	}

@@ -67,16 +67,19 @@ func TestDeniedRunLeavesNothing(t *testing.T) {
 	w.start(t, q)
 }
 
-// Faults of the request come before the permission, which policies judge by inputs that are right.
-func TestInputsBeforePermission(t *testing.T) {
+// Who may not execute an action learns nothing of its inputs; a policy judges by inputs that are right.
+func TestInputsAndPermission(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
 	w.actions.add(t, `{"identifier":"a","trigger":{"type":"self-service","operation":"CREATE","userInputs":{"properties":{"count":{"type":"number"}},"required":["count"]}},
 		"invocationMethod":{"type":"WEBHOOK","url":"https://example.com"}}`)
-	w.permit(t, "a", `{"execute":{"roles":[]}}`)
 	q := request(t, "a", `{}`)
 	q.Caller = member
+	w.permit(t, "a", `{"execute":{"roles":[]}}`)
 	_, err := w.Start(t.Context(), q)
+	wantFault(t, err, fault.Forbidden, "forbidden")
+	w.permit(t, "a", `{"execute":{"policy":{"conditions":["false"]}}}`)
+	_, err = w.Start(t.Context(), q)
 	wantFault(t, err, fault.Invalid, "invalid_request", "count")
 }
 

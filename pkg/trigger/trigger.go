@@ -93,8 +93,11 @@ type Config struct {
 	ApprovalTimeout time.Duration
 	// Mails says that this deployment sends e-mails.
 	Mails bool
-	// BaseURL is the address that clients use, for links; empty means that of the request.
+	// BaseURL is the address that clients use, for links; empty means that of the request, and of Address for
+	// runs that no request starts.
 	BaseURL string
+	// Address returns where this process is reached; nil means nowhere that it knows of.
+	Address func() string
 	// OrgID is the organization's id, as trigger data and run messages show it.
 	OrgID string
 	// ClientSecret is the organization's current one; inputs are encrypted under it.

@@ -96,7 +96,8 @@ func New(c Config) (*Client, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Client{config: c, base: strings.TrimSuffix(u.String(), "/")}, nil
+	// Every path begins with /v1: an address that ends in it means the same.
+	return &Client{config: c, base: strings.TrimSuffix(strings.TrimSuffix(u.String(), "/"), "/v1")}, nil
 }
 
 // call is one request.
@@ -144,6 +145,9 @@ func (c *Client) login(ctx context.Context) (string, error) {
 	credentials := map[string]string{"clientId": c.config.ClientID, "clientSecret": c.config.ClientSecret}
 	if _, err := c.send(ctx, call{method: http.MethodPost, path: "/v1/auth/access_token", body: credentials, repeat: true}, "", &answer); err != nil {
 		return "", fmt.Errorf("log in: %w", err)
+	}
+	if answer.AccessToken == "" {
+		return "", fmt.Errorf("log in: %w", notOurs(http.StatusOK, "it has no accessToken"))
 	}
 	c.token, c.expires = answer.AccessToken, now.Add(time.Duration(answer.ExpiresIn)*time.Second-renewBefore)
 	return c.token, nil
@@ -249,9 +253,14 @@ func (c *Client) once(ctx context.Context, q call, token string, body []byte, in
 		return response.Header, nil
 	}
 	if err := json.Unmarshal(text, into); err != nil {
-		return nil, &Error{Status: response.StatusCode, Message: "the server's answer is not what Longshore answers: " + err.Error()}
+		return nil, notOurs(response.StatusCode, err.Error())
 	}
 	return response.Header, nil
+}
+
+// notOurs is an answer that Longshore does not give.
+func notOurs(status int, why string) *Error {
+	return &Error{Status: status, Message: "the server's answer is not what Longshore answers: " + why}
 }
 
 // refusal reads the fault in an answer; one of anything between says its status only.

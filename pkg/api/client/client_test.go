@@ -533,6 +533,7 @@ func TestAnswersOfOthers(t *testing.T) {
 		"a page":             {404, [2]string{"Content-Type", "text/html"}, "<html>", "the server answered with status 404 Not Found"},
 		"no JSON":            {200, [2]string{"Content-Type", "text/html"}, "<html>", "the server's answer is not what Longshore answers: "},
 		"something else":     {200, [2]string{}, `{"run":[]}`, "the server's answer is not what Longshore answers: "},
+		"nothing of a run":   {200, [2]string{}, `{"ok":true}`, "the server's answer is not what Longshore answers: it has no run"},
 		"too much":           {200, [2]string{}, strings.Repeat(" ", 8<<20+1), "the server's answer is too large"},
 		"a fault of its own": {500, [2]string{"X-Request-Id", "id-7"}, `{"ok":false,"error":"internal_error","message":"internal error"}`, "internal error (HTTP 500, request id-7)"},
 	}
@@ -582,6 +583,22 @@ func TestAddress(t *testing.T) {
 		}
 	}
 	s := serve(t, nil)
-	c := connect(t, s, func(c *client.Config) { c.URL += "/" })
-	must[[]json.RawMessage](t)(c.Actions(context.Background()))
+	for _, end := range []string{"/", "/v1", "/v1/"} {
+		c := connect(t, s, func(c *client.Config) { c.URL += end })
+		must[[]json.RawMessage](t)(c.Actions(context.Background()))
+	}
+}
+
+// A server that answers every request with success is none of ours.
+func TestLogInElsewhere(t *testing.T) {
+	t.Parallel()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{}`) }))
+	defer s.Close()
+	c, err := client.New(client.Config{URL: s.URL, ClientID: "me", ClientSecret: secret})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Runs(context.Background(), client.Filter{}); err == nil || err.Error() != "log in: the server's answer is not what Longshore answers: it has no accessToken" {
+		t.Errorf("got %v", err)
+	}
 }

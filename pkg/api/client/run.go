@@ -69,15 +69,22 @@ func (s Start) call(action string) call {
 	return q
 }
 
-type oneRun struct {
-	Run *Run `json:"run"`
+// run makes a call that is answered with a run.
+func (c *Client) run(ctx context.Context, q call) (*Run, http.Header, error) {
+	var answer struct {
+		Run *Run `json:"run"`
+	}
+	header, err := c.do(ctx, q, &answer)
+	if err == nil && answer.Run == nil {
+		err = notOurs(http.StatusOK, "it has no run")
+	}
+	return answer.Run, header, err
 }
 
 // StartRun starts a run; replayed says that an earlier request with the same key did.
 func (c *Client) StartRun(ctx context.Context, action string, s Start) (started *Run, replayed bool, err error) {
-	var answer oneRun
-	header, err := c.do(ctx, s.call(action), &answer)
-	return answer.Run, header.Get("Idempotent-Replayed") == "true", err
+	started, header, err := c.run(ctx, s.call(action))
+	return started, header.Get("Idempotent-Replayed") == "true", err
 }
 
 // Dry is what a request would have started.
@@ -149,9 +156,8 @@ func runPath(id string) string { return "/v1/actions/runs/" + url.PathEscape(id)
 
 // Run returns one run.
 func (c *Client) Run(ctx context.Context, id string) (*Run, error) {
-	var answer oneRun
-	_, err := c.do(ctx, call{method: http.MethodGet, path: runPath(id)}, &answer)
-	return answer.Run, err
+	r, _, err := c.run(ctx, call{method: http.MethodGet, path: runPath(id)})
+	return r, err
 }
 
 // Report is what is said about a run; empty members change nothing.
@@ -165,17 +171,15 @@ type Report struct {
 }
 
 // Report reports on a run.
-func (c *Client) Report(ctx context.Context, id string, r Report) (*Run, error) {
-	var answer oneRun
-	_, err := c.do(ctx, call{method: http.MethodPatch, path: runPath(id), body: r}, &answer)
-	return answer.Run, err
+func (c *Client) Report(ctx context.Context, id string, report Report) (*Run, error) {
+	r, _, err := c.run(ctx, call{method: http.MethodPatch, path: runPath(id), body: report})
+	return r, err
 }
 
 // Redeliver has a run whose delivery failed delivered again.
 func (c *Client) Redeliver(ctx context.Context, id string) (*Run, error) {
-	var answer oneRun
-	_, err := c.do(ctx, call{method: http.MethodPost, path: runPath(id) + "/redeliver"}, &answer)
-	return answer.Run, err
+	r, _, err := c.run(ctx, call{method: http.MethodPost, path: runPath(id) + "/redeliver"})
+	return r, err
 }
 
 // Decide approves or declines a run that waits for approval. The description may be empty.
@@ -187,9 +191,8 @@ func (c *Client) Decide(ctx context.Context, id string, approve bool, descriptio
 	if approve {
 		body.Status = "APPROVE"
 	}
-	var answer oneRun
-	_, err := c.do(ctx, call{method: http.MethodPatch, path: runPath(id) + "/approval", body: body}, &answer)
-	return answer.Run, err
+	r, _, err := c.run(ctx, call{method: http.MethodPatch, path: runPath(id) + "/approval", body: body})
+	return r, err
 }
 
 // Attempt is one try to deliver a run.

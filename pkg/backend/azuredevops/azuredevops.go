@@ -32,7 +32,8 @@ const apiVersion = "6.0-preview"
 
 // Config is what a Backend needs. All but URL, CallTimeout and Now is required.
 type Config struct {
-	// URL is the service's address without a path behind the collection; empty means DefaultURL.
+	// URL is the address of the service, or of a server without its collection, which stands where the service
+	// has the organization; empty means DefaultURL.
 	URL string
 	// Secrets returns the client secrets to sign with. It is asked at each call and caches by itself.
 	Secrets func(context.Context) (signature.Secrets, error)

@@ -1,8 +1,6 @@
 package github
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -15,27 +13,16 @@ import (
 // GitHub App; else with the token for all.
 type Credentials struct {
 	// AppID and PrivateKey (PEM) are those of a GitHub App.
-	AppID      string `json:"appId"`
-	PrivateKey string `json:"privateKey"`
+	AppID      string
+	PrivateKey string
 	// Token is for every organization without one of its own.
-	Token string `json:"token"`
+	Token string
 	// Tokens are by organization; case does not matter.
-	Tokens map[string]string `json:"tokens"`
+	Tokens map[string]string
 }
 
-// ParseCredentials reads a secret's text, a JSON object with the members appId, privateKey, token and
-// tokens, all optional. Errors hold nothing of the text.
-func ParseCredentials(secret string) (Credentials, error) {
-	var c Credentials
-	d := json.NewDecoder(bytes.NewReader([]byte(secret)))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&c); err != nil {
-		return Credentials{}, errors.New("GitHub's credentials are no JSON object with appId, privateKey, token and tokens, all but tokens strings")
-	}
-	return c, nil
-}
-
-// ParseTokens reads tokens as settings have them: org=token, separated by commas. Errors hold no token.
+// ParseTokens reads tokens as settings have them: org=token, separated by commas. Organizations
+// are in lower case then. Errors hold no token.
 func ParseTokens(list string) (map[string]string, error) {
 	tokens := map[string]string{}
 	for i, pair := range strings.Split(list, ",") {
@@ -43,9 +30,12 @@ func ParseTokens(list string) (map[string]string, error) {
 			continue
 		}
 		org, token, found := strings.Cut(pair, "=")
-		org, token = strings.TrimSpace(org), strings.TrimSpace(token)
+		org, token = strings.ToLower(strings.TrimSpace(org)), strings.TrimSpace(token)
 		if !found || org == "" || token == "" {
 			return nil, fmt.Errorf("entry %d of GitHub's tokens is not of the form org=token", i+1)
+		}
+		if tokens[org] != "" {
+			return nil, fmt.Errorf("GitHub's tokens have two for %q", org)
 		}
 		tokens[org] = token
 	}

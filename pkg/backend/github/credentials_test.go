@@ -11,6 +11,8 @@ import (
 	"longshore/pkg/backend/github"
 	"longshore/pkg/egress"
 	"longshore/pkg/run"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestNewCredentialsAreUsedAtOnce(t *testing.T) {
@@ -174,5 +176,24 @@ func TestTokenThatIsSlow(t *testing.T) {
 	close(hold)
 	if o := <-slow; o.Verdict != run.Deliver {
 		t.Errorf("outcome %+v, want delivered", o)
+	}
+}
+
+// An organization's case does not matter: two spellings of one would leave it to chance which token counts.
+func TestParseTokens(t *testing.T) {
+	t.Parallel()
+	got, err := github.ParseTokens(" Acme = a,other=b,")
+	if diff := cmp.Diff(map[string]string{"acme": "a", "other": "b"}, got); diff != "" || err != nil {
+		t.Errorf("tokens, %v (-want +got):\n%s", err, diff)
+	}
+	for list, want := range map[string]string{
+		"acme=one,ACME=two": `two for "acme"`,
+		"acme=one,two":      "entry 2",
+		"=one":              "entry 1",
+		"acme=":             "entry 1",
+	} {
+		if _, err := github.ParseTokens(list); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "one") {
+			t.Errorf("%s: got %v, want %q and no token", list, err, want)
+		}
 	}
 }

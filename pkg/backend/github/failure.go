@@ -53,12 +53,9 @@ func (s *session) failure(ctx context.Context, resp *gogithub.Response, err erro
 	o := backend.Answer(resp.Response, s.backend.base, now)
 	message, wait, limited := s.limit(resp, err, now)
 	if limited {
-		o.Verdict = run.Retry
+		o.Verdict, o.Limited = run.Retry, true
 		o.RetryAfter = min(max(wait, o.RetryAfter), backend.MaxRetryAfter)
-		o.Error += ": a rate limit of GitHub's is reached"
-		if o.RetryAfter > 0 {
-			o.Error += " until " + now.Add(o.RetryAfter).UTC().Format("15:04:05") + " UTC"
-		}
+		o.Error += ": a rate limit of GitHub's is reached until " + now.Add(o.RetryAfter).UTC().Format("15:04:05") + " UTC"
 		return o
 	}
 	if o.StatusCode >= 400 && o.StatusCode <= 499 && message != "" {
@@ -89,7 +86,7 @@ func (s *session) limit(resp *gogithub.Response, err error, now time.Time) (mess
 	case errors.As(err, &primary):
 		limited, reset = true, primary.Rate.Reset.Time
 	case errors.As(err, &secondary):
-		limited, wait = true, secondaryWait
+		limited = true
 		if secondary.RetryAfter != nil {
 			wait = *secondary.RetryAfter
 		}
@@ -103,15 +100,15 @@ func (s *session) limit(resp *gogithub.Response, err error, now time.Time) (mess
 			limited, reset = true, time.Unix(seconds, 0)
 			break
 		}
-		asked := backend.RetryAfter(resp.Header.Get("Retry-After"), now)
-		limited = asked > 0 || strings.Contains(strings.ToLower(message), "rate limit")
-		if limited && asked == 0 {
-			wait = secondaryWait
-		}
+		wait = backend.RetryAfter(resp.Header.Get("Retry-After"), now)
+		limited = wait > 0 || strings.Contains(strings.ToLower(message), "rate limit")
 	}
-	if !reset.IsZero() {
+	if reset.After(now.Add(-skew)) {
 		// A reset in this very second is waited for as well.
 		wait = max(reset.Sub(now), time.Second)
+	}
+	if limited && wait <= 0 {
+		wait = secondaryWait
 	}
 	return message, wait, limited
 }

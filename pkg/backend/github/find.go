@@ -24,9 +24,9 @@ const (
 	maxPages = 10
 )
 
-// find lists the workflow runs that a dispatch since that time may have started: of this workflow, by
-// workflow_dispatch, by our actor, and that no other run has.
-func (s *session) find(ctx context.Context, w workflow, since time.Time, runID string) ([]*gogithub.WorkflowRun, *backend.Outcome) {
+// find lists the workflow runs that a dispatch since that time, and until the other unless it is zero, may
+// have started: of this workflow, by workflow_dispatch, by our actor, and that no other run has.
+func (s *session) find(ctx context.Context, w workflow, since, until time.Time, runID string) ([]*gogithub.WorkflowRun, *backend.Outcome) {
 	since = since.Add(-skew).Truncate(time.Second)
 	actor := s.actor(ctx)
 	options := &gogithub.ListWorkflowRunsOptions{
@@ -47,7 +47,7 @@ func (s *session) find(ctx context.Context, w workflow, since time.Time, runID s
 		}
 		for _, r := range page.WorkflowRuns {
 			// Older servers ignore a filter that they do not know.
-			if r.GetEvent() != "workflow_dispatch" || r.GetCreatedAt().Before(since) ||
+			if r.GetEvent() != "workflow_dispatch" || r.GetCreatedAt().Before(since) || !until.IsZero() && r.GetCreatedAt().After(until) ||
 				actor != "" && r.Actor != nil && !strings.EqualFold(r.Actor.GetLogin(), actor) {
 				continue
 			}
@@ -90,7 +90,7 @@ func (b *Backend) LookUp(ctx context.Context, l backend.LookUp) run.Finding {
 		return notFound(failed)
 	}
 	if l.ExternalRunID == "" {
-		found, failed := s.find(ctx, w, l.Since, l.RunID)
+		found, failed := s.find(ctx, w, l.Since, time.Time{}, l.RunID)
 		switch {
 		case failed != nil:
 			return notFound(failed)

@@ -29,9 +29,6 @@ import (
 // DefaultURL is github.com's API.
 const DefaultURL = "https://api.github.com"
 
-// OutcomeUnknown is the status label of a run of which nobody can tell which workflow run is its own.
-const OutcomeUnknown = "outcome unknown"
-
 // Config is what a Backend needs. All but APIURL, CallTimeout, Now and Pause is required.
 type Config struct {
 	// APIURL is the API's address; empty means DefaultURL. Enterprise Server has it at
@@ -254,7 +251,7 @@ func (b *Backend) Call(ctx context.Context, c backend.Call) backend.Outcome {
 // attempt does what Call does, with a session.
 func (b *Backend) attempt(ctx context.Context, s *session, w workflow, c backend.Call) backend.Outcome {
 	if !c.Uncertain.IsZero() {
-		found, failed := s.find(ctx, w, c.Uncertain, c.RunID)
+		found, failed := s.find(ctx, w, c.Uncertain, c.UncertainUntil, c.RunID)
 		switch {
 		case failed != nil:
 			return *failed
@@ -262,7 +259,7 @@ func (b *Backend) attempt(ctx context.Context, s *session, w workflow, c backend
 			return w.delivered(0, reference(found[0].GetID(), found[0].GetHTMLURL()))
 		case len(found) > 1:
 			o := backend.Refuse("an earlier attempt may have started a workflow run, and " + several(found))
-			o.StatusLabel = OutcomeUnknown
+			o.StatusLabel = run.OutcomeUnknown
 			return o
 		}
 	}
@@ -326,7 +323,7 @@ func (b *Backend) dispatch(ctx context.Context, s *session, w workflow, runID st
 		if wait > 0 {
 			b.c.Pause(ctx, wait)
 		}
-		found, failed := s.find(ctx, w, began, runID)
+		found, failed := s.find(ctx, w, began, time.Time{}, runID)
 		if failed != nil || len(found) > 1 {
 			break
 		}

@@ -47,6 +47,7 @@ func TestUncertainDispatchIsLookedUpFirst(t *testing.T) {
 		{"several", []githubtest.Run{mine(began), mine(began.Add(time.Second))}, nil, -1, 0, true},
 		{"another run's", []githubtest.Run{mine(began)}, []int{0}, -1, 1, false},
 		{"one and another run's", []githubtest.Run{mine(began), mine(began)}, []int{0}, 1, 0, false},
+		{"one that a redelivery is later than", []githubtest.Run{mine(began), mine(began.Add(40 * time.Second))}, nil, 0, 0, false},
 		{"older ones", []githubtest.Run{mine(began.Add(-time.Minute))}, nil, -1, 1, false},
 		{"somebody else's", []githubtest.Run{other(func(r *githubtest.Run) { r.Actor = "bob" })}, nil, -1, 1, false},
 		{"another workflow's", []githubtest.Run{other(func(r *githubtest.Run) { r.File = "test.yml" })}, nil, -1, 1, false},
@@ -70,7 +71,7 @@ func TestUncertainDispatchIsLookedUpFirst(t *testing.T) {
 				return taken[id] && of == runID, nil
 			}}, withToken(s))
 			call := attempt(deploy(`{}`))
-			call.Attempt, call.Uncertain = 2, began
+			call.Attempt, call.Uncertain, call.UncertainUntil = 2, began, began.Add(30*time.Second)
 			o := b.Call(t.Context(), call)
 			if n := s.Count("POST", dispat); n != c.dispatches {
 				t.Errorf("%d dispatches, want %d", n, c.dispatches)
@@ -195,7 +196,10 @@ func TestRateLimit(t *testing.T) {
 		{"primary", map[string]string{"X-RateLimit-Limit": "60", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": fmt.Sprint(now.Add(20 * time.Minute).Unix())}, 403, `{"message":"API rate limit exceeded"}`, 20 * time.Minute},
 		{"primary with 429", map[string]string{"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": fmt.Sprint(now.Add(20 * time.Minute).Unix())}, 429, `{"message":"API rate limit exceeded"}`, 20 * time.Minute},
 		{"over an hour", map[string]string{"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": fmt.Sprint(now.Add(20 * time.Hour).Unix())}, 403, `{}`, time.Hour},
-		{"a reset that has passed", map[string]string{"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": fmt.Sprint(now.Add(-time.Minute).Unix())}, 403, `{}`, time.Second},
+		{"a reset in this second", map[string]string{"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": fmt.Sprint(now.Unix())}, 403, `{}`, time.Second},
+		{"a reset that has passed", map[string]string{"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": fmt.Sprint(now.Add(-time.Minute).Unix())}, 403, `{}`, time.Minute},
+		{"no reset", map[string]string{"X-RateLimit-Remaining": "0"}, 429, `{}`, time.Minute},
+		{"a time alone", map[string]string{"Retry-After": "90"}, 403, `{"message":"Forbidden"}`, 90 * time.Second},
 		{"secondary with a time", map[string]string{"Retry-After": "90"}, 403, `{"message":"You have exceeded a secondary rate limit","documentation_url":"https://docs.github.com/rest/overview/resources-in-the-rest-api#secondary-rate-limits"}`, 90 * time.Second},
 		{"secondary", nil, 403, `{"message":"You have exceeded a secondary rate limit"}`, time.Minute},
 		{"secondary with 429", nil, 429, `{"message":"You have exceeded a secondary rate limit"}`, time.Minute},
@@ -215,7 +219,7 @@ func TestRateLimit(t *testing.T) {
 			s := w.Open(t)
 			b := open(t, github.Config{APIURL: s.URL(), Now: func() time.Time { return now }}, withToken(s))
 			o := b.Call(t.Context(), attempt(deploy(`{"ref":"next"}`)))
-			if o.Verdict != run.Retry || o.RetryAfter != c.want || o.Unknown || !strings.Contains(o.Error, "rate limit") {
+			if o.Verdict != run.Retry || !o.Limited || o.RetryAfter != c.want || o.Unknown || !strings.Contains(o.Error, "rate limit") {
 				t.Errorf("outcome %+v, want another try in %s", o, c.want)
 			}
 		})

@@ -23,20 +23,17 @@ const (
 	maxPages = 10
 )
 
-// outcomeUnknown is the label of runs that end because nobody can say what became of an attempt.
-const outcomeUnknown = "outcome unknown"
-
 // adopt looks for the pipeline that an earlier attempt may have started. It reports whether that
 // decides the attempt; if not, there is none, and one can be started. A second pipeline may do harm:
 // where it cannot be known whether there is a first, the run ends.
 func (b *Backend) adopt(ctx context.Context, c backend.Call, m method, g grant, secrets []string) (o backend.Outcome, decided bool) {
-	found, fault := b.find(ctx, c.RunID, c.Uncertain, m, g, secrets)
+	found, fault := b.find(ctx, c.RunID, c.Uncertain, c.UncertainUntil, m, g, secrets)
 	switch {
 	case fault != nil && fault.Verdict == run.Retry:
 		return *fault, true
 	case fault != nil:
 		fault.Error = "an earlier attempt may have started a pipeline, which could not be looked for: " + fault.Error
-		fault.StatusLabel = outcomeUnknown
+		fault.StatusLabel = run.OutcomeUnknown
 		return *fault, true
 	case len(found) == 0:
 		return backend.Outcome{}, false
@@ -48,15 +45,15 @@ func (b *Backend) adopt(ctx context.Context, c backend.Call, m method, g grant, 
 		ids[i] = strconv.Itoa(p.ID)
 	}
 	return backend.Outcome{
-		Verdict: run.Fail, StatusLabel: outcomeUnknown,
+		Verdict: run.Fail, StatusLabel: run.OutcomeUnknown,
 		Error: fmt.Sprintf("an earlier attempt may have started one of the pipelines %s", strings.Join(ids, ", ")),
 	}, true
 }
 
 // find returns the pipelines that an attempt may have started: of the ref, by the API or the trigger,
-// by our own user where that is known, created since the attempt began, and that no other run has. A
-// fault is what the run's next attempt has to know.
-func (b *Backend) find(ctx context.Context, runID string, since time.Time, m method, g grant, secrets []string) (found []pipeline, fault *backend.Outcome) {
+// by our own user where that is known, created since the attempt began, and until the other time unless
+// that is zero, and that no other run has. A fault is what the run's next attempt has to know.
+func (b *Backend) find(ctx context.Context, runID string, since, until time.Time, m method, g grant, secrets []string) (found []pipeline, fault *backend.Outcome) {
 	options := &gitlabapi.ListProjectPipelinesOptions{
 		ListOptions: gitlabapi.ListOptions{PerPage: page},
 		Ref:         gitlabapi.Ptr(m.ref), Source: gitlabapi.Ptr("api"), OrderBy: gitlabapi.Ptr("id"), Sort: gitlabapi.Ptr("desc"),
@@ -81,7 +78,7 @@ func (b *Backend) find(ctx context.Context, runID string, since time.Time, m met
 			if p.CreatedAt.Before(since) {
 				return found, nil
 			}
-			if p.ID <= 0 || p.Source != "" && p.Source != *options.Source {
+			if p.ID <= 0 || p.Source != "" && p.Source != *options.Source || !until.IsZero() && p.CreatedAt.After(until) {
 				continue
 			}
 			taken, err := b.c.Taken(ctx, strconv.Itoa(p.ID), runID)

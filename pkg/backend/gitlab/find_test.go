@@ -100,6 +100,7 @@ func TestAdopt(t *testing.T) {
 		"one":                    {api, []gitlabtest.Pipeline{ours}, nil, "4700", false, ""},
 		"one of a trigger":       {triggers, []gitlabtest.Pipeline{ours, triggered}, nil, "4701", false, ""},
 		"a little early":         {api, []gitlabtest.Pipeline{but(func(p *gitlabtest.Pipeline) { p.CreatedAt = began.Add(-3 * time.Second) })}, nil, "4700", false, ""},
+		"a later one":            {api, []gitlabtest.Pipeline{ours, but(func(p *gitlabtest.Pipeline) { p.CreatedAt = began.Add(50 * time.Second) })}, nil, "4700", false, ""},
 		"an earlier one":         {api, []gitlabtest.Pipeline{but(func(p *gitlabtest.Pipeline) { p.CreatedAt = began.Add(-time.Minute) })}, nil, "4701", true, ""},
 		"of another ref":         {api, []gitlabtest.Pipeline{but(func(p *gitlabtest.Pipeline) { p.Ref = "v1" })}, nil, "4701", true, ""},
 		"of another source":      {api, []gitlabtest.Pipeline{but(func(p *gitlabtest.Pipeline) { p.Source = "web" })}, nil, "4701", true, ""},
@@ -127,7 +128,7 @@ func TestAdopt(t *testing.T) {
 				return id == runID && strings.Contains(strings.Join(test.taken, " "), external), nil
 			}
 			c := method(`,"defaultRef":"main"`)
-			c.Attempt, c.Uncertain = 2, began
+			c.Attempt, c.Uncertain, c.UncertainUntil = 2, began, began.Add(30*time.Second)
 			got := open(t, gitlab.Config{URL: s.URL, Credentials: given(test.credentials), Taken: taken}).Call(t.Context(), c)
 			if test.fault != "" {
 				if got.Verdict != run.Fail || got.Error != test.fault || got.StatusLabel != "outcome unknown" {

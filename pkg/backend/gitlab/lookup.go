@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strconv"
+	"time"
 
 	"longshore/pkg/backend"
 	"longshore/pkg/breaker"
@@ -53,7 +54,7 @@ func (b *Backend) search(ctx context.Context, l backend.LookUp, m method, g gran
 			return unasked(o)
 		}
 	}
-	all, fault := b.find(ctx, l.RunID, l.Since, m, g, secrets)
+	all, fault := b.find(ctx, l.RunID, l.Since, time.Time{}, m, g, secrets)
 	switch {
 	case fault != nil:
 		return unasked(*fault)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -140,4 +141,53 @@ func TestIAM(t *testing.T) {
 	if strings.Contains(string(text), "the-secret-key") {
 		t.Error("the token holds the secret key")
 	}
+}
+
+// Topics are asked for once, also by a user that may not make them; and again when one turns out to be
+// missing.
+func TestTopicsAreMadeOnce(t *testing.T) {
+	t.Parallel()
+	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "o.runs", "o.change.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	var asked atomic.Int64
+	var allowed atomic.Bool
+	c.ControlKey(kmsg.CreateTopics.Int16(), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		asked.Add(1)
+		if allowed.Load() {
+			return nil, nil, false
+		}
+		response := request.ResponseKind().(*kmsg.CreateTopicsResponse)
+		for _, topic := range request.(*kmsg.CreateTopicsRequest).Topics {
+			answered := kmsg.NewCreateTopicsResponseTopic()
+			answered.Topic, answered.ErrorCode = topic.Topic, kerr.TopicAuthorizationFailed.Code
+			response.Topics = append(response.Topics, answered)
+		}
+		return response, nil, true
+	})
+	b := open(t, kafka.Config{Brokers: c.ListenAddrs(), OrgID: "o", CallTimeout: 5 * time.Second})
+	call := func(want run.Verdict) {
+		t.Helper()
+		if got := b.Call(t.Context(), attempt(`{"payload":{}}`)); got.Verdict != want {
+			t.Fatalf("got %+v, want verdict %v", got, want)
+		}
+	}
+	if err := b.MakeTopics(t.Context()); !errors.Is(err, kerr.TopicAuthorizationFailed) {
+		t.Errorf("got %v, want that topics may not be made", err)
+	}
+	for range 3 {
+		call(run.Deliver)
+	}
+	if n := asked.Load(); n != 1 {
+		t.Errorf("topics were asked for %d times, want once", n)
+	}
+	if err := c.DeleteTopic("o.runs"); err != nil {
+		t.Fatal(err)
+	}
+	allowed.Store(true)
+	call(run.Retry)
+	call(run.Deliver)
 }

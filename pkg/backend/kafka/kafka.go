@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -96,9 +97,10 @@ type Backend struct {
 	client *kgo.Client
 	topic  string
 
-	// making is held by whoever makes the topics; made says that they were there, or were made.
+	// making is held by whoever makes the topics; made says that they were there, were made, or may not be,
+	// and that no record has been refused since because its topic is missing.
 	making chan struct{}
-	made   bool
+	made   atomic.Bool
 }
 
 var (
@@ -209,7 +211,8 @@ func (c *Config) mechanism() (sasl.Mechanism, error) {
 func (b *Backend) Close() { b.client.Close() }
 
 // MakeTopics makes the organization's two topics where they are missing, with the partitions and
-// replicas that the brokers give by default.
+// replicas that the brokers give by default. A user that may not make topics is told so once: they may be
+// there.
 func (b *Backend) MakeTopics(ctx context.Context) error {
 	select {
 	case b.making <- struct{}{}:
@@ -217,20 +220,25 @@ func (b *Backend) MakeTopics(ctx context.Context) error {
 	case <-ctx.Done():
 		return fmt.Errorf("make topics: %w", ctx.Err())
 	}
-	if b.made {
+	if b.made.Load() {
 		return nil
 	}
 	answers, err := kadm.NewClient(b.client).CreateTopics(ctx, -1, -1, nil, b.topic, ChangeTopic(b.c.OrgID))
 	if err != nil {
 		return fmt.Errorf("make topics: %w", err)
 	}
+	var denied error
 	for _, a := range answers {
-		if a.Err != nil && !errors.Is(a.Err, kerr.TopicAlreadyExists) {
+		switch {
+		case a.Err == nil, errors.Is(a.Err, kerr.TopicAlreadyExists):
+		case errors.Is(a.Err, kerr.TopicAuthorizationFailed), errors.Is(a.Err, kerr.ClusterAuthorizationFailed):
+			denied = fmt.Errorf("make topic %s: %w", a.Topic, a.Err)
+		default:
 			return fmt.Errorf("make topic %s: %w", a.Topic, a.Err)
 		}
 	}
-	b.made = true
-	return nil
+	b.made.Store(true)
+	return denied
 }
 
 // Call makes one attempt. A record that the brokers acknowledged delivers the run.
@@ -328,6 +336,10 @@ func (b *Backend) produce(ctx context.Context, record *kgo.Record) backend.Outco
 		return backend.Outcome{Verdict: run.Deliver}
 	case errors.Is(err, kerr.MessageTooLarge):
 		return backend.Refuse(fmt.Sprintf("the record has %d bytes; %s", len(record.Value), b.limit(ctx, record.Topic)))
+	case errors.Is(err, kerr.UnknownTopicOrPartition), errors.Is(err, kerr.UnknownTopicID):
+		b.made.Store(false)
+		// The client would go on asking for the topic that is gone by its id.
+		b.client.PurgeTopicsFromProducing(record.Topic)
 	}
 	return fault(err)
 }

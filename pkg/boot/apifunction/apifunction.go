@@ -71,7 +71,6 @@ func NewWithKeys(e *boot.Env, users identity.Users, build func(api.Config, Keys)
 		awssecret.Secret{Plain: own.Plain, PlainPrevious: own.Previous, ARN: own.ARN, Rotates: true},
 		awssecret.Secret{Plain: own.TokenKey, ARN: own.TokenKeyARN})
 	return awsevent.HTTP(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		defer e.Flush(r.Context())
 		h, err := handlers.Get(r.Context())
 		if err != nil {
 			e.Log.ErrorContext(r.Context(), "build the API", "error", err)

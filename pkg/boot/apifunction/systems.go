@@ -2,6 +2,7 @@ package apifunction
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -30,7 +31,8 @@ func Systems(e *boot.Env, runs inbound.Runs) (func(*api.Config), error) {
 	client := awssecret.NewClient(e.AWS)
 	cached := func(plain, arn string) *awssecret.Built[signature.Secrets] {
 		return awssecret.New(client, time.Now, func(v []awssecret.Value) (signature.Secrets, error) {
-			return signature.Secrets{Current: v[0].Current, Previous: v[0].Previous}, nil
+			// Whoever writes a secret from a file adds a line break, which the other system has not.
+			return signature.Secrets{Current: strings.TrimSpace(v[0].Current), Previous: strings.TrimSpace(v[0].Previous)}, nil
 		}, awssecret.Secret{Plain: plain, ARN: arn, Rotates: true})
 	}
 	sealer, err := awssecret.Sealer(e.AWS)

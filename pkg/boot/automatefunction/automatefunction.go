@@ -51,11 +51,7 @@ func New(e *boot.Env, d *dynamofeed.Decoder, h feed.Handler) (awsevent.Handler, 
 		return nil, fmt.Errorf("read settings: %w", err)
 	}
 	c.Count = func(event string) { e.Metrics.Count(metric.Changes, "event", event) }
-	handle := Handler(c)
-	return func(ctx context.Context, event json.RawMessage) (any, error) {
-		defer e.Flush(ctx)
-		return handle(ctx, event)
-	}, nil
+	return Handler(c), nil
 }
 
 // Handler returns the function.

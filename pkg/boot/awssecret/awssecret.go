@@ -16,19 +16,24 @@ import (
 	"longshore/pkg/fault"
 )
 
-// Age is how long values are used before Secrets Manager is asked again.
-const Age = 5 * time.Minute
+const (
+	// Age is how long values are used before Secrets Manager is asked again.
+	Age = 5 * time.Minute
+	// PreviousFor is how long the previous value of a secret that rotates is valid beside the current one,
+	// from when that was made. Secrets Manager keeps it until the next rotation.
+	PreviousFor = 24 * time.Hour
+)
 
 // Secret is one secret of a function.
 type Secret struct {
 	// Plain and PlainPrevious are the values of plain variables. Where Plain is set nothing is asked.
 	Plain, PlainPrevious string
-	// ARN of the secret; its stages AWSCURRENT and, if Rotates, AWSPREVIOUS are read.
+	// ARN of the secret; its stages AWSCURRENT and, if Rotates, for PreviousFor AWSPREVIOUS are read.
 	ARN     string
 	Rotates bool
 }
 
-// Value is a secret's value and the one before it, empty when there is none.
+// Value is a secret's value and the one before it, empty when there is none that is valid.
 type Value struct{ Current, Previous string }
 
 // Client is what is used of Secrets Manager.
@@ -93,15 +98,15 @@ func (b *Built[T]) read(ctx context.Context) ([]Value, error) {
 			values[i] = Value{s.Plain, s.PlainPrevious}
 			continue
 		}
-		current, err := b.stage(ctx, s.ARN, "AWSCURRENT")
+		current, made, err := b.stage(ctx, s.ARN, "AWSCURRENT")
 		if err != nil {
 			return nil, err
 		}
 		values[i].Current = current
-		if !s.Rotates {
+		if !s.Rotates || b.now().Sub(made) >= PreviousFor {
 			continue
 		}
-		previous, err := b.stage(ctx, s.ARN, "AWSPREVIOUS")
+		previous, _, err := b.stage(ctx, s.ARN, "AWSPREVIOUS")
 		var missing *types.ResourceNotFoundException
 		if err != nil && !errors.As(err, &missing) {
 			return nil, err
@@ -111,12 +116,13 @@ func (b *Built[T]) read(ctx context.Context) ([]Value, error) {
 	return values, nil
 }
 
-func (b *Built[T]) stage(ctx context.Context, arn, stage string) (string, error) {
+// stage reads the value of a stage, and when it was made.
+func (b *Built[T]) stage(ctx context.Context, arn, stage string) (value string, made time.Time, err error) {
 	out, err := b.client.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &arn, VersionStage: &stage})
 	if err != nil {
-		return "", fmt.Errorf("read stage %s of a secret: %w", stage, err)
+		return "", time.Time{}, fmt.Errorf("read stage %s of a secret: %w", stage, err)
 	}
-	return aws.ToString(out.SecretString), nil
+	return aws.ToString(out.SecretString), aws.ToTime(out.CreatedDate), nil
 }
 
 func equal(a, b []Value) bool {

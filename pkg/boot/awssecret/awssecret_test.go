@@ -17,8 +17,10 @@ import (
 // manager is a Secrets Manager that holds one secret.
 type manager struct {
 	stages map[string]string
-	err    error
-	calls  int
+	// made is when the values were.
+	made  time.Time
+	err   error
+	calls int
 }
 
 func (m *manager) GetSecretValue(_ context.Context, in *secretsmanager.GetSecretValueInput, _ ...func(*secretsmanager.Options)) (*secretsmanager.GetSecretValueOutput, error) {
@@ -30,7 +32,7 @@ func (m *manager) GetSecretValue(_ context.Context, in *secretsmanager.GetSecret
 	if !ok {
 		return nil, &types.ResourceNotFoundException{}
 	}
-	return &secretsmanager.GetSecretValueOutput{SecretString: &value}, nil
+	return &secretsmanager.GetSecretValueOutput{SecretString: &value, CreatedDate: &m.made}, nil
 }
 
 func join(values []awssecret.Value) (string, error) {
@@ -39,8 +41,8 @@ func join(values []awssecret.Value) (string, error) {
 
 func TestARotatedSecretIsNoticedWithinFiveMinutes(t *testing.T) {
 	t.Parallel()
-	m := &manager{stages: map[string]string{"AWSCURRENT": "one"}}
 	now := time.Unix(0, 0)
+	m := &manager{stages: map[string]string{"AWSCURRENT": "one"}, made: now}
 	b := awssecret.New(m, func() time.Time { return now }, join, awssecret.Secret{ARN: "arn", Rotates: true})
 	get := func(want string) {
 		t.Helper()
@@ -60,6 +62,21 @@ func TestARotatedSecretIsNoticedWithinFiveMinutes(t *testing.T) {
 	m.err = errors.New("unreachable")
 	now = now.Add(awssecret.Age)
 	get("two,one")
+}
+
+// A secret that was rotated because somebody else has it is not valid for ever, though AWS keeps it.
+func TestThePreviousSecretEndsAfterADay(t *testing.T) {
+	t.Parallel()
+	made := time.Unix(1_000_000, 0)
+	m := &manager{stages: map[string]string{"AWSCURRENT": "two", "AWSPREVIOUS": "one"}, made: made}
+	now := made.Add(awssecret.PreviousFor - time.Second)
+	b := awssecret.New(m, func() time.Time { return now }, join, awssecret.Secret{ARN: "arn", Rotates: true})
+	for _, want := range []string{"two,one", "two,"} {
+		if got, err := b.Get(t.Context()); err != nil || got != want {
+			t.Errorf("%s after the rotation: got %q, %v, want %q", now.Sub(made), got, err, want)
+		}
+		now = now.Add(awssecret.Age)
+	}
 }
 
 func TestAPlainVariableAsksNobody(t *testing.T) {

@@ -193,6 +193,9 @@ func TestDispatcherOfTheSettings(t *testing.T) {
 	if left := time.Until(got.Due); left > runTimeout || left < runTimeout-time.Minute {
 		t.Errorf("the run times out in %s, want the setting's %s", left, runTimeout)
 	}
+	if err := w.env.Metrics.Flush(); err != nil {
+		t.Fatal(err)
+	}
 	for _, event := range []string{"returned", "retried", "delivered"} {
 		want := fmt.Sprintf(`"backend":"webhook","event":%q,"messages":1}`, event)
 		found := slices.ContainsFunc(slices.Collect(strings.Lines(w.out.String())), func(line string) bool {

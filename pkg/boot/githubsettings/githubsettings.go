@@ -4,53 +4,77 @@ package githubsettings
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"io/fs"
+	"os"
 	"strings"
 
 	"longshore/pkg/backend/github"
 )
 
-// Settings are read from the environment, or from flags. All are optional. The App's id is
-// boot.Settings', since the trigger needs it too.
+// Settings are read from the environment, or from flags. All are optional. The credentials may stand in a
+// secret instead, a JSON object of the variables' names and values. The App's id is boot.Settings', since the
+// trigger needs it too.
 type Settings struct {
-	Token      string `name:"github-token" env:"LONGSHORE_GITHUB_TOKEN" help:"A token of GitHub for every organization without one of its own."`
-	Tokens     string `name:"github-tokens" env:"LONGSHORE_GITHUB_TOKENS" help:"Tokens of GitHub by organization: org=token, separated by commas."`
-	PrivateKey string `name:"github-private-key" env:"LONGSHORE_GITHUB_PRIVATE_KEY" help:"The GitHub App's private key in PEM; line breaks may be written as \\n."`
-	APIURL     string `name:"github-api-url" env:"LONGSHORE_GITHUB_API_URL" help:"The address of GitHub's API, for Enterprise Server: https://HOST/api/v3."`
+	Token      string `json:"LONGSHORE_GITHUB_TOKEN,omitempty" name:"github-token" env:"LONGSHORE_GITHUB_TOKEN" help:"A token of GitHub for every organization without one of its own."`
+	Tokens     string `json:"LONGSHORE_GITHUB_TOKENS,omitempty" name:"github-tokens" env:"LONGSHORE_GITHUB_TOKENS" help:"Tokens of GitHub by organization: org=token, separated by commas."`
+	PrivateKey string `json:"LONGSHORE_GITHUB_APP_PRIVATE_KEY,omitempty" name:"github-app-private-key" env:"LONGSHORE_GITHUB_APP_PRIVATE_KEY" help:"The GitHub App's private key in PEM, or the file that it is in; line breaks may be written as \\n."`
+	APIURL     string `json:"-" name:"github-api-url" env:"LONGSHORE_GITHUB_API_URL" help:"The address of GitHub's API, for Enterprise Server: https://HOST/api/v3."`
+	SecretARN  string `json:"-" kong:"-" env:"LONGSHORE_GITHUB_SECRET_ARN"`
 }
 
-// Credentials puts the settings, the App's id and a secret's text together, empty for no secret, and
-// checks the API's address as well. A setting wins over what the secret has in its place. Without any it
-// returns none, and no error. Errors repeat nothing secret.
-func (s Settings) Credentials(appID, secret string) (github.Credentials, error) {
-	var c github.Credentials
-	var faults []error
-	if secret != "" {
-		var err error
-		c, err = github.ParseCredentials(secret)
-		faults = append(faults, err)
+// Plain returns the credentials that plain variables give, as Credentials reads them; empty for none.
+func (s Settings) Plain() string {
+	text, err := json.Marshal(s)
+	if err != nil || string(text) == "{}" {
+		return ""
 	}
-	tokens, err := github.ParseTokens(s.Tokens)
-	faults = append(faults, err)
-	if _, err := github.New(github.Config{APIURL: s.APIURL}); err != nil {
-		faults = append(faults, err)
+	return string(text)
+}
+
+// Credentials reads a JSON object of the credentials' variables, LONGSHORE_GITHUB_APP_ID among them; the App's
+// id that is given beside it wins. An empty text has none, which is no error. Errors repeat nothing secret.
+func Credentials(appID, text string) (github.Credentials, error) {
+	var s struct {
+		Settings
+		AppID string `json:"LONGSHORE_GITHUB_APP_ID"`
 	}
-	for org, token := range c.Tokens {
-		if tokens[org] == "" {
-			tokens[org] = token
-		}
+	if text != "" && json.Unmarshal([]byte(text), &s) != nil {
+		return github.Credentials{}, errors.New("the secret of GitHub is no JSON object of variables and their values, which are strings")
 	}
-	if len(tokens) > 0 {
-		c.Tokens = tokens
+	// Whoever writes a secret from a file adds a line break.
+	c := github.Credentials{Token: strings.TrimSpace(s.Token)}
+	var err error
+	if c.Tokens, err = github.ParseTokens(s.Tokens); err != nil {
+		return github.Credentials{}, fmt.Errorf("LONGSHORE_GITHUB_TOKENS: %w", err)
 	}
-	c.Token = cmp.Or(s.Token, c.Token)
-	c.PrivateKey = cmp.Or(strings.ReplaceAll(s.PrivateKey, `\n`, "\n"), c.PrivateKey)
+	if c.PrivateKey, err = privateKey(s.PrivateKey); err != nil {
+		return github.Credentials{}, err
+	}
 	if c.PrivateKey != "" {
 		// The id alone says only whose integration actions are dispatched, with whatever credentials.
-		c.AppID = cmp.Or(appID, c.AppID)
+		c.AppID = cmp.Or(appID, s.AppID)
 	}
-	if err := errors.Join(faults...); err != nil || !c.Given() {
-		return c, err
+	if !c.Given() {
+		return c, nil
 	}
 	return c, c.Validate()
+}
+
+// privateKey returns the PEM text that a variable has, or that is in the file that it names.
+func privateKey(value string) (string, error) {
+	if value == "" || strings.Contains(value, "-----BEGIN") {
+		return strings.ReplaceAll(value, `\n`, "\n"), nil
+	}
+	text, err := os.ReadFile(value)
+	if err != nil {
+		// What was meant to be a key must not be repeated as a path.
+		if path := (*fs.PathError)(nil); errors.As(err, &path) {
+			err = path.Err
+		}
+		return "", fmt.Errorf("LONGSHORE_GITHUB_APP_PRIVATE_KEY is no key in PEM, nor a file that can be read: %w", err)
+	}
+	return string(text), nil
 }

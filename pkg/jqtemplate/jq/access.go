@@ -2,7 +2,7 @@ package jq
 
 import (
 	"math"
-	"slices"
+	"unicode/utf8"
 
 	"github.com/itchyny/gojq"
 
@@ -19,7 +19,7 @@ func identical(a, b any) bool {
 		b, ok := b.(*value.Object)
 		return ok && a == b
 	}
-	return typeName(a) == typeName(b) && value.Compare(a, b) == 0
+	return typeName(a) == typeName(b) && value.Compare(a, b, nil) == 0
 }
 
 // onPath refuses to go on from a value that is not the one at its path.
@@ -56,7 +56,7 @@ func access(l, key *code) *code {
 			if v, err = l.one(x, e, v); err != nil {
 				return nil, err
 			}
-			return index(v, k)
+			return x.index(v, k)
 		}
 	}
 	out.gen = func(x *exec, e *env, in pv, k cont) error {
@@ -65,7 +65,7 @@ func access(l, key *code) *code {
 				if o.left() {
 					return failf("Invalid path expression near attempt to access element %s of %s", short(key), shortTo(o.v, sizePath))
 				}
-				v, err := index(o.v, key)
+				v, err := x.index(o.v, key)
 				if err != nil {
 					return err
 				}
@@ -104,7 +104,7 @@ func (c *compiler) index(l *code, ix *gojq.Index, s *scope, level int) *code {
 	}, bound(ix.Start), bound(ix.End)))
 }
 
-func index(v, key any) (any, error) {
+func (x *exec) index(v, key any) (any, error) {
 	switch v := v.(type) {
 	case *value.Object:
 		if name, ok := key.(string); ok {
@@ -130,16 +130,17 @@ func index(v, key any) (any, error) {
 			}
 			return v[from:to:to], nil
 		case []any:
-			return indices(v, key), nil
+			return x.itemIndices(v, key)
 		}
 	case string:
 		if key, ok := key.(*value.Object); ok {
-			runes := []rune(v)
-			from, to, err := bounds(len(runes), key)
+			from, to, err := bounds(utf8.RuneCountInString(v), key)
 			if err != nil {
 				return nil, err
 			}
-			return string(runes[from:to]), nil
+			at := cursor{text: v}
+			start := at.offset(from)
+			return v[start:at.offset(to)], x.work(len(v))
 		}
 	case nil:
 		switch key := key.(type) {
@@ -188,19 +189,6 @@ func bounds(n int, key *value.Object) (from, to int, err error) {
 		t = f
 	}
 	return int(f), int(math.Ceil(t)), nil
-}
-
-func indices(v, sub []any) any {
-	out := []any{}
-	if len(sub) == 0 {
-		return nil
-	}
-	for i := 0; i+len(sub) <= len(v); i++ {
-		if slices.CompareFunc(v[i:i+len(sub)], sub, value.Compare) == 0 {
-			out = append(out, float64(i))
-		}
-	}
-	return out
 }
 
 // iterate is .[]: members and items in their order.
@@ -254,13 +242,13 @@ func (x *exec) descend(in pv, k cont) error {
 	return nil
 }
 
-func getpath(v any, keys []any) (any, error) {
+func (x *exec) getpath(v any, keys []any) (any, error) {
 	for _, key := range keys {
 		if v == nil {
 			return nil, nil
 		}
 		var err error
-		if v, err = index(v, key); err != nil {
+		if v, err = x.index(v, key); err != nil {
 			return nil, err
 		}
 	}

@@ -42,7 +42,7 @@ func arithmetic(op gojq.Operator) operation {
 }
 
 func compared(holds func(int) bool) operation {
-	return func(x *exec, a, b any) (any, error) { return holds(value.Compare(a, b)), x.step() }
+	return func(x *exec, a, b any) (any, error) { return holds(x.compare(a, b)), x.step() }
 }
 
 // add is +: null is neutral, numbers, strings and arrays are put together, objects merged.
@@ -107,7 +107,7 @@ func subtract(x *exec, a, b any) (any, error) {
 			if err := x.step(); err != nil {
 				return nil, err
 			}
-			if value.Compare(item, gone) == 0 {
+			if x.compare(item, gone) == 0 {
 				kept = false
 				break
 			}

@@ -148,7 +148,7 @@ func (x *exec) includes(a, b any) (bool, error) {
 			return strings.Contains(l, r), x.charge(len(l) / 64)
 		}
 	}
-	return value.Compare(a, b) == 0, nil
+	return x.compare(a, b) == 0, nil
 }
 
 func sum(x *exec, v any, _ []any) (any, error) {
@@ -188,7 +188,7 @@ func sum(x *exec, v any, _ []any) (any, error) {
 
 // flatten puts the items of inner arrays in their place, down to a depth.
 func flatten(x *exec, v, depth any) (any, error) {
-	if value.Compare(depth, 0.0) < 0 {
+	if x.compare(depth, 0.0) < 0 {
 		return nil, failf("flatten depth must not be negative")
 	}
 	out := []any{}
@@ -196,7 +196,7 @@ func flatten(x *exec, v, depth any) (any, error) {
 	from = func(v, depth any) error {
 		return each(x, v, func(item any) error {
 			inner, ok := item.([]any)
-			if !ok || value.Compare(depth, 0.0) == 0 {
+			if !ok || x.compare(depth, 0.0) == 0 {
 				out = append(out, item)
 				return x.charge(32)
 			}
@@ -230,7 +230,7 @@ func (x *exec) sorted(list, keys []any) ([]keyedItem, error) {
 		if failure != nil {
 			return 0
 		}
-		return value.Compare(a.key, b.key)
+		return x.compare(a.key, b.key)
 	})
 	return out, failure
 }
@@ -285,7 +285,7 @@ func groupBy(x *exec, list, keys []any) (any, error) {
 	for i := 0; i < len(sorted); {
 		group := []any{}
 		j := i
-		for ; j < len(sorted) && (j == i || value.Compare(sorted[i].key, sorted[j].key) == 0); j++ {
+		for ; j < len(sorted) && (j == i || x.compare(sorted[i].key, sorted[j].key) == 0); j++ {
 			group = append(group, sorted[j].item)
 		}
 		if err := x.charge(64 + 32*len(group)); err != nil {
@@ -328,7 +328,7 @@ func pickBy(x *exec, list, keys []any, better func(int) bool) (any, error) {
 		if err := x.step(); err != nil {
 			return nil, err
 		}
-		if better(value.Compare(keys[i], keys[at])) {
+		if better(x.compare(keys[i], keys[at])) {
 			at = i
 		}
 	}
@@ -376,7 +376,7 @@ func reverse(x *exec, v any, _ []any) (any, error) {
 		return nil, err
 	}
 	if n > 0 {
-		_, err := index(v, n-1)
+		_, err := x.index(v, n-1)
 		return nil, err
 	}
 	return []any{}, nil
@@ -391,14 +391,14 @@ func bsearch(x *exec, v, target any) (any, error) {
 	}
 	list, ok := v.([]any)
 	if !ok && n > 0 {
-		if _, err := index(v, 0.0); err != nil {
+		if _, err := x.index(v, 0.0); err != nil {
 			return nil, err
 		}
 	}
 	low, high := 0, len(list)-1
 	for low <= high {
 		middle := (low + high) / 2
-		c := value.Compare(list[middle], target)
+		c := x.compare(list[middle], target)
 		switch {
 		case c == 0:
 			return float64(middle), x.step()
@@ -413,7 +413,7 @@ func bsearch(x *exec, v, target any) (any, error) {
 			high = middle - 1
 		}
 	}
-	if low < len(list) && value.Compare(list[low], target) < 0 {
+	if low < len(list) && x.compare(list[low], target) < 0 {
 		low++
 	}
 	return float64(-1 - low), x.step()

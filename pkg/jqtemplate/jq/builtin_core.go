@@ -236,7 +236,7 @@ func limit(n, f *code) *code {
 func nth(n, f *code) *code {
 	return many(func(x *exec, e *env, in pv, k cont) error {
 		return n.values(x, e, in.v, func(n any) error {
-			if value.Compare(n, 0.0) < 0 {
+			if x.compare(n, 0.0) < 0 {
 				return failf("nth doesn't support negative indices")
 			}
 			left, ok := value.Float(n)
@@ -436,12 +436,12 @@ func stepRange(from, to, by *code) *code {
 		return from.values(x, e, in.v, func(from any) error {
 			return to.values(x, e, in.v, func(to any) error {
 				return by.values(x, e, in.v, func(by any) error {
-					way := -value.Compare(by, 0.0)
+					way := -x.compare(by, 0.0)
 					if way == 0 {
 						return nil
 					}
 					v := from
-					for compareAs(v, to, way) {
+					for x.comparesAs(v, to, way) {
 						if err := x.step(); err != nil {
 							return err
 						}
@@ -460,8 +460,8 @@ func stepRange(from, to, by *code) *code {
 	})
 }
 
-// compareAs tells whether a is below b, or with a way above 0 above it.
-func compareAs(a, b any, way int) bool {
-	c := value.Compare(a, b)
+// comparesAs tells whether a is below b, or with a way above 0 above it.
+func (x *exec) comparesAs(a, b any, way int) bool {
+	c := x.compare(a, b)
 	return way < 0 && c < 0 || way > 0 && c > 0
 }

@@ -27,6 +27,9 @@ def todateiso8601: strftime("` + jqtime.ISO8601 + `");
 def fromdateiso8601: strptime("` + jqtime.ISO8601 + `") | mktime;
 `
 
+// longDate is longer than any date or format that people write, in bytes.
+const longDate = 4 << 10
+
 // list keeps a nil slice from becoming a value.
 func list(items []any, err error) (any, error) { return items, err }
 
@@ -36,7 +39,11 @@ func timed(name string, args int, f func(v any, args []any) (any, error)) native
 	return native{name: name, args: args, call: func(x *exec, v any, args []any) (any, error) {
 		for _, a := range append(args, v) {
 			if s, ok := a.(string); ok {
-				if err := x.charge(len(s)); err != nil {
+				n := len(s)
+				if n > longDate {
+					n *= 64 // It is read slowly, and in one go.
+				}
+				if err := x.charge(n); err != nil {
 					return nil, err
 				}
 			}

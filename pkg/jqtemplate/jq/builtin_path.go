@@ -104,7 +104,7 @@ func getPath(f *code) *code {
 			if !ok {
 				return nil, failf("Path must be specified as an array")
 			}
-			return getpath(v, keys)
+			return x.getpath(v, keys)
 		}
 	}
 	out.gen = func(x *exec, e *env, in pv, k cont) error {
@@ -116,7 +116,7 @@ func getPath(f *code) *code {
 			if err := onPath(in); err != nil {
 				return err
 			}
-			v, err := getpath(in.v, keys)
+			v, err := x.getpath(in.v, keys)
 			if err != nil {
 				return err
 			}
@@ -155,7 +155,7 @@ func pick(f *code) *code {
 	return single(func(x *exec, e *env, v any) (out any, err error) {
 		err = x.paths(f, e, v, func(p *path, _ any) error {
 			keys := p.list()
-			at, err := getpath(v, keys)
+			at, err := x.getpath(v, keys)
 			if err != nil {
 				return err
 			}
@@ -249,7 +249,7 @@ func fromEntries(x *exec, v any, _ []any) (any, error) {
 	err := each(x, v, func(entry any) error {
 		var key any
 		for _, name := range []string{"key", "name", "Name", "Key"} {
-			k, err := index(entry, name)
+			k, err := x.index(entry, name)
 			if err != nil {
 				return err
 			}

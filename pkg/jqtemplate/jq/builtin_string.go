@@ -47,14 +47,6 @@ func stringBuiltins() []native {
 	}
 }
 
-// work is a step that reads so many bytes of a text: much at once is worth a look at the context.
-func (x *exec) work(bytes int) error {
-	if bytes > 64<<10 {
-		return x.ctx.Err()
-	}
-	return x.step()
-}
-
 func length(x *exec, v any) (any, error) {
 	switch v := v.(type) {
 	case nil:
@@ -285,7 +277,7 @@ func allIndices(x *exec, a, b any) (any, error) {
 			return textIndices(x, a, b)
 		}
 	}
-	return index(a, b)
+	return x.index(a, b)
 }
 
 func (x *exec) itemIndices(v, sub []any) (any, error) {
@@ -299,7 +291,7 @@ func (x *exec) itemIndices(v, sub []any) (any, error) {
 			if err := x.step(); err != nil {
 				return nil, err
 			}
-			same = value.Compare(v[i+j], sub[j]) == 0
+			same = x.compare(v[i+j], sub[j]) == 0
 		}
 		if same {
 			if err := x.charge(24); err != nil {
@@ -325,7 +317,7 @@ func firstIndex(x *exec, a, b any) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return index(all, 0.0)
+	return x.index(all, 0.0)
 }
 
 // lastIndex is indices(b)|.[-1:][0].
@@ -346,7 +338,7 @@ func lastIndex(x *exec, a, b any) (any, error) {
 	case nil:
 		return nil, nil
 	case []any:
-		return index(v, -1.0)
+		return x.index(v, -1.0)
 	case string:
 		return nil, failf("Cannot index string with number")
 	}

@@ -37,17 +37,13 @@ func (s *scope) find(name string, params int, isFunc bool) *scope {
 	return nil
 }
 
-const (
-	// maxNesting and maxQueries bound an expression's tree: how deep it is, and how many queries it has.
-	maxNesting = 2000
-	maxQueries = 1 << 18
-)
+// maxNesting bounds how deep an expression's tree is.
+const maxNesting = 2000
 
 type compiler struct {
 	fault, faultName string
-	// nesting is how deep the query is that is being compiled, size how many were: a body behind ?// is
-	// compiled once for each alternative, so that nested ones grow beyond the text's own size.
-	nesting, size int
+	// nesting is how deep the query is that is being compiled.
+	nesting int
 	// compiled are the builtins defined in jq that were used.
 	compiled map[string]*function
 }
@@ -68,9 +64,6 @@ var identity = single(func(_ *exec, _ *env, v any) (any, error) { return v, nil 
 func (c *compiler) query(q *gojq.Query, s *scope, level int, tail bool) *code {
 	if c.fault != "" {
 		return constant(nil)
-	}
-	if c.size++; c.size > maxQueries {
-		return c.fail("", "the expression is too large")
 	}
 	if c.nesting++; c.nesting > maxNesting {
 		c.nesting--
@@ -97,6 +90,10 @@ func (c *compiler) query(q *gojq.Query, s *scope, level int, tail bool) *code {
 	case gojq.OpComma:
 		l, r := c.query(q.Left, s, level, false), c.query(q.Right, s, level, tail)
 		return many(func(x *exec, e *env, in pv, k cont) error {
+			// Commas behind one another multiply what is done.
+			if err := x.step(); err != nil {
+				return err
+			}
 			if err := l.gen(x, e, in, k); err != nil {
 				return err
 			}

@@ -261,14 +261,14 @@ func (c *compiler) string(str *gojq.String, format func(*exec, any) (string, err
 
 func (c *compiler) reduce(r *gojq.Reduce, s *scope, level int) *code {
 	source, start := c.query(r.Query, s, level, false), c.query(r.Start, s, level, false)
-	bound := c.patterns(r.Patterns, s, level, func(s *scope, level int) *code { return c.query(r.Update, s, level, false) })
+	bound, update := c.patterns(r.Patterns, s, level, func(s *scope, level int) *code { return c.query(r.Update, s, level, false) })
 	body := func(x *exec, e *env, in, init any) (any, error) {
 		acc := init
 		err := source.values(x, e, in, func(v any) error {
 			if err := x.step(); err != nil {
 				return err
 			}
-			return bound(x, e, v, func(e *env, update *code) error {
+			return bound(x, e, v, func(e *env) error {
 				if update.one != nil {
 					var err error
 					acc, err = update.one(x, e, acc)
@@ -296,7 +296,7 @@ func (c *compiler) reduce(r *gojq.Reduce, s *scope, level int) *code {
 		if in.p != nil {
 			return start.gen(x, e, in, func(acc pv) error {
 				err := source.values(x, e, in.v, func(v any) error {
-					return bound(x, e, v, func(e *env, update *code) error {
+					return bound(x, e, v, func(e *env) error {
 						last := pv{nil, in.p, in.at}
 						err := update.gen(x, e, acc, func(o pv) error { last = o; return x.step() })
 						acc = last
@@ -322,14 +322,13 @@ func (c *compiler) reduce(r *gojq.Reduce, s *scope, level int) *code {
 
 func (c *compiler) foreach(f *gojq.Foreach, s *scope, level int) *code {
 	source, start := c.query(f.Query, s, level, false), c.query(f.Start, s, level, false)
-	extracts := map[*code]*code{}
-	bound := c.patterns(f.Patterns, s, level, func(s *scope, level int) *code {
+	var extract *code
+	bound, update := c.patterns(f.Patterns, s, level, func(s *scope, level int) *code {
 		update := c.query(f.Update, s, level, false)
-		copied := &code{update.one, update.gen}
 		if f.Extract != nil {
-			extracts[copied] = c.query(f.Extract, s, level, false)
+			extract = c.query(f.Extract, s, level, false)
 		}
-		return copied
+		return update
 	})
 	return many(func(x *exec, e *env, in pv, k cont) error {
 		return start.gen(x, e, in, func(acc pv) error {
@@ -337,10 +336,10 @@ func (c *compiler) foreach(f *gojq.Foreach, s *scope, level int) *code {
 				if err := x.step(); err != nil {
 					return err
 				}
-				return bound(x, e, v, func(e *env, update *code) error {
+				return bound(x, e, v, func(e *env) error {
 					return update.gen(x, e, acc, func(o pv) error {
 						acc = o
-						if extract := extracts[update]; extract != nil {
+						if extract != nil {
 							return extract.gen(x, e, o, k)
 						}
 						return k(o)

@@ -90,10 +90,11 @@ func (p *Program) Run(ctx context.Context, input any) (v any, defined bool, err 
 	x := &exec{ctx: ctx}
 	defer func() {
 		if r := recover(); r != nil {
-			if _, ok := r.(value.TooDeep); !ok {
+			s, ok := r.(stop)
+			if !ok {
 				panic(r)
 			}
-			v, defined, err = nil, false, ErrDepth
+			v, defined, err = nil, false, s.err
 		}
 	}()
 	if p.code.one != nil {
@@ -163,6 +164,14 @@ func (x *exec) charge(bytes int) error {
 	if x.spent += bytes; x.spent > budget || bytes < 0 {
 		return ErrMemory
 	}
+	return x.work(bytes)
+}
+
+// work is a step that deals with so many bytes: much at once is worth a look at the context.
+func (x *exec) work(bytes int) error {
+	if bytes > 64<<10 {
+		return x.ctx.Err()
+	}
 	return x.step()
 }
 
@@ -174,6 +183,27 @@ func (x *exec) enter() error {
 }
 
 func (x *exec) leave() { x.depth-- }
+
+// stop is what a comparison panics with at a limit.
+type stop struct{ err error }
+
+// compare is value.Compare within the limits of the evaluation.
+func (x *exec) compare(a, b any) int {
+	if !isContainer(a) || !isContainer(b) {
+		return value.Compare(a, b, nil)
+	}
+	return value.Compare(a, b, x.look)
+}
+
+// look ends a comparison at a limit.
+func (x *exec) look(depth int) {
+	if err := x.step(); err != nil {
+		panic(stop{err})
+	}
+	if depth > maxCalls {
+		panic(stop{ErrDepth})
+	}
+}
 
 // pv is a value on its way. In a path expression p is the path that was followed and at the value
 // that stands there: a value that is another has left the path.

@@ -1,13 +1,14 @@
 package jq
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/itchyny/gojq"
 )
 
 // binder destructures a value and runs what follows in the environment of its variables.
-type binder func(x *exec, e *env, v any, run func(*env, *code) error) error
+type binder func(x *exec, e *env, v any, run func(*env) error) error
 
 func (c *compiler) bind(source *gojq.Query, patterns []*gojq.Pattern, s *scope, level int, body func(*scope, int) *code) *code {
 	from := c.query(source, s, level, false)
@@ -31,50 +32,69 @@ func (c *compiler) bind(source *gojq.Query, patterns []*gojq.Pattern, s *scope, 
 		}
 		return out
 	}
-	bound := c.patterns(patterns, s, level, body)
+	bound, inner := c.patterns(patterns, s, level, body)
 	return many(func(x *exec, e *env, in pv, k cont) error {
 		return from.values(x, e, in.v, func(v any) error {
-			return bound(x, e, v, func(e *env, body *code) error { return x.drive(body.gen(x, e, in, k)) })
+			return bound(x, e, v, func(e *env) error { return x.drive(inner.gen(x, e, in, k)) })
 		})
 	})
 }
 
-// patterns compiles alternatives of destructuring: all variables of all of them are null where
-// another one binds them.
-func (c *compiler) patterns(patterns []*gojq.Pattern, s *scope, level int, body func(*scope, int) *code) binder {
-	nulls := 0
-	if len(patterns) > 1 {
-		for _, p := range patterns {
-			for _, name := range names(p) {
+// patterns compiles alternatives of destructuring, and the body behind them: all variables of all of them
+// are null where another one binds them. The body is compiled once, for alternatives nest: it sees one
+// frame for each variable, whichever alternative has bound it.
+func (c *compiler) patterns(patterns []*gojq.Pattern, s *scope, level int, body func(*scope, int) *code) (binder, *code) {
+	if len(patterns) == 1 {
+		match := c.pattern(patterns[0], &s, &level)
+		return func(x *exec, e *env, v any, run func(*env) error) error { return match(x, e, e, v, run) }, body(s, level)
+	}
+	var variables []string
+	for _, p := range patterns {
+		for _, name := range names(p) {
+			if !slices.Contains(variables, name) {
+				variables = append(variables, name)
 				level++
-				nulls++
 				s = &scope{name: name, level: level, parent: s}
 			}
 		}
 	}
 	type alternativeCode struct {
-		match func(*exec, *env, *env, any, func(*env) error) error
-		body  *code
+		match matcher
+		// hops lead from the frame that the alternative ends with to each variable.
+		hops []int
 	}
 	all := make([]alternativeCode, len(patterns))
 	for i, p := range patterns {
 		inner, at := s, level
-		match := c.pattern(p, &inner, &at)
-		all[i] = alternativeCode{match, body(inner, at)}
+		a := &all[i]
+		a.match = c.pattern(p, &inner, &at)
+		for _, name := range variables {
+			a.hops = append(a.hops, at-inner.find(name, 0, false).level)
+		}
 	}
-	return func(x *exec, e *env, v any, run func(*env, *code) error) error {
-		for range nulls {
-			e = &env{parent: e}
+	return func(x *exec, outer *env, v any, run func(*env) error) error {
+		nulls := outer
+		for range variables {
+			nulls = &env{parent: nulls}
 		}
 		for i, a := range all {
-			err := a.match(x, e, e, v, func(e *env) error { return run(e, a.body) })
+			if err := x.step(); err != nil {
+				return err
+			}
+			err := a.match(x, nulls, nulls, v, func(bound *env) error {
+				e := outer
+				for _, hops := range a.hops {
+					e = &env{v: bound.up(hops).v, parent: e}
+				}
+				return run(e)
+			})
 			if _, failed := isError(err); failed && i < len(all)-1 {
 				continue
 			}
 			return err
 		}
 		return nil
-	}
+	}, body(s, level)
 }
 
 func names(p *gojq.Pattern) (out []string) {
@@ -114,7 +134,7 @@ func (c *compiler) pattern(p *gojq.Pattern, s **scope, level *int) matcher {
 				return failf("Cannot index %s with number", typeName(v))
 			}
 			return before(x, outer, e, v, func(e *env) error {
-				item, err := index(v, float64(i))
+				item, err := x.index(v, float64(i))
 				if err != nil {
 					return err
 				}
@@ -149,7 +169,7 @@ func (c *compiler) pattern(p *gojq.Pattern, s **scope, level *int) matcher {
 					if _, ok := name.(string); !ok {
 						return failf("Cannot index %s with %s", typeName(v), typeName(name))
 					}
-					item, err := index(v, name)
+					item, err := x.index(v, name)
 					if err != nil {
 						return err
 					}

@@ -14,7 +14,7 @@ func (x *exec) setpath(v any, keys []any, to any) (any, error) {
 	if len(keys) == 0 {
 		return to, nil
 	}
-	old, err := index(v, keys[0])
+	old, err := x.index(v, keys[0])
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +88,7 @@ func (x *exec) set(v, key, to any) (any, error) {
 			return nil, failf("Cannot update field at array index of array")
 		}
 	}
-	_, err := index(v, key)
+	_, err := x.index(v, key)
 	if err == nil {
 		err = failf("Invalid path component")
 	}
@@ -121,7 +121,7 @@ func (x *exec) grow(list []any, at int, items ...any) ([]any, error) {
 
 func (x *exec) delpaths(v any, paths []any) (any, error) {
 	paths = slices.Clone(paths)
-	slices.SortFunc(paths, value.Compare)
+	slices.SortFunc(paths, x.compare)
 	for _, p := range slices.Backward(paths) {
 		keys, ok := p.([]any)
 		if !ok {
@@ -140,7 +140,7 @@ func (x *exec) delpath(v any, keys []any) (any, error) {
 		return nil, nil
 	}
 	if len(keys) > 1 {
-		old, err := index(v, keys[0])
+		old, err := x.index(v, keys[0])
 		if err != nil || old == nil {
 			return v, err
 		}
@@ -220,7 +220,7 @@ func (x *exec) modified(l *code, e *env, v any, f func(any, func(any) error) err
 	out, gone := v, []any{}
 	err := x.paths(l, e, v, func(p *path, _ any) error {
 		keys := p.list()
-		old, err := getpath(out, keys)
+		old, err := x.getpath(out, keys)
 		if err != nil {
 			return err
 		}

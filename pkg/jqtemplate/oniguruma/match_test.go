@@ -307,45 +307,17 @@ func TestContext(t *testing.T) {
 	}
 }
 
-func TestCache(t *testing.T) {
-	t.Parallel()
-	cache := oniguruma.NewCache()
-	first, err := cache.Compile("a+", "i")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if again, _ := cache.Compile("a+", "i"); again != first {
-		t.Error("a pattern was compiled twice")
-	}
-	if other, _ := cache.Compile("a+", ""); other == first {
-		t.Error("flags do not count")
-	}
-	if _, err := cache.Compile("(", ""); err == nil {
-		t.Error("a bad pattern compiles")
-	}
-	for i := range 300 {
-		if _, err := cache.Compile(strings.Repeat("b", i+1), ""); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if again, _ := cache.Compile("a+", "i"); again == first {
-		t.Error("the oldest pattern was kept")
-	}
-}
-
 // TestConcurrent runs one Regexp in many goroutines, for the race detector.
 func TestConcurrent(t *testing.T) {
 	t.Parallel()
-	cache := oniguruma.NewCache()
+	re, err := oniguruma.Compile(`(?<n>\w)\k<n>|\G`, "n")
+	if err != nil {
+		t.Fatal(err)
+	}
 	var group sync.WaitGroup
 	for range 8 {
 		group.Go(func() {
 			for range 20 {
-				re, err := cache.Compile(`(?<n>\w)\k<n>|\G`, "n")
-				if err != nil {
-					t.Error(err)
-					return
-				}
 				matches, err := re.Match(context.Background(), "aab日日"+strings.Repeat(" ", 2100), true)
 				if !errors.Is(err, oniguruma.ErrTimeout) && (err != nil || joined(matches) != "aa|日日") {
 					t.Errorf("got %v, %v", matches, err)

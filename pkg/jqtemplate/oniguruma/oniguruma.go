@@ -53,7 +53,6 @@ type Regexp struct {
 	// first is for the place where a search begins, where \G matches, and for what is searched from there
 	// in one go; past is for the places behind it. They are the same for a pattern without \G.
 	first, past *program
-	size        int
 }
 
 // program is a translated pattern.
@@ -156,7 +155,6 @@ func (re *Regexp) compile(text string, o options) error {
 		}
 		re.past = newProgram(past, re.notEmpty)
 	}
-	re.size = len(text) + 40*len(translated)
 	_, err = re.first.search.get()
 	return err
 }

@@ -169,21 +169,14 @@ func rank(v any) int {
 	return 3
 }
 
-// TooDeep is what Compare panics with when values nest deeper than any that was decoded: an evaluation
-// can build such ones, and no order of them is worth the stack.
-type TooDeep struct{}
+// Compare orders two values as jq sorts them. NaN is below every number, itself included. Look is called
+// for each part of arrays and objects, with how deep it lies: values that an evaluation has built may nest
+// without end, and share parts so that the whole is larger than any memory. It may panic to end it.
+func Compare(a, b any, look func(depth int)) int { return compare(a, b, look, 0) }
 
-func (TooDeep) Error() string { return "a value nests too deep to be compared" }
-
-// maxCompared is how deep Compare looks.
-const maxCompared = 10000
-
-// Compare orders two values as jq sorts them. NaN is below every number, itself included.
-func Compare(a, b any) int { return compare(a, b, 0) }
-
-func compare(a, b any, depth int) int {
-	if depth > maxCompared {
-		panic(TooDeep{})
+func compare(a, b any, look func(depth int), depth int) int {
+	if depth > 0 {
+		look(depth)
 	}
 	if x, y := rank(a), rank(b); x != y {
 		return cmp.Compare(x, y)
@@ -192,9 +185,12 @@ func compare(a, b any, depth int) int {
 	case string:
 		return strings.Compare(a, b.(string))
 	case []any:
-		return slices.CompareFunc(a, b.([]any), func(a, b any) int { return compare(a, b, depth+1) })
+		return slices.CompareFunc(a, b.([]any), func(a, b any) int { return compare(a, b, look, depth+1) })
 	case *Object:
 		b := b.(*Object)
+		for range a.Len() + b.Len() {
+			look(depth + 1)
+		}
 		keys, others := a.SortedKeys(), b.SortedKeys()
 		if c := slices.Compare(keys, others); c != 0 {
 			return c
@@ -202,7 +198,7 @@ func compare(a, b any, depth int) int {
 		for _, key := range keys {
 			x, _ := a.Get(key)
 			y, _ := b.Get(key)
-			if c := compare(x, y, depth+1); c != 0 {
+			if c := compare(x, y, look, depth+1); c != 0 {
 				return c
 			}
 		}

@@ -136,15 +136,21 @@ func TestChanges(t *testing.T) {
 			{nil, first, daily + ", UTC, rev 1"},
 			{first, definition(2, "a", daily, "", `,"title":"Daily"`), daily + ", UTC, rev 1"},
 		},
-		"renamed: deleted and created": {
+		"renamed": {
 			{nil, first, daily + ", UTC, rev 1"},
-			{first, nil, ""},
-			{nil, definition(2, "b", daily, "", ""), daily + ", UTC, rev 2"},
+			{first, definition(2, "b", daily, "", ""), daily + ", UTC, rev 1"},
+			{nil, definition(2, "b", daily, "", ""), daily + ", UTC, rev 1"},
+			{definition(2, "b", daily, "", ""), nil, ""},
 		},
-		"renamed, in the other order": {
+		"renamed and changed": {
+			{nil, first, daily + ", UTC, rev 1"},
+			{first, definition(2, "b", hourly, "", ""), hourly + ", UTC, rev 2"},
+			{nil, definition(2, "b", hourly, "", ""), hourly + ", UTC, rev 2"},
+		},
+		"renamed and changed, in the other order": {
 			{nil, first, daily + ", UTC, rev 1"},
 			{nil, definition(2, "b", hourly, "", ""), hourly + ", UTC, rev 2"},
-			{first, nil, hourly + ", UTC, rev 2"},
+			{first, definition(2, "b", hourly, "", ""), hourly + ", UTC, rev 2"},
 		},
 		"a change that comes late": {
 			{nil, definition(3, "a", hourly, "", ""), hourly + ", UTC, rev 3"},

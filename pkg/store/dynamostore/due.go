@@ -20,7 +20,9 @@ func (s *Runs) Due(ctx context.Context, now time.Time, limit int) ([]string, err
 	if limit <= 0 {
 		return nil, nil
 	}
-	found := make([][]table.Item, shards)
+	// No more is kept of an entry than that: one shard may have as many as all.
+	type entry struct{ id, at string }
+	found := make([][]entry, shards)
 	err := table.Parallel(shards, func(n int) error {
 		return s.table.Query(ctx, &dynamodb.QueryInput{
 			IndexName:              aws.String("due"),
@@ -28,10 +30,11 @@ func (s *Runs) Due(ctx context.Context, now time.Time, limit int) ([]string, err
 			ExpressionAttributeValues: map[string]types.AttributeValue{
 				":shard": table.Text(strconv.Itoa(n)), ":now": table.Text(dueAt(now)),
 			},
-			Limit: aws.Int32(int32(min(limit, 1000))),
+			ProjectionExpression: aws.String("pk, dueAt"),
+			Limit:                aws.Int32(int32(min(limit, 1000))),
 		}, func(page []map[string]types.AttributeValue) bool {
 			for _, i := range page {
-				found[n] = append(found[n], i)
+				found[n] = append(found[n], entry{table.Item(i).Text("pk"), table.Item(i).Text("dueAt")})
 			}
 			return len(found[n]) < limit
 		})
@@ -40,11 +43,11 @@ func (s *Runs) Due(ctx context.Context, now time.Time, limit int) ([]string, err
 		return nil, err
 	}
 	all := slices.Concat(found...)
-	slices.SortStableFunc(all, func(a, b table.Item) int { return cmp.Compare(a.Text("dueAt"), b.Text("dueAt")) })
+	slices.SortStableFunc(all, func(a, b entry) int { return cmp.Compare(a.at, b.at) })
 	var ids []string
 	seen := map[string]bool{}
-	for _, i := range all {
-		id := i.Text("pk")
+	for _, e := range all {
+		id := e.id
 		// A run that moved while the pages were read may be on two of them.
 		if seen[id] {
 			continue

@@ -170,6 +170,8 @@ func encodeHead(r *run.Run, n names, expires time.Time) (table.Item, error) {
 	i.SetTime("nextTry", r.Delivery.NextTry)
 	i.SetText("waiting", r.Delivery.Waiting)
 	i.SetText("host", r.Delivery.Host)
+	i.SetTime("uncertainSince", r.Delivery.UncertainSince)
+	i.SetTime("uncertainUntil", r.Delivery.UncertainUntil)
 	if r.Private {
 		i["private"] = table.Text("true")
 	}
@@ -246,6 +248,8 @@ func (h head) run() (*run.Run, error) {
 			NextTry:     i.Time("nextTry"),
 			Waiting:     i.Text("waiting"),
 			Host:        i.Text("host"),
+
+			UncertainSince: i.Time("uncertainSince"), UncertainUntil: i.Time("uncertainUntil"),
 		},
 	}
 	r.Last, r.Cause = table.ReadAuthor(i["last"]), i.Cause()

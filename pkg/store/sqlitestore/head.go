@@ -110,6 +110,8 @@ func (c *coder) run(r *run.Run) {
 	c.author(&r.Last)
 	c.cause(&r.Cause)
 	text(c, &r.Delivery.Host)
+	c.time(&r.Delivery.UncertainSince)
+	c.time(&r.Delivery.UncertainUntil)
 }
 
 func (c *coder) author(a *audit.Author) {

@@ -208,6 +208,7 @@ func runTextComesBackAsItWas(t *testing.T, s RunStore) {
 		r.Delivery = run.Delivery{
 			State: run.Pending, Owner: "owner", Lease: now.Add(lease), DeliveredAt: now.Add(2 * time.Second),
 			Sends: 4, NextTry: next, Waiting: text, Host: text,
+			UncertainSince: now.Add(-time.Hour), UncertainUntil: now.Add(-time.Minute),
 		}
 		r.Attempts = []run.Attempt{
 			{Generation: 3, Number: 1, StartedAt: now, DurationMs: 12, StatusCode: 503, Error: text, NextAttemptAt: &next},
