@@ -4,6 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"strconv"
 	"strings"
@@ -105,5 +108,29 @@ func TestAWS(t *testing.T) {
 	page, err = third.Runs(t.Context(), client.Filter{Sources: []string{"AUTOMATION"}})
 	if err != nil || len(page.Runs) != 0 {
 		t.Errorf("%d runs of automations, want none: %v", len(page.Runs), err)
+	}
+}
+
+// A machine whose clock is far from that of AWS does not start: its leases would lapse early or late.
+func TestClockThatIsOff(t *testing.T) {
+	c := onAWS(t)
+	target, err := url.Parse(emulator.DynamoDB(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	late := httputil.NewSingleHostReverseProxy(target)
+	late.Transport = &http.Transport{DisableCompression: true}
+	late.ModifyResponse = func(r *http.Response) error {
+		r.Header.Set("Date", time.Now().Add(-90*time.Minute).UTC().Format(http.TimeFormat))
+		return nil
+	}
+	tables := httptest.NewServer(late)
+	t.Cleanup(tables.Close)
+	t.Setenv("AWS_ENDPOINT_URL_DYNAMODB", tables.URL)
+	if s, err := local.Open(t.Context(), c); err == nil {
+		_ = s.Stop(t.Context())
+		t.Error("it starts")
+	} else if !strings.Contains(err.Error(), "this machine's clock is 1h30m") {
+		t.Errorf("got error %v, want one that says how far the clock is off", err)
 	}
 }

@@ -133,7 +133,7 @@ func (w *world) receive(t *testing.T, id string) queue.Received {
 	if err != nil {
 		t.Fatalf("read run %s: %v", id, err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	for {
 		for i, r := range w.inbox {
@@ -174,7 +174,7 @@ func (w *world) handle(t *testing.T, d *dispatch.Dispatcher, messages []queue.Re
 // listed waits until something is listed as due, since an index may lag.
 func (w *world) listed(t *testing.T) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	again := time.NewTicker(20 * time.Millisecond)
 	defer again.Stop()
