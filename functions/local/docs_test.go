@@ -131,6 +131,24 @@ func TestVariables(t *testing.T) {
 	}
 }
 
+// Every flag and variable that a page about a backend has is one that the README has.
+func TestSettingsOfBackends(t *testing.T) {
+	t.Parallel()
+	readme, name := read(t, "README.md"), regexp.MustCompile("`(--[a-z-]+)|(LONGSHORE_[A-Z_]+)")
+	pages, err := filepath.Glob(filepath.Join(root, "docs", "backends", "*.md"))
+	if err != nil || len(pages) == 0 {
+		t.Fatalf("found %d pages: %v", len(pages), err)
+	}
+	for _, path := range pages {
+		page := filepath.Join("docs", "backends", filepath.Base(path))
+		for _, found := range name.FindAllStringSubmatch(read(t, page), -1) {
+			if setting := found[1] + found[2]; !strings.Contains(readme, "`"+setting+"`") {
+				t.Errorf("%s has %s, which the README has not", page, setting)
+			}
+		}
+	}
+}
+
 // Every command that help shows is in the README.
 func TestCommandsTable(t *testing.T) {
 	t.Parallel()

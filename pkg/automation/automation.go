@@ -120,10 +120,14 @@ func (a *Automation) Handle(ctx context.Context, c *feed.Change) error {
 }
 
 // definition handles a change of a definition. One that got another identifier is told of as deleted, too: that
-// is a change to what it is now, or its schedule would end.
+// is a change to what it is now, or its schedule would end. Where it had none there is nothing to look for: a
+// thousand actions that are deleted are not read a thousand times.
 func (a *Automation) definition(ctx context.Context, c *feed.Action) error {
 	after := c.After
 	if after == nil {
+		if _, scheduled := action.TimetableOf(c.Before.Definition); !scheduled {
+			return nil
+		}
 		entries, err := a.Actions.List(ctx)
 		if err != nil {
 			return failed(ctx, "read the automations", err)

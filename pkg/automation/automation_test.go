@@ -351,7 +351,7 @@ func TestSchedulesAndChangelog(t *testing.T) {
 	w.patch(t, "cart", `{"title":"Cart"}`, w.machine())
 	w.patch(t, "cart", `{"title":"Cart"}`, w.machine())
 	w.tell(t)
-	record := &action.Record{Identifier: "a", ID: "action_gone"}
+	record := &action.Record{Identifier: "a", ID: "action_gone", Definition: json.RawMessage(scheduled("a", "rate(1 hour)", "", ""))}
 	for _, c := range []*feed.Action{{After: record}, {Before: record, After: record}, {Before: record}} {
 		must(t, w.Handle(t.Context(), &feed.Change{Action: c}))
 	}

@@ -2,6 +2,7 @@ package automation_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"strings"
@@ -116,6 +117,23 @@ func TestStoresThatCannotBeReached(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// What has no schedule is deleted without a look at all other definitions.
+func TestDeletionOfWhatHasNoSchedule(t *testing.T) {
+	t.Parallel()
+	b, n := &broken{down: "list"}, &neighbours{}
+	w := newWorld(t, func(_ *world, c *automation.Config) {
+		b.Actions, b.Entities = c.Actions, c.Entities
+		c.Actions, c.Schedules = b, n
+	})
+	deleted := func(definition string) error {
+		return w.Handle(t.Context(), &feed.Change{Action: &feed.Action{Before: &action.Record{Identifier: "a", ID: "action_1", Definition: json.RawMessage(definition)}}})
+	}
+	must(t, deleted(onEntity("a", "ENTITY_CREATED")))
+	if err := deleted(scheduled("a", "rate(1 hour)", "", "")); fault.KindOf(err) != fault.Unavailable {
+		t.Errorf("one with a schedule: got %v, want that it is told again", err)
 	}
 }
 
