@@ -36,11 +36,8 @@ func (q *query) selection(include, exclude []string) catalog.Selection {
 func (s *server) entityWrite(r *request) (catalog.EntityWrite, error) {
 	q := r.query()
 	w := catalog.EntityWrite{
-		Upsert: q.on("upsert"), Merge: q.on("merge"), ValidationOnly: q.trial("validation_only"),
+		Upsert: q.on("upsert"), Merge: q.on("merge"),
 		CreateMissing: q.on("create_missing_related_entities"), By: s.author(r),
-	}
-	if err := q.done(); err != nil {
-		return w, err
 	}
 	tied, err := s.tiedTo(r)
 	if err != nil || tied == nil {
@@ -51,6 +48,18 @@ func (s *server) entityWrite(r *request) (catalog.EntityWrite, error) {
 	w.By.RunID, w.By.Cause = tied.ID, tied.Causes()
 	w.By.Cause.Depth = max(depth, w.By.Cause.Depth)
 	return w, nil
+}
+
+// entityTrial is entityWrite where a write may also be only tried: of new entities.
+func (s *server) entityTrial(r *request) (catalog.EntityWrite, error) {
+	q := r.query()
+	only := q.trial("validation_only")
+	if err := q.done(); err != nil {
+		return catalog.EntityWrite{}, err
+	}
+	w, err := s.entityWrite(r)
+	w.ValidationOnly = only
+	return w, err
 }
 
 // tiedTo returns the run that a change is tied to, nil for none.
@@ -89,7 +98,7 @@ func (s *server) showEntity(r *request, status int, k *catalog.Kept, e *catalog.
 
 // createEntity answers POST /v1/blueprints/{blueprint_identifier}/entities.
 func (s *server) createEntity(r *request) (*answer, error) {
-	w, err := s.entityWrite(r)
+	w, err := s.entityTrial(r)
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +128,6 @@ func (s *server) replaceEntity(r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	w.ValidationOnly = false
 	saved, err := s.Catalog.ReplaceEntity(r.Context(), r.params["blueprint_identifier"], r.params["entity_identifier"], r.body, w)
 	if err != nil {
 		return nil, err
@@ -133,7 +141,6 @@ func (s *server) patchEntity(r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	w.ValidationOnly = false
 	saved, err := s.Catalog.PatchEntity(r.Context(), r.params["blueprint_identifier"], r.params["entity_identifier"], r.body, w)
 	if err != nil {
 		return nil, err
@@ -212,7 +219,7 @@ func (s *server) bulkEntities(r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	w, err := s.entityWrite(r)
+	w, err := s.entityTrial(r)
 	if err != nil {
 		return nil, err
 	}

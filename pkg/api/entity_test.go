@@ -71,6 +71,9 @@ func TestUpsert(t *testing.T) {
 	f.call("POST", serviceEntities+"?validation_only=true&upsert=true", `{"identifier":"cart"}`).want(200)
 	f.call("POST", serviceEntities+"?validation_only=true", `{"properties":{"replicas":"x"}}`).fault(422, "invalid_request")
 	f.unchanged(before)
+	// Other routes know no such parameter.
+	f.call("PATCH", serviceEntities+"/cart?validation_only=1", `{"title":"T"}`).want(200)
+	f.call("DELETE", serviceEntities+"/other?validation_only=", "").want(200)
 }
 
 func TestReplaceAndPatch(t *testing.T) {

@@ -354,3 +354,17 @@ func TestTeamsAtOnce(t *testing.T) {
 		t.Errorf("got teams %v, want %d", got, teams)
 	}
 }
+
+// Who may not delete a team does not take its users out of it either.
+func TestDeleteTeamIsNotPermitted(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.people()
+	f.call("POST", "/v1/teams", `{"name":"platform","users":["a@x.example"]}`).want(201)
+	f.call("PATCH", "/v1/blueprints/_team/permissions", `{"entities":{"unregister":{"roles":[]}}}`).want(200)
+	admin := f.as("admin@example.com", `{"port_role":"Admin"}`)
+	admin.call("DELETE", "/v1/teams/platform", "").fault(403, "forbidden")
+	if got := f.teamOf("a"); got != `["platform"]` {
+		t.Errorf("got teams %s", got)
+	}
+}

@@ -141,6 +141,30 @@ func TestRenamedThoughRelationsHaveToWait(t *testing.T) {
 	})
 }
 
+// lost is a store that renames a blueprint, but whose answer does not come back.
+type lost struct{ catalog.Store }
+
+func (s lost) ReplaceBlueprint(ctx context.Context, identifier string, b *catalog.Blueprint, entries ...*audit.Entry) error {
+	if err := s.Store.ReplaceBlueprint(ctx, identifier, b, entries...); err != nil {
+		return err
+	}
+	return errStuck
+}
+
+// Relations follow a blueprint of which nobody knows whether it was renamed.
+func TestRenamedThoughTheAnswerIsLost(t *testing.T) {
+	t.Parallel()
+	h := newHarbour(t, onSQLite)
+	c := changes["a blueprint is renamed, relations follow"]
+	if err := c.do(t.Context(), h.service(lost{h.store})); fault.KindOf(err) != fault.Unavailable {
+		t.Fatalf("got error %v, want that of the store", err)
+	}
+	h.sweep()
+	if diff := cmp.Diff(c.want, h.state()); diff != "" {
+		t.Errorf("state (-want +got):\n%s", diff)
+	}
+}
+
 // A blueprint that is renamed twice while relations wait for it is followed to where it is.
 func TestBlueprintRenamedTwice(t *testing.T) {
 	t.Parallel()

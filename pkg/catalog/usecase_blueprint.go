@@ -148,8 +148,13 @@ func (s *Service) renameBlueprint(ctx context.Context, m *Migration, replace fun
 	if err := s.begin(ctx, m); err != nil {
 		return err
 	}
-	if err := replace(); err != nil {
+	err := replace()
+	if kind := fault.KindOf(err); kind == fault.Conflict || kind == fault.NotFound {
 		return errors.Join(err, s.cancel(ctx, m))
+	}
+	if err != nil {
+		// It may have been renamed all the same: the next slice finds that out.
+		return err
 	}
 	_ = s.first(ctx, m)
 	return nil

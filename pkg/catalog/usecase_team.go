@@ -301,6 +301,9 @@ func (s *Service) DeleteTeam(ctx context.Context, name string, by Author) error 
 	if err := s.unheldEntity(ctx, n, e.Key, []*Entity{e}); err != nil {
 		return err
 	}
+	if err := s.permitted(ctx, func() []*Change { return s.deletions(n, []*Entity{e}) }); err != nil {
+		return err
+	}
 	if err := s.changeUsers(ctx, users, EntityWrite{By: by}, func(u *User) json.RawMessage { return u.WithTeam(t, false) }); err != nil {
 		return err
 	}
