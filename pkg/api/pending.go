@@ -80,17 +80,41 @@ func readClaim(r *request) (f run.PendingFilter, lease time.Duration, err error)
 }
 
 // showClaimed reads claimed runs and writes them as their claimer gets them; there says whether the action of
-// one still exists. What does not fit into one
-// answer is given back.
+// one still exists. What does not fit into one answer is given back, most of it unread.
 func (s *server) showClaimed(r *request, runs []*run.Run, there func(*run.Record) bool) ([]json.RawMessage, error) {
+	views := []json.RawMessage{}
+	size := envelope
+	var last error
+	for from := 0; from < len(runs); from += reads {
+		texts, faults := s.readClaimed(r, runs[from:min(from+reads, len(runs))], there)
+		for i, text := range texts {
+			last = faults[i]
+			switch {
+			case last != nil:
+				s.Log.LogAttrs(r.Context(), slog.LevelWarn, "claimed run not given out; its lease lapses",
+					slog.String("run_id", runs[from+i].ID), slog.Any("error", last))
+			case size+len(text)+1 > MaxAnswer && len(views) > 0:
+				s.letGo(r.Context(), runs[from+i:])
+				return views, nil
+			default:
+				size += len(text) + 1
+				views = append(views, text)
+			}
+		}
+	}
+	if len(views) == 0 && last != nil {
+		return nil, last
+	}
+	return views, nil
+}
+
+// readClaimed reads and writes claimed runs at once; of each it returns the text or a fault.
+func (s *server) readClaimed(r *request, runs []*run.Run, there func(*run.Record) bool) ([]json.RawMessage, []error) {
 	texts := make([]json.RawMessage, len(runs))
 	faults := make([]error, len(runs))
 	var all sync.WaitGroup
-	free := make(chan struct{}, reads)
 	for i, claim := range runs {
 		all.Go(func() {
-			free <- struct{}{}
-			defer func() { <-free }()
 			record, err := s.Runs.Read(r.Context(), claim.ID)
 			if err != nil {
 				faults[i] = fmt.Errorf("read claimed run: %w", err)
@@ -102,24 +126,7 @@ func (s *server) showClaimed(r *request, runs []*run.Run, there func(*run.Record
 		})
 	}
 	all.Wait()
-	views := []json.RawMessage{}
-	size := envelope
-	for i, text := range texts {
-		switch {
-		case faults[i] != nil && len(views) == 0 && i == len(texts)-1:
-			return nil, faults[i]
-		case faults[i] != nil:
-			s.Log.LogAttrs(r.Context(), slog.LevelWarn, "claimed run not given out; its lease lapses",
-				slog.String("run_id", runs[i].ID), slog.Any("error", faults[i]))
-		case size+len(text)+1 > MaxAnswer && len(views) > 0:
-			s.letGo(r.Context(), runs[i:])
-			return views, nil
-		default:
-			size += len(text) + 1
-			views = append(views, text)
-		}
-	}
-	return views, nil
+	return texts, faults
 }
 
 // showClaim writes a run with the payload that its claimer needs.

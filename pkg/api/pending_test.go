@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -155,12 +156,27 @@ func TestIntegrationWithoutInstallation(t *testing.T) {
 	}
 }
 
-// What is too large for one answer is given back, and is the next claim's.
+// counted counts the runs that are read.
+type counted struct {
+	run.Store
+	read atomic.Int64
+}
+
+func (c *counted) Read(ctx context.Context, id string) (*run.Record, error) {
+	c.read.Add(1)
+	return c.Store.Read(ctx, id)
+}
+
+// What is too large for one answer is given back, most of it unread, and is the next claim's.
 func TestClaimsFitOneAnswer(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	var store *counted
+	f := newFixture(t, func(c *api.Config) {
+		store = &counted{Store: c.Runs}
+		c.Runs = store
+	})
 	f.define(inside)
-	const n = 8
+	const n = 20
 	text := strings.Repeat("x", 300<<10)
 	want := map[string]bool{}
 	for range n {
@@ -168,9 +184,13 @@ func TestClaimsFitOneAnswer(t *testing.T) {
 	}
 	answers := 0
 	for len(want) > 0 {
+		store.read.Store(0)
 		g := f.call("POST", claimPath, agents+`,"limit":100}`).want(200)
 		if len(g.text) > api.MaxAnswer {
 			t.Errorf("an answer has %d bytes", len(g.text))
+		}
+		if read := store.read.Load(); read > 16 {
+			t.Errorf("%d runs were read for an answer of %d", read, len(g.list("runs")))
 		}
 		if len(g.list("runs")) == 0 {
 			t.Fatalf("%d runs are not given out", len(want))

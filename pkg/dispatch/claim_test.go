@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"longshore/pkg/backend"
 	"longshore/pkg/dispatch"
@@ -47,6 +48,30 @@ func TestUnpreparedBackend(t *testing.T) {
 	if got := b.get(t, r.ID); got.Delivery.Waiting != "" {
 		t.Errorf("the delivered run waits: %q", got.Delivery.Waiting)
 	}
+}
+
+// slow is a backend that is not prepared before it is too late for a call.
+type slow struct{ backend.Backend }
+
+func (slow) Prepare(ctx context.Context) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// A backend that takes too long to be prepared is not one that cannot be: the message is sent back.
+func TestSlowlyPreparedBackend(t *testing.T) {
+	inNoTime(func(t *testing.T) {
+		b := newBench(t)
+		b.config.Backend = slow{b}
+		r := b.record(t)
+		if again := dispatch.New(b.config).Handle(within(t, time.Minute), []queue.Received{message(r)}); again != nil {
+			t.Errorf("messages come again: %q", again)
+		}
+		b.wantEvents(t, dispatch.Returned)
+		if got := b.get(t, r.ID); got.Delivery.Waiting != "" || len(b.calls) != 0 {
+			t.Errorf("%d calls, the run waits: %q", len(b.calls), got.Delivery.Waiting)
+		}
+	})(t)
 }
 
 // lossy is a store that writes, and whose first answer is lost.

@@ -66,7 +66,11 @@ func (d *Dispatcher) handle(ctx context.Context, log *slog.Logger, received queu
 		return d.sendBack(ctx, log, m, group)
 	}
 	if p, ok := d.c.Backend.(backend.Preparer); ok {
-		if err := p.Prepare(start); err != nil {
+		err := p.Prepare(start)
+		switch {
+		case err != nil && start.Err() != nil:
+			return d.sendBack(ctx, log, m, group)
+		case err != nil:
 			return d.hindered(ctx, log, m, "prepare the call", d.unprepared(), err)
 		}
 	}

@@ -53,7 +53,8 @@ func (d *Dispatcher) lookUp(ctx context.Context, log *slog.Logger, m queue.Messa
 		return Undecodable, false
 	}
 	if p, ok := asker.(backend.Preparer); ok {
-		if err := p.Prepare(start); err != nil {
+		// One that takes too long fails for that.
+		if err := p.Prepare(start); err != nil && start.Err() == nil {
 			return d.hindered(ctx, log, m, "prepare the look-up", d.unprepared(), err)
 		}
 	}

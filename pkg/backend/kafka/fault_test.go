@@ -168,7 +168,7 @@ func TestTopicsAreMadeOnce(t *testing.T) {
 		}
 		return response, nil, true
 	})
-	b := open(t, kafka.Config{Brokers: c.ListenAddrs(), OrgID: "o", CallTimeout: 5 * time.Second})
+	b := open(t, kafka.Config{Brokers: c.ListenAddrs(), OrgID: "o"})
 	call := func(want run.Verdict) {
 		t.Helper()
 		if got := b.Call(t.Context(), attempt(`{"payload":{}}`)); got.Verdict != want {

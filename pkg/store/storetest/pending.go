@@ -71,10 +71,10 @@ type ordered struct {
 }
 
 func (o *ordered) Update(ctx context.Context, id string, move func(*run.Run) (*run.Write, error)) (*run.Run, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	r, err := o.Claimer.Update(ctx, id, move)
 	if err == nil {
-		o.mu.Lock()
-		defer o.mu.Unlock()
 		o.order = append(o.order, id)
 	}
 	return r, err
