@@ -304,10 +304,13 @@ func (d *Dispatcher) settle(ctx context.Context, log *slog.Logger, received queu
 }
 
 // written reports whether the outcome of owner's attempt is on the run: the write of an earlier try
-// whose answer was lost.
+// whose answer was lost. A run that waits for its next try has none of the attempt where it was taken back.
 func written(r *run.Run, generation int, owner string) bool {
+	if r.Generation != generation || r.Delivery.Owner != owner {
+		return false
+	}
 	n := len(r.Attempts)
-	return r.Generation == generation && r.Delivery.Owner == owner && n > 0 && !r.Attempts[n-1].Open && !r.Attempts[n-1].Interrupted
+	return r.Status == run.InProgress && !r.Delivery.NextTry.IsZero() || n > 0 && !r.Attempts[n-1].Open && !r.Attempts[n-1].Interrupted
 }
 
 // sleep waits for a pause, false if ctx ends before.

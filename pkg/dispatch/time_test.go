@@ -185,29 +185,41 @@ func (s settler) Settle(ctx context.Context, m queue.Received, id string,
 // next try is sent.
 func TestOutcomeIsWrittenButTheAnswerLost(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
-	b.answers(backend.Outcome{Verdict: run.Retry, StatusCode: 503})
-	inner := b.config.Settler
-	lost := false
-	b.config.Settler = settler(func(ctx context.Context, m queue.Received, id string,
-		move func(*run.Run) (*run.Write, error), next func(*run.Run) (*queue.Message, time.Duration),
-	) (*run.Run, error) {
-		if !lost {
-			lost = true
-			if _, err := b.store.Update(ctx, id, move); err != nil {
-				t.Error(err)
+	for _, c := range []struct {
+		outcome  backend.Outcome
+		event    dispatch.Event
+		attempts int
+	}{
+		{backend.Outcome{Verdict: run.Retry, StatusCode: 503}, dispatch.Retried, 1},
+		{backend.Outcome{Verdict: run.Retry, StatusCode: 429, RetryAfter: time.Minute, Limited: true}, dispatch.Waiting, 0},
+	} {
+		t.Run(string(c.event), func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			b.answers(c.outcome)
+			inner := b.config.Settler
+			lost := false
+			b.config.Settler = settler(func(ctx context.Context, m queue.Received, id string,
+				move func(*run.Run) (*run.Write, error), next func(*run.Run) (*queue.Message, time.Duration),
+			) (*run.Run, error) {
+				if !lost {
+					lost = true
+					if _, err := b.store.Update(ctx, id, move); err != nil {
+						t.Error(err)
+					}
+					return nil, fault.Busy(errors.New("connection reset"), 0, "the store cannot be reached")
+				}
+				return inner.Settle(ctx, m, id, move, next)
+			})
+			r := b.record(t)
+			if again := dispatch.New(b.config).Handle(t.Context(), []queue.Received{message(r)}); again != nil {
+				t.Errorf("messages come again: %q", again)
 			}
-			return nil, fault.Busy(errors.New("connection reset"), 0, "the store cannot be reached")
-		}
-		return inner.Settle(ctx, m, id, move, next)
-	})
-	r := b.record(t)
-	if again := dispatch.New(b.config).Handle(t.Context(), []queue.Received{message(r)}); again != nil {
-		t.Errorf("messages come again: %q", again)
-	}
-	b.wantEvents(t, dispatch.Retried)
-	if got := b.get(t, r.ID); len(b.sent) != 1 || len(got.Attempts) != 1 || got.Rev != 2 {
-		t.Errorf("%d next tries sent, %d attempts, rev %d; want 1, 1, 2", len(b.sent), len(got.Attempts), got.Rev)
+			b.wantEvents(t, c.event)
+			if got := b.get(t, r.ID); len(b.sent) != 1 || len(got.Attempts) != c.attempts || got.Rev != 2 {
+				t.Errorf("%d next tries sent, %d attempts, rev %d; want 1, %d, 2", len(b.sent), len(got.Attempts), got.Rev, c.attempts)
+			}
+		})
 	}
 }
 

@@ -71,10 +71,11 @@ func (t *Trigger) check(ctx context.Context, q Request, entry *action.Entry) (*c
 			return nil, err
 		}
 	}
-	// Only a policy sees the inputs: otherwise who may not execute the action learns nothing of them.
+	// Only a policy sees the inputs: otherwise who may not execute the action learns nothing of them. Of which
+	// team an entity is that was left out cannot be known: that is said first.
 	permissions, err := entry.Permissions()
-	byPolicy := err != nil || permissions.Execute.Policy != nil
-	if !byPolicy {
+	late := err != nil || permissions.Execute.Policy != nil || permissions.Execute.OwnedByTeam && c.entity == nil
+	if !late {
 		if err := t.permit(ctx, c); err != nil {
 			return nil, err
 		}
@@ -92,7 +93,7 @@ func (t *Trigger) check(ctx context.Context, q Request, entry *action.Entry) (*c
 	if err := fault.InvalidDetails(details); err != nil {
 		return nil, err
 	}
-	if byPolicy {
+	if late {
 		if err := t.permit(ctx, c); err != nil {
 			return nil, err
 		}

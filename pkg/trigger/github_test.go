@@ -45,17 +45,6 @@ func TestIntegrationActionOfTheOwnApp(t *testing.T) {
 	}
 }
 
-// TestFirstGenerationRef: the input called ref is the branch or tag, whether or not inputs are sent.
-func TestFirstGenerationRef(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, nil)
-	w.actions.add(t, v1(`{"type":"GITHUB","org":"o","repo":"r","workflow":"w","omitUserInputs":true,"omitPayload":true}`))
-	got, ok := w.start(t, request(t, "a", `{"ref":"v1","s":"x"}`)).Record.Invocation.Workflow()
-	if want := `{"ref":"v1"}`; !ok || string(got.Inputs) != want {
-		t.Errorf("got the inputs %s, want %s", got.Inputs, want)
-	}
-}
-
 // What is sealed goes to the dispatcher too.
 func TestIntegrationActionOfTheOwnAppWithSecrets(t *testing.T) {
 	t.Parallel()

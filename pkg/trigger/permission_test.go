@@ -81,6 +81,14 @@ func TestInputsAndPermission(t *testing.T) {
 	w.permit(t, "a", `{"execute":{"policy":{"conditions":["false"]}}}`)
 	_, err = w.Start(t.Context(), q)
 	wantFault(t, err, fault.Invalid, "invalid_request", "count")
+	// Whether the entity's team may is not known without the entity.
+	w.actions.add(t, `{"identifier":"b","trigger":{"type":"self-service","operation":"DAY-2","blueprintIdentifier":"service","userInputs":{"properties":{}}},
+		"invocationMethod":{"type":"WEBHOOK","url":"https://example.com"}}`)
+	q = request(t, "b", `{}`)
+	q.Caller = member
+	w.permit(t, "b", `{"execute":{"roles":[],"ownedByTeam":true}}`)
+	_, err = w.Start(t.Context(), q)
+	wantFault(t, err, fault.Invalid, "invalid_request", "entity: is required")
 }
 
 func TestRunIsPrivateAsItsAction(t *testing.T) {

@@ -28,9 +28,14 @@ const (
 // have started: of this workflow, by workflow_dispatch, by our actor, and that no other run has.
 func (s *session) find(ctx context.Context, w workflow, since, until time.Time, runID string) ([]*gogithub.WorkflowRun, *backend.Outcome) {
 	since = since.Add(-skew).Truncate(time.Second)
+	created := ">=" + since.UTC().Format(time.RFC3339)
+	if !until.IsZero() {
+		// Otherwise later ones, which come first, could fill the pages.
+		created = since.UTC().Format(time.RFC3339) + ".." + until.UTC().Format(time.RFC3339)
+	}
 	actor := s.actor(ctx)
 	options := &gogithub.ListWorkflowRunsOptions{
-		Actor: actor, Event: "workflow_dispatch", Created: ">=" + since.UTC().Format("2006-01-02T15:04:05Z"),
+		Actor: actor, Event: "workflow_dispatch", Created: created,
 		ListOptions: gogithub.ListOptions{PerPage: perPage},
 	}
 	var found []*gogithub.WorkflowRun

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -48,6 +49,7 @@ func TestUncertainDispatchIsLookedUpFirst(t *testing.T) {
 		{"another run's", []githubtest.Run{mine(began)}, []int{0}, -1, 1, false},
 		{"one and another run's", []githubtest.Run{mine(began), mine(began)}, []int{0}, 1, 0, false},
 		{"one that a redelivery is later than", []githubtest.Run{mine(began), mine(began.Add(40 * time.Second))}, nil, 0, 0, false},
+		{"one that more than the pages hold are later than", append([]githubtest.Run{mine(began)}, slices.Repeat([]githubtest.Run{mine(began.Add(40 * time.Second))}, 11)...), nil, 0, 0, false},
 		{"older ones", []githubtest.Run{mine(began.Add(-time.Minute))}, nil, -1, 1, false},
 		{"somebody else's", []githubtest.Run{other(func(r *githubtest.Run) { r.Actor = "bob" })}, nil, -1, 1, false},
 		{"another workflow's", []githubtest.Run{other(func(r *githubtest.Run) { r.File = "test.yml" })}, nil, -1, 1, false},

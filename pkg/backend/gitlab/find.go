@@ -93,10 +93,11 @@ func (b *Backend) find(ctx context.Context, runID string, since, until time.Time
 			}
 		}
 		if len(listed) < page {
-			break
+			return found, nil
 		}
 	}
-	return found, nil
+	o := backend.Refuse(fmt.Sprintf("%d pipelines or more have been started since", page*maxPages))
+	return nil, &o
 }
 
 // user returns the name of the access token's user, empty where GitLab does not tell.

@@ -170,6 +170,24 @@ func TestAdoptOfMany(t *testing.T) {
 	}
 }
 
+// TestAdoptOfTooMany: where the pages end before the time of the attempt, the run's pipeline may be behind them.
+func TestAdoptOfTooMany(t *testing.T) {
+	t.Parallel()
+	s := server(t)
+	for i := range 1001 {
+		s.Add(gitlabtest.Pipeline{Project: project, Ref: "main", Source: "api", Username: "longshore", CreatedAt: began.Add(time.Duration(i) * time.Second)})
+	}
+	c := method(`,"defaultRef":"main"`)
+	c.Uncertain, c.UncertainUntil = began, began.Add(500*time.Millisecond)
+	got := open(t, gitlab.Config{URL: s.URL, Credentials: given(gitlab.Credentials{Token: access})}).Call(t.Context(), c)
+	if got.Verdict != run.Fail || got.StatusLabel != "outcome unknown" || !strings.Contains(got.Error, "1000 pipelines or more") {
+		t.Errorf("got %+v, want an outcome that nobody knows", got)
+	}
+	if n := len(s.Pipelines()); n != 1001 {
+		t.Errorf("%d pipelines were started", n-1001)
+	}
+}
+
 // TestAdoptLater: a search that fails is made again, and starts nothing.
 func TestAdoptLater(t *testing.T) {
 	t.Parallel()

@@ -224,7 +224,7 @@ func (s *Server) show(r Run) map[string]any {
 	return shown
 }
 
-// list is newest first, as GitHub's, and knows the filters actor, event and created (>= only).
+// list is newest first, as GitHub's, and knows the filters actor, event and created (>= and ..).
 func (s *Server) list(w http.ResponseWriter, r *http.Request, _ string) {
 	name, file, _, _, ok := s.find(r)
 	if !ok {
@@ -232,13 +232,16 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request, _ string) {
 		return
 	}
 	q := r.URL.Query()
-	since, _ := time.Parse(time.RFC3339, strings.TrimPrefix(q.Get("created"), ">="))
+	first, last, ranged := strings.Cut(strings.TrimPrefix(q.Get("created"), ">="), "..")
+	since, _ := time.Parse(time.RFC3339, first)
+	until, _ := time.Parse(time.RFC3339, last)
 	var all []map[string]any
 	runs := s.Runs()
 	slices.Reverse(runs)
 	for _, one := range runs {
 		if one.Repository == name && one.File == file && (q.Get("actor") == "" || q.Get("actor") == one.Actor) &&
-			(q.Get("event") == "" || q.Get("event") == one.Event) && !one.CreatedAt.Truncate(time.Second).Before(since) {
+			(q.Get("event") == "" || q.Get("event") == one.Event) && !one.CreatedAt.Truncate(time.Second).Before(since) &&
+			!(ranged && one.CreatedAt.Truncate(time.Second).After(until)) {
 			all = append(all, s.show(one))
 		}
 	}
