@@ -114,7 +114,7 @@ func TestHostileEntities(t *testing.T) {
 			if err == nil {
 				_, err = catalog.Create(d, b)
 			}
-			if took := time.Since(start); took > time.Minute {
+			if took := time.Since(start); took > 10*time.Minute {
 				t.Errorf("it took %v", took)
 			}
 			if tt.want == "" && err == nil {
@@ -136,7 +136,7 @@ func TestHostileCalculations(t *testing.T) {
 	}
 	start := time.Now()
 	views, err := catalog.EntityViews(t.Context(), d, entities, catalog.NewSelection([]string{"slow", "big"}, nil), nil)
-	if took := time.Since(start); err != nil || took > time.Minute {
+	if took := time.Since(start); err != nil || took > 10*time.Minute {
 		t.Fatalf("EntityViews: %v, after %v", err, took)
 	}
 	for _, v := range views {
@@ -206,7 +206,7 @@ func TestMirrorsInCircles(t *testing.T) {
 		t.Errorf("got %.300s", got)
 	}
 	got := view(t, d, entity("a", text), catalog.NewSelection([]string{"properties"}, nil), c)
-	if took := time.Since(start); took > time.Minute || got != `{"identifier":"a","properties":{"x":[],"y":[],"z":[],"n":[]}}` {
+	if took := time.Since(start); took > 10*time.Minute || got != `{"identifier":"a","properties":{"x":[],"y":[],"z":[],"n":[]}}` {
 		t.Errorf("got %.300s after %v", got, took)
 	}
 }

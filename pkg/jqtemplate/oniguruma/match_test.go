@@ -276,7 +276,7 @@ func TestHostile(t *testing.T) {
 		if !errors.Is(err, c.want) && !errors.Is(err, oniguruma.ErrTimeout) {
 			t.Errorf("%.20q: got %v, want %v", c.pattern, err, c.want)
 		}
-		if took := time.Since(start); took > 20*time.Second {
+		if took := time.Since(start); took > 2*time.Minute {
 			t.Errorf("%.20q: took %v", c.pattern, took)
 		}
 	}
@@ -287,7 +287,7 @@ func TestHostile(t *testing.T) {
 	} {
 		start := time.Now()
 		_, _ = oniguruma.Compile(pattern, "")
-		if took := time.Since(start); took > 20*time.Second {
+		if took := time.Since(start); took > 2*time.Minute {
 			t.Errorf("%s: took %v", name, took)
 		}
 	}
