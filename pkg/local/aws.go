@@ -160,14 +160,20 @@ func queueURLs(ctx context.Context, client *sqs.Client, c Config) (map[string]st
 	return urls, nil
 }
 
-// describe reads a table's state and returns how far this machine's clock is from the answer's.
+// describe reads a table's state and returns how far this machine's clock is at least from the answer's, which
+// was made between question and arrival.
 func describe(ctx context.Context, client *dynamodb.Client, table string) (skew time.Duration, err error) {
+	asked := time.Now()
 	out, err := client.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &table})
 	if err != nil {
 		return 0, err
 	}
-	if at, ok := awsmiddleware.GetServerTime(out.ResultMetadata); ok && !at.IsZero() {
-		return time.Since(at), nil
+	at, ok := awsmiddleware.GetServerTime(out.ResultMetadata)
+	switch {
+	case !ok || at.IsZero():
+		return 0, nil
+	case at.Before(asked):
+		return asked.Sub(at), nil
 	}
-	return 0, nil
+	return min(time.Since(at), 0), nil
 }
