@@ -338,8 +338,17 @@ func (b *Backend) produce(ctx context.Context, record *kgo.Record) backend.Outco
 		return backend.Refuse(fmt.Sprintf("the record has %d bytes; %s", len(record.Value), b.limit(ctx, record.Topic)))
 	case errors.Is(err, kerr.UnknownTopicOrPartition), errors.Is(err, kerr.UnknownTopicID):
 		b.made.Store(false)
-		// The client would go on asking for the topic that is gone by its id.
-		b.client.PurgeTopicsFromProducing(record.Topic)
+		// The client would go on asking for the topic that is gone by its id. To forget it takes as long as the
+		// brokers let it.
+		forgotten := make(chan struct{})
+		go func() {
+			defer close(forgotten)
+			b.client.PurgeTopicsFromProducing(record.Topic)
+		}()
+		select {
+		case <-forgotten:
+		case <-ctx.Done():
+		}
 	}
 	return fault(err)
 }
