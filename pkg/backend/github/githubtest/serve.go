@@ -241,7 +241,7 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request, _ string) {
 	for _, one := range runs {
 		if one.Repository == name && one.File == file && (q.Get("actor") == "" || q.Get("actor") == one.Actor) &&
 			(q.Get("event") == "" || q.Get("event") == one.Event) && !one.CreatedAt.Truncate(time.Second).Before(since) &&
-			!(ranged && one.CreatedAt.Truncate(time.Second).After(until)) {
+			(!ranged || !one.CreatedAt.Truncate(time.Second).After(until)) {
 			all = append(all, s.show(one))
 		}
 	}
